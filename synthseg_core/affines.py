@@ -1,0 +1,100 @@
+"""Affines (4x4 float64, voxel centre to world mm, RAS+): voxel size, orientation, rescaling. NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from synthseg_core.errors import GeometryError
+
+Size3: TypeAlias = tuple[float, float, float]
+Shape3: TypeAlias = tuple[int, int, int]
+
+
+def voxel_size(affine: np.ndarray) -> Size3:
+    """Return the edge lengths in mm: the column norms of the 3x3 part."""
+    i, j, k = np.sqrt((np.asarray(affine, dtype=np.float64)[:3, :3] ** 2).sum(axis=0))
+    return float(i), float(j), float(k)
+
+
+def check_affine(affine: np.ndarray, subject: object) -> None:
+    """Refuse an affine that is not finite or flattens space.
+
+    Raises
+    ------
+    GeometryError
+        If an entry is NaN or infinite, or the 3x3 part is singular relative to its own voxel size.
+    """
+    if not np.all(np.isfinite(affine)):
+        raise GeometryError(
+            subject,
+            found="an affine with NaN or infinite entries",
+            expected="finite numbers",
+            remedy="repair the header (sform/qform) or convert the scan again",
+        )
+    volume_mm3 = float(np.prod(voxel_size(affine)))
+    # Relative to a box with the same edges; 1e-6 is far below any scanner's shear, far above float noise.
+    if volume_mm3 == 0 or abs(np.linalg.det(affine[:3, :3])) < 1e-6 * volume_mm3:
+        raise GeometryError(
+            subject,
+            found="a singular affine (two axes point the same way or one has no length)",
+            expected="three independent axes",
+            remedy="repair the header (sform/qform) or convert the scan again",
+        )
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """Signed permutation that brings an array to RAS+ and back, exactly.
+
+    Parameters
+    ----------
+    axes
+        ``axes[w]`` is the voxel axis that runs along world axis ``w``.
+    flips
+        ``flips[w]`` says whether that voxel axis runs against world axis ``w``.
+    """
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    def to_ras(self, data: np.ndarray) -> np.ndarray:
+        """Return a view of ``data`` (spatial axes first) in RAS+ order."""
+        ordered = data.transpose(*self.axes, *range(3, data.ndim))
+        return ordered[self._reversals]
+
+    def from_ras(self, data: np.ndarray) -> np.ndarray:
+        """Undo :meth:`to_ras`."""
+        return data[self._reversals].transpose(*np.argsort(self.axes), *range(3, data.ndim))
+
+    def affine_to_ras(self, affine: np.ndarray, shape: Shape3) -> np.ndarray:
+        """Return the affine of ``to_ras(data)``, for ``data`` of spatial ``shape`` with ``affine``."""
+        result = np.array(affine, dtype=np.float64)
+        result[:3, :3] = result[:3, list(self.axes)]
+        for world, (axis, flip) in enumerate(zip(self.axes, self.flips, strict=True)):
+            if flip:
+                result[:3, 3] += result[:3, world] * (shape[axis] - 1)
+                result[:3, world] *= -1
+        return result
+
+    @property
+    def _reversals(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, -1 if flip else None) for flip in self.flips)
+
+
+def closest_ras(affine: np.ndarray) -> Orientation:
+    """Find the signed axis permutation nearest to RAS+.
+
+    For each world axis the voxel axis with the largest entry of the inverse wins; a voxel axis that is claimed twice
+    goes to its first claimant and the last one takes what is left (reference behaviour, prediction step 3). For all
+    48 axis orders, rotated up to 25 degrees, this equals nibabel's ``as_closest_canonical``.
+    """
+    linear = np.asarray(affine, dtype=np.float64)[:3, :3]
+    axes = [int(a) for a in np.argmax(np.abs(np.linalg.inv(linear)), axis=0)]
+    for world in range(3):
+        if axes[world] in axes[:world]:
+            axes[world] = next(a for a in range(3) if a not in axes)
+    flips = [bool(linear[world, axis] < 0) for world, axis in enumerate(axes)]
+    return Orientation((axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2]))

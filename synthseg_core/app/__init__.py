@@ -1,0 +1,1 @@
+"""The BIDS App front door; the only room that knows Snakemake."""

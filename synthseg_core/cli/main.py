@@ -1,0 +1,61 @@
+"""Entry point of ``synthseg``: picks the subcommand and turns errors into exit status.
+
+Exit status: 0 all well; 1 finished but some scans failed, or an unknown error with its traceback; 2 usage,
+configuration, or a known error of the only scan; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from synthseg_core.errors import SynthSegError
+
+# name -> (module in this package, one line for the overview); modules are imported only when chosen.
+COMMANDS = {
+    "segment": ("segment", "segment one scan, with outputs of your choice"),
+    "predict": ("predict", "drop-in for the SynthSeg command: same flags, names and numbers"),
+    "dataset": ("dataset", "segment every scan listed in a CSV, resumable"),
+    "group": ("group", "gather per-scan tables into group tables"),
+    "models": ("models", "list, fetch, verify, locate and import models"),
+}
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser; only ``command``'s own arguments are filled in, the others stay one-line entries."""
+    from synthseg_core import __version__
+
+    parser = argparse.ArgumentParser(prog="synthseg", description="Segment brain scans of any contrast and resolution.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == command:
+            importlib.import_module(f"synthseg_core.cli.{module}").add_arguments(subparser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    parser = build_parser(command)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    options = parser.parse_args(arguments)
+    module = importlib.import_module(f"synthseg_core.cli.{COMMANDS[options.command][0]}")
+    try:
+        return module.run(options)
+    except SynthSegError as error:
+        print(f"synthseg {options.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"synthseg {options.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

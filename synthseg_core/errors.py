@@ -1,0 +1,60 @@
+"""Exception family: every message names what it is about, what was found, what was expected, and what to do."""
+
+from __future__ import annotations
+
+
+class SynthSegError(Exception):
+    """Base of all known errors; the command line prints one line and exits with status 2.
+
+    Parameters
+    ----------
+    subject
+        The file, option or model that the message is about.
+    found, expected, remedy
+        The three remaining parts of the sentence, without a full stop.
+    """
+
+    def __init__(self, subject: object, *, found: str, expected: str, remedy: str) -> None:
+        self.subject = str(subject)
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+        super().__init__(" ".join(f"{self.subject}: found {found}; expected {expected}; {remedy}".split()))
+
+    def record(self) -> dict[str, str]:
+        """Return the machine-readable form used in failure tables and job logs."""
+        return {
+            "error": type(self).__name__,
+            "subject": self.subject,
+            "found": self.found,
+            "expected": self.expected,
+            "remedy": self.remedy,
+        }
+
+
+class UsageError(SynthSegError, ValueError):
+    """An option or configuration that cannot be honoured."""
+
+
+class InputError(SynthSegError, ValueError):
+    """A file that is missing, unreadable, or not a scan."""
+
+
+class GeometryError(InputError):
+    """An affine, voxel size or shape that describes no usable space."""
+
+
+class ModelError(SynthSegError, ValueError):
+    """A model card, label table or request that contradicts itself."""
+
+
+class WeightsError(ModelError):
+    """Weights that are missing, damaged, or made for another network."""
+
+
+class FetchError(SynthSegError, OSError):
+    """A download that no mirror could serve."""
+
+
+class OutputError(SynthSegError, OSError):
+    """A result that could not be written."""

@@ -1,0 +1,255 @@
+"""Model cards: YAML files that say all there is to know about a model, and the registry that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from synthseg_core.errors import ModelError
+from synthseg_core.labels import LabelTable
+from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
+
+TASKS = ("segmentation", "parcellation", "quality")
+CLEAN_UPS = ("topology", "threshold", "none")
+_ARCHITECTURES: dict[str, type[UNetConfig] | type[RegressorConfig]] = {"unet": UNetConfig, "regressor": RegressorConfig}
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The file that holds a model's arrays.
+
+    Parameters
+    ----------
+    file
+        Name inside the weights folder, or a path relative to the card.
+    size_bytes, sha256
+        Expected size and checksum; ``None`` where unknown.
+    urls
+        Mirrors, tried in order.
+    licence
+        Licence of the weights, shown before a download.
+    """
+
+    file: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+    urls: tuple[str, ...] = ()
+    licence: str = "unspecified"
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """Grid that a network works on.
+
+    Parameters
+    ----------
+    voxel_size_mm
+        Isotropic edge length, mm.
+    multiple_voxels
+        Every axis is padded to a multiple of this.
+    minimum_voxels
+        Every axis is padded to at least this.
+    """
+
+    voxel_size_mm: float = 1.0
+    multiple_voxels: int = 32
+    minimum_voxels: int = 128
+
+    def __post_init__(self) -> None:
+        if not (0.1 <= self.voxel_size_mm <= 10) or self.multiple_voxels < 1 or self.minimum_voxels < 1:
+            raise ModelError("grid", found=repr(self), expected="positive sizes", remedy="correct the model card")
+
+
+@dataclass(frozen=True)
+class IntensitySpec:
+    """Intensity normalisation: optional CT window, then a linear map of two percentiles to 0 and 1."""
+
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    ct_window_hu: tuple[float, float] = (0.0, 80.0)
+
+    def __post_init__(self) -> None:
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise ModelError(
+                "percentiles", found=f"{low} and {high}", expected="0 <= low < high <= 100", remedy="correct the card"
+            )
+
+
+@dataclass(frozen=True)
+class InferenceSpec:
+    """How posteriors are made from network outputs.
+
+    Parameters
+    ----------
+    flip_average
+        Average with the prediction of the mirrored image.
+    posterior_sigma_voxels
+        Width of the 3x3x3 Gaussian applied to posteriors; 0: none.
+    clean_up
+        ``topology`` (largest component of each class), ``threshold`` (small posteriors to zero) or ``none``.
+    total_intracranial
+        Whether the volume table starts with the sum of all structures.
+    """
+
+    flip_average: bool = True
+    posterior_sigma_voxels: float = 0.5
+    clean_up: str = "topology"
+    total_intracranial: bool = True
+
+    def __post_init__(self) -> None:
+        if self.clean_up not in CLEAN_UPS:
+            raise ModelError(
+                "clean_up", found=self.clean_up, expected=" or ".join(CLEAN_UPS), remedy="correct the model card"
+            )
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything known about one model.
+
+    Parameters
+    ----------
+    name
+        Short name used on the command line.
+    task
+        ``segmentation``, ``parcellation`` or ``quality``.
+    networks
+        In order of application; three for the robust chain.
+    labels
+        Meaning of the output channels.
+    companions
+        Names of the models that add to this one, by task (``parcellation``, ``quality``).
+    source
+        The card file.
+    """
+
+    name: str
+    title: str
+    family: str
+    task: str
+    networks: tuple[NetworkSpec, ...]
+    labels: LabelTable
+    weights: WeightsFile
+    source: Path
+    grid: GridSpec = field(default_factory=GridSpec)
+    intensity: IntensitySpec = field(default_factory=IntensitySpec)
+    inference: InferenceSpec = field(default_factory=InferenceSpec)
+    companions: Mapping[str, str] = field(default_factory=dict)
+    citation: tuple[str, ...] = ()
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise self.fault(f"task {self.task!r}", " or ".join(TASKS))
+        if self.task != "quality" and self.networks[-1].config.out_channels != len(self.labels):
+            raise self.fault(
+                f"{self.networks[-1].config.out_channels} output channels and {len(self.labels)} labels",
+                "one label per channel",
+            )
+        if self.inference.clean_up == "topology" and self.task == "segmentation" and not self.labels.topology_classes:
+            raise self.fault("topology clean-up without a topology_class column", "that column in the label table")
+        for spec in self.networks:
+            if isinstance(spec.config, UNetConfig) and self.grid.multiple_voxels % 2 ** (spec.config.levels - 1):
+                raise self.fault(
+                    f"a grid of multiples of {self.grid.multiple_voxels} voxels for {spec.config.levels} levels",
+                    f"multiples of {2 ** (spec.config.levels - 1)}",
+                )
+
+    def fault(self, found: str, expected: str, remedy: str = "correct the model card") -> ModelError:
+        """Return an error about this card."""
+        return ModelError(self.source, found=found, expected=expected, remedy=remedy)
+
+
+def registered_models() -> dict[str, Path]:
+    """Return the cards that the package carries, by name, sorted."""
+    folder = Path(str(files("synthseg_core") / "resources" / "models"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_card(name_or_path: str | Path) -> ModelCard:
+    """Return a registered model by name, or a user's own by the path of its card.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or the card contradicts itself.
+    """
+    known = registered_models()
+    path = known.get(str(name_or_path), Path(name_or_path))
+    if not path.is_file():
+        raise ModelError(
+            name_or_path,
+            found="neither a registered model nor a card file",
+            expected=f"one of {', '.join(known)}, or the path of a YAML card",
+            remedy="see 'synthseg models list'",
+        )
+    return read_card(path)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read and check one card."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ModelError(
+            path, found=f"no YAML ({error})", expected="a model card", remedy="correct the file"
+        ) from error
+    if not isinstance(content, dict):
+        raise ModelError(path, found="no mapping", expected="a model card", remedy="correct the file")
+    values: dict[str, Any] = dict(content)
+    for key, kind in {
+        "grid": GridSpec,
+        "intensity": IntensitySpec,
+        "inference": InferenceSpec,
+        "weights": WeightsFile,
+    }.items():
+        if key in values:
+            values[key] = _build(kind, values[key], path, key)
+    values["networks"] = tuple(_network(entry, path) for entry in values.get("networks", ()))
+    values["labels"] = _labels(str(values.pop("label_table", "")), path)
+    values["citation"] = tuple(values.get("citation", ()))
+    return _build(ModelCard, {**values, "source": path}, path, "card")
+
+
+def _network(entry: Mapping[str, Any], path: Path) -> NetworkSpec:
+    options = dict(entry)
+    role, prefix = str(options.pop("role", "segmenter")), str(options.pop("prefix", "unet"))
+    architecture = str(options.pop("architecture", "unet"))
+    if architecture not in _ARCHITECTURES:
+        raise ModelError(
+            path,
+            found=f"architecture {architecture!r}",
+            expected=" or ".join(_ARCHITECTURES),
+            remedy="correct the model card",
+        )
+    return NetworkSpec(role, prefix, _build(_ARCHITECTURES[architecture], options, path, f"network {role}"))
+
+
+def _labels(name: str, path: Path) -> LabelTable:
+    beside = path.parent / name
+    return LabelTable.read(beside) if beside.is_file() else LabelTable.builtin(name.removesuffix(".tsv"))
+
+
+def _build(kind: type[_T], values: Mapping[str, Any], path: Path, where: str) -> _T:
+    """Make a dataclass from a mapping; unknown and missing keys are errors that name the key."""
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - known):
+        raise ModelError(
+            path,
+            found=f"unknown key {', '.join(unknown)} in {where}",
+            expected=f"only {', '.join(sorted(known))}",
+            remedy="correct the model card",
+        )
+    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    try:
+        return kind(**frozen)
+    except TypeError as error:
+        raise ModelError(
+            path, found=f"{where}: {error}", expected="all required keys", remedy="complete the model card"
+        ) from error

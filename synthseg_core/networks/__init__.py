@@ -1,0 +1,1 @@
+"""Networks: one module per architecture, their configuration in :mod:`synthseg_core.networks.config`."""

@@ -1,0 +1,1 @@
+"""Array and tensor operations: resampling, smoothing, components."""

@@ -1,0 +1,54 @@
+"""Read and write tab-separated tables; leading ``#`` lines are remarks such as the source of the data."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+
+from synthseg_core.errors import InputError
+
+
+def read_tsv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Return the rows of a table as dictionaries of text.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, a required column is absent, or a row has the wrong number of cells.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            path, found=f"no readable table ({error})", expected="a UTF-8 TSV file", remedy="check the path"
+        ) from error
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    header, *rows = list(csv.reader(lines, delimiter="\t")) or [[]]
+    if missing := [column for column in required if column not in header]:
+        raise InputError(
+            path,
+            found=f"the columns {', '.join(header) or 'none'}",
+            expected=f"also {', '.join(missing)}",
+            remedy="add the missing columns",
+        )
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise InputError(
+                path,
+                found=f"{len(row)} cells in data row {number}",
+                expected=f"{len(header)}, as in the header",
+                remedy="separate the cells with single tabs",
+            )
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def format_tsv(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
+    """Return a table as text, header first, ``n/a`` for absent values as BIDS asks."""
+    out = StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(["n/a" if row.get(column) is None else row[column] for column in columns])
+    return out.getvalue()
