@@ -1,0 +1,326 @@
+"""Weights: where a model's file lies, whether it is the published one, and its arrays by torch name."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from synthseg_core.errors import WeightsError
+from synthseg_core.file_identity import FileKind, identify, kind_of_file, sha256_of
+from synthseg_core.keras_layout import (
+    Arrays,
+    layers_of,
+    parameter_count,
+    read_keras,
+    require_complete,
+    torch_shapes,
+    write_keras,
+)
+from synthseg_core.models import ModelCard
+from synthseg_core.networks.config import NetworkSpec
+
+__all__ = [
+    "FoundWeights",
+    "Place",
+    "cache_folder",
+    "examine",
+    "file_names",
+    "find_weights",
+    "layers_of",
+    "load_state",
+    "parameter_count",
+    "places",
+    "read_metadata",
+    "save_safetensors",
+    "sha256_of",
+    "torch_shapes",
+    "write_keras",
+]
+
+_LISTED_FAULTS = 6
+_EXTENSIONS = (".h5", ".safetensors")
+_FLOATS = ("F16", "F32", "F64")
+_METADATA_KEY = "synthseg"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder where weights may lie.
+
+    Parameters
+    ----------
+    name
+        What the folder is, for messages.
+    own
+        Whether the user vouches for its files: other weights than the published ones are then a warning, no error.
+    """
+
+    name: str
+    folder: Path
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class FoundWeights:
+    """A weights file and what is known about it.
+
+    Parameters
+    ----------
+    place
+        Where it was found, in words.
+    sha256
+        Of the file.
+    published
+        Whether it is the file that the card describes; ``None`` where the card has no checksum for it.
+    warnings
+        One line each.
+    """
+
+    path: Path
+    place: str
+    sha256: str
+    published: bool | None
+    warnings: tuple[str, ...] = ()
+
+
+def load_state(path: Path, spec: NetworkSpec) -> Arrays:
+    """Read the arrays of one network.
+
+    Parameters
+    ----------
+    path
+        A Keras HDF5 file in either layout, or safetensors; recognised by content, not by name.
+    spec
+        The network: its prefix selects the layers, its configuration says which shapes they must have.
+
+    Returns
+    -------
+    dict
+        Arrays by the names of the torch module's parameters and running statistics, float32, torch axis order.
+
+    Raises
+    ------
+    WeightsError
+        If the file is of another kind or damaged; or if arrays are missing, have another shape, or hold NaN or
+        infinite values: all of them are counted, the first ones listed.
+    """
+    kind = _kind(path)
+    if kind is FileKind.HDF5:
+        arrays, faults = read_keras(path, spec)
+    elif kind is FileKind.SAFETENSORS:
+        arrays, faults = _read_safetensors(path, spec)
+    else:
+        raise WeightsError(
+            path,
+            found=kind.value,
+            expected="weights as Keras HDF5 or safetensors",
+            remedy="fetch the file again with 'synthseg models fetch', or copy the file itself",
+        )
+    faults += [f"values in {name} that are not finite" for name in arrays if not np.isfinite(arrays[name]).all()]
+    if faults:
+        raise WeightsError(
+            path,
+            found=_listed(faults),
+            expected=f"the {len(torch_shapes(spec))} arrays of network {spec.prefix!r} ({spec.role})",
+            remedy="use the weights that belong to this model card",
+        )
+    return arrays
+
+
+def save_safetensors(
+    path: Path,
+    networks: Sequence[tuple[NetworkSpec, Mapping[str, NDArray[Any]]]],
+    *,
+    half: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write networks to one safetensors file; the same arrays give the same bytes.
+
+    Parameters
+    ----------
+    path
+        The file to make; it is replaced in one step.
+    networks
+        Each network with its arrays by torch name; arrays beyond the named ones (counters) are left out.
+    half
+        Store 16-bit floats: half the size, about three significant digits.
+    metadata
+        Facts to keep in the file's header.
+
+    Raises
+    ------
+    WeightsError
+        If arrays are missing, have another shape, or do not fit into the number type.
+    """
+    from synthseg_core.atomic import atomic_path
+
+    stored = {}
+    for spec, arrays in networks:
+        require_complete(path, spec, arrays)
+        stored |= {f"{spec.prefix}.{name}": _cast(path, arrays[name], half) for name in torch_shapes(spec)}
+    # One metadata entry only: safetensors writes several in an order that changes from run to run.
+    header = {_METADATA_KEY: json.dumps(dict(metadata or {}), sort_keys=True)}
+    with atomic_path(path) as temporary:
+        save_file(stored, temporary, metadata=header)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the facts that ``save_safetensors`` kept; empty for files from elsewhere."""
+    with safe_open(path, framework="numpy") as file:
+        return json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
+
+
+def cache_folder() -> Path:
+    """Return the folder that downloads go to: ``$SYNTHSEG_MODELS``, or one in the user's cache folder."""
+    return Path(os.environ.get("SYNTHSEG_MODELS") or _user_cache() / "synthseg")
+
+
+def places(card: ModelCard, folder: Path | None = None) -> tuple[Place, ...]:
+    """Return where to look for a model's weights, in order; a folder that the user names is the only place."""
+    if folder is not None:
+        return (Place("the folder given", folder, own=True),)
+    beside = Place("beside the card", (card.source.parent / card.weights.file).parent)
+    named = os.environ.get("SYNTHSEG_MODELS")
+    variable = (Place("$SYNTHSEG_MODELS", Path(named)),) if named else ()
+    return (beside, *variable, Place("the user's cache", _user_cache() / "synthseg"))
+
+
+def file_names(card: ModelCard) -> tuple[str, ...]:
+    """Return the names that a model's weights may have: as in the card, or converted to the other format."""
+    name = Path(card.weights.file)
+    others = [name.with_suffix(extension).name for extension in _EXTENSIONS if name.suffix != extension]
+    return (name.name, *(others if name.suffix in _EXTENSIONS else ()))
+
+
+def find_weights(card: ModelCard, folder: Path | None = None) -> FoundWeights:
+    """Find a model's weights and check them against the card.
+
+    Parameters
+    ----------
+    folder
+        A folder of the user's, searched instead of the usual places; files in it that differ from the published ones
+        are taken with a warning.
+
+    Raises
+    ------
+    WeightsError
+        If there is no file, or one in the usual places is not the published file.
+    """
+    searched = places(card, folder)
+    for place in searched:
+        for name in file_names(card):
+            if (place.folder / name).is_file():
+                return examine(card, place.folder / name, place)
+    by_fetch = f"run 'synthseg models fetch {card.name}' or " if card.weights.urls else ""
+    raise WeightsError(
+        f"model {card.name}",
+        found=f"no weights in {'; '.join(f'{place.folder} ({place.name})' for place in searched)}",
+        expected=" or ".join(file_names(card)),
+        remedy=f"{by_fetch}give the folder that holds the file with --weights DIR",
+    )
+
+
+def examine(card: ModelCard, path: Path, place: Place) -> FoundWeights:
+    """Check one file against the card; ``WeightsError`` if it differs and the user does not vouch for the place."""
+    try:
+        identity = identify(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if path.name != Path(card.weights.file).name or card.weights.sha256 is None:
+        return FoundWeights(path, place.name, identity.sha256, None)
+    difference = identity.difference(card.weights.size_bytes, card.weights.sha256)
+    if difference is None:
+        return FoundWeights(path, place.name, identity.sha256, True)
+    if not place.own:
+        raise WeightsError(
+            path,
+            found=difference,
+            expected=f"the published weights of {card.name}",
+            remedy=f"run 'synthseg models fetch {card.name}', or give a folder of your own weights with --weights DIR",
+        )
+    warning = f"{path}: not the published weights of {card.name} ({difference}); used because the folder was given"
+    return FoundWeights(path, place.name, identity.sha256, False, (warning,))
+
+
+def _user_cache() -> Path:
+    """Return the cache folder that the operating system gives to a user's programs."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".cache"
+
+
+def _kind(path: Path) -> FileKind:
+    try:
+        return kind_of_file(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(
+        path,
+        found=f"a file that cannot be read ({error.strerror or error})",
+        expected="a weights file",
+        remedy="check the path and its permissions",
+    )
+
+
+def _read_safetensors(path: Path, spec: NetworkSpec) -> tuple[Arrays, list[str]]:
+    arrays: Arrays = {}
+    faults: list[str] = []
+    try:
+        with safe_open(path, framework="numpy") as file:
+            present = set(file.keys())
+            for name, shape in torch_shapes(spec).items():
+                key = f"{spec.prefix}.{name}"
+                fault = _fault(file, key, shape) if key in present else f"no array {key}"
+                if fault:
+                    faults.append(fault)
+                else:
+                    arrays[name] = np.asarray(file.get_tensor(key), dtype=np.float32)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            path,
+            found=f"damaged or truncated safetensors ({error})",
+            expected="a complete safetensors file",
+            remedy="fetch, copy or convert the file again",
+        ) from error
+    return arrays, faults
+
+
+def _fault(file: Any, key: str, shape: tuple[int, ...]) -> str | None:
+    """Say what is wrong with a stored array, ``None`` if nothing is."""
+    stored = file.get_slice(key)
+    if tuple(stored.get_shape()) != shape:
+        return f"{key} of shape {tuple(stored.get_shape())} instead of {shape}"
+    return None if stored.get_dtype() in _FLOATS else f"{key} of type {stored.get_dtype()}"
+
+
+def _listed(faults: Sequence[str]) -> str:
+    more = len(faults) - _LISTED_FAULTS
+    return "; ".join(faults[:_LISTED_FAULTS]) + (f"; and {more} more faults" if more > 0 else "")
+
+
+def _cast(path: Path, array: NDArray[Any], half: bool) -> NDArray[Any]:
+    kind = np.float16 if half else np.float32
+    if np.abs(array).max(initial=0) > np.finfo(kind).max or not np.isfinite(array).all():
+        raise WeightsError(
+            path,
+            found="values that are not finite or too large",
+            expected=f"numbers within {np.dtype(kind).name}",
+            remedy="store 32-bit floats, or train again",
+        )
+    return np.ascontiguousarray(array, dtype=kind)
