@@ -1,0 +1,108 @@
+"""Write files so that a final name never holds half a result: temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from synthseg_core.errors import OutputError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or write somewhere else",
+    errno.EDQUOT: "free some of your quota, or write somewhere else",
+    errno.EFBIG: "raise the file size limit (ulimit -f), or write somewhere else",
+    errno.EACCES: "correct the permissions, or write somewhere else",
+    errno.EPERM: "correct the permissions, or write somewhere else",
+    errno.EROFS: "write somewhere else; this file system is read-only",
+    errno.ENOTDIR: "choose an output folder whose path holds no file",
+    errno.EEXIST: "choose an output folder whose path holds no file",
+    errno.EISDIR: "give a file name, not a folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+@contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``final``; rename it to ``final`` when the block ends well.
+
+    The temporary name keeps the suffixes of ``final``, so that writers that look at them behave the same. Parent
+    folders are made. On any exception the temporary file is removed and ``final`` is left as it was.
+
+    Raises
+    ------
+    OutputError
+        If the folder, the file or the renaming fails, or the block raises ``OSError``: only write inside it.
+    """
+    final = Path(final)
+    try:
+        _check_target(final)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}{_suffixes(final)}")
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.replace(final)
+            _flush_folder(final.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise _output_error(final, error) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` atomically as UTF-8, line ends as they are."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write ``content`` atomically as indented JSON in the order given; NaN and infinity are refused."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _suffixes(path: Path) -> str:
+    return ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
+
+
+def _check_target(final: Path) -> None:
+    """Refuse folders and devices: a rename would hide or replace them."""
+    if final.is_dir():
+        raise OSError(errno.EISDIR, "a folder of that name")
+    if final.exists() and not final.is_file():
+        raise OutputError(
+            final, found="a device or pipe", expected="a regular file name", remedy="give the path of a file"
+        )
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the renaming itself durable, where the system can open folders."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _output_error(final: Path, error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    remedy = _REMEDIES.get(error.errno or 0, "check the folder and write somewhere else if need be")
+    return OutputError(final, found=reason[:1].lower() + reason[1:], expected="a writable file", remedy=remedy)

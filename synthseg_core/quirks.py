@@ -1,0 +1,52 @@
+"""Behaviours of the reference implementation that change results, each named once.
+
+``synthseg predict`` copies them all (:data:`REFERENCE`); everything else uses none (:data:`NATIVE`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """One switch per quirk; ``True`` means: do as the reference does.
+
+    Parameters
+    ----------
+    header_decides_resampling
+        The voxel sizes in the header, not those of the affine, decide whether a scan is resampled, and scale its
+        volumes when it is not.
+    asymmetric_grid
+        Resample before reorienting, in the scan's own axis order, to ``numpy.arange`` positions whose count depends
+        on float64 rounding; the result does not commute with flips.
+    last_axis_channels
+        Length-1 axes vanish, a last axis of 10 or fewer entries holds channels of which the first is taken, and what
+        is then not three-dimensional is refused; so stacks of 2 to 10 slices along the last axis fail.
+    propagate_nan
+        NaN and infinite voxels stay; one NaN empties the segmentation and makes all volumes NaN.
+    accept_featureless
+        Constant scans, scans without contrast and implausible voxel sizes are processed.
+    flags_change_blur
+        Asking for parcels or quality scores changes which posteriors are blurred.
+    nan_on_zero_sum
+        A voxel whose posteriors sum to zero becomes NaN instead of background.
+    keep_input_dtype
+        The resampled scan is written in the input's data type, re-quantised when that is an integer type.
+    mgz_as_float32
+        Every ``.mgz`` output is written as float32, label maps included.
+    """
+
+    header_decides_resampling: bool = False
+    asymmetric_grid: bool = False
+    last_axis_channels: bool = False
+    propagate_nan: bool = False
+    accept_featureless: bool = False
+    flags_change_blur: bool = False
+    nan_on_zero_sum: bool = False
+    keep_input_dtype: bool = False
+    mgz_as_float32: bool = False
+
+
+NATIVE = Quirks()
+REFERENCE = Quirks(**{field.name: True for field in fields(Quirks)})
