@@ -31,6 +31,11 @@ class Quirks:
         Asking for parcels or quality scores changes which posteriors are blurred.
     nan_on_zero_sum
         A voxel whose posteriors sum to zero becomes NaN instead of background.
+    array_order_ties
+        Channel sums round in array order, and of components of equal size the first in array order is kept, so that
+        single voxels of a mirrored scan can differ.
+    loose_parcels
+        Left cortex may become right parcels and the reverse, and parcel volumes count what lies outside the cortex.
     keep_input_dtype
         The resampled scan is written in the input's data type, re-quantised when that is an integer type.
     mgz_as_float32
@@ -44,6 +49,8 @@ class Quirks:
     accept_featureless: bool = False
     flags_change_blur: bool = False
     nan_on_zero_sum: bool = False
+    array_order_ties: bool = False
+    loose_parcels: bool = False
     keep_input_dtype: bool = False
     mgz_as_float32: bool = False
 
