@@ -6,6 +6,7 @@ files that hold weights alone and in files that hold a whole model (the same tre
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from synthseg_core.atomic import atomic_path
 from synthseg_core.errors import WeightsError
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 
@@ -25,6 +27,8 @@ _NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "movi
 # Keras kernels are [k, k, k, in, out], torch's [out, in, k, k, k]; both correlate, so nothing is flipped.
 _KERAS_TO_TORCH, _TORCH_TO_KERAS = (4, 3, 0, 1, 2), (2, 3, 4, 1, 0)
 _WHOLE_MODEL_GROUP = "model_weights"
+# What h5py was seen to raise on files with bytes changed at random or cut off.
+_HDF5_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def read_keras(path: Path, spec: NetworkSpec) -> tuple[Arrays, list[str]]:
             groups = _layer_groups(file)
             for layer in layers_of(spec):
                 _read_layer(groups, layer, arrays, faults)
-    except OSError as error:
+    except _HDF5_DAMAGE as error:
         raise WeightsError(
             path,
             found=f"damaged or truncated HDF5 ({error})",
@@ -132,8 +136,6 @@ def write_keras(path: Path, networks: Sequence[tuple[NetworkSpec, Mapping[str, N
     WeightsError
         If arrays are missing or have another shape.
     """
-    from synthseg_core.atomic import atomic_path
-
     for spec, arrays in networks:
         require_complete(path, spec, arrays)
     with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
@@ -217,9 +219,9 @@ def _datasets(group: h5py.Group) -> dict[str, list[h5py.Dataset]]:
     """Arrays below a layer's group by their last name, for instance ``kernel`` for ``unet_likelihood/kernel:0``."""
     found: dict[str, list[h5py.Dataset]] = {}
 
-    def collect(name: str, item: object) -> None:
+    def collect(name: str | bytes, item: object) -> None:
         if isinstance(item, h5py.Dataset):
-            found.setdefault(name.rpartition("/")[2].partition(":")[0], []).append(item)
+            found.setdefault(os.fsdecode(name).rpartition("/")[2].partition(":")[0], []).append(item)
 
     group.visititems(collect)
     return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from synthseg_core.atomic import atomic_path
 from synthseg_core.errors import WeightsError
 from synthseg_core.file_identity import FileKind, identify, kind_of_file, sha256_of
 from synthseg_core.keras_layout import (
@@ -162,8 +163,6 @@ def save_safetensors(
     WeightsError
         If arrays are missing, have another shape, or do not fit into the number type.
     """
-    from synthseg_core.atomic import atomic_path
-
     stored = {}
     for spec, arrays in networks:
         require_complete(path, spec, arrays)
