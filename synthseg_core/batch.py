@@ -1,0 +1,271 @@
+"""Run many scans, one after the other, so that a broken scan never costs another.
+
+Reading the next scan and writing the previous one overlap with the computation of the current one, in one thread
+each. Failures are reported as one line when they happen, collected, and listed in a table for machines.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Generic, TextIO, TypeVar
+
+from synthseg_core.appended import append_whole, start_table
+from synthseg_core.errors import SynthSegError
+from synthseg_core.tables import format_tsv
+
+Job = TypeVar("Job")
+Scan = TypeVar("Scan")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a scan has no result.
+
+    Parameters
+    ----------
+    scan
+        The scan as the user named it.
+    error
+        Class of the error; ours for known ones.
+    subject, found, expected, remedy
+        The parts of a known error's message; for an unknown one only ``found`` is filled.
+    """
+
+    scan: str
+    error: str
+    subject: str
+    found: str
+    expected: str
+    remedy: str
+
+    @classmethod
+    def of(cls, scan: str, error: Exception) -> Failure:
+        """Describe an error, without line breaks."""
+        if isinstance(error, SynthSegError):
+            parts = error.record()
+        else:
+            parts = {"error": type(error).__name__, "subject": "", "found": str(error), "expected": "", "remedy": ""}
+        return cls(scan=scan, **{name: " ".join(text.split()) for name, text in parts.items()})
+
+    def line(self) -> str:
+        """Return the failure as one line for a person."""
+        if not self.remedy:
+            return f"{self.scan}: unknown error {self.error}: {self.found}"
+        reason = f"found {self.found}; expected {self.expected}; {self.remedy}"
+        return f"{self.scan}: {reason}" if self.subject in ("", self.scan) else f"{self.scan}: {self.subject}: {reason}"
+
+
+class FailureTable:
+    """A TSV file that exists only if something failed.
+
+    Parameters
+    ----------
+    path
+        Its name; ``None``: keep no table.
+    """
+
+    COLUMNS = tuple(field.name for field in fields(Failure))
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.failures: list[Failure] = []
+
+    def start(self) -> None:
+        """Remove the table of an earlier run."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def add(self, failure: Failure) -> None:
+        """Keep a failure and write it down at once, so that an interrupted run has its table too."""
+        self.failures.append(failure)
+        if self.path is None:
+            return
+        header, row = format_tsv([vars(failure)], self.COLUMNS).splitlines(keepends=True)
+        if len(self.failures) == 1:
+            start_table(self.path, header + row)
+        else:
+            append_whole(self.path, row)
+
+
+class Progress:
+    """What a person sees while a batch runs: a status line on a terminal, plain lines of events in a log.
+
+    Parameters
+    ----------
+    total
+        Number of scans.
+    stream
+        Usually standard error.
+    clock
+        Seconds, monotonic; given by tests.
+    """
+
+    def __init__(self, total: int, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total = total
+        self._stream = stream
+        self._clock = clock
+        self._live = stream.isatty()
+        self._done = 0
+        self._begin = clock()
+
+    def started(self, scan: str) -> None:
+        """Show what is being computed; on a terminal only."""
+        if self._live:
+            self._write(f"\r\x1b[K[{self._done + 1}/{self.total}] {scan}{self._remaining()}")
+
+    def finished(self, scan: str, warnings: Sequence[str] = ()) -> None:
+        """Say that a scan is done, with its warnings."""
+        self._done += 1
+        self.say(*(f"warning: {scan}: {warning}" for warning in warnings))
+        if not self._live:
+            self.say(f"[{self._done}/{self.total}] {scan}")
+
+    def failed(self, failure: Failure, trace: str = "") -> None:
+        """Say that a scan failed; ``trace`` is the traceback of an unknown error."""
+        self._done += 1
+        self.say(*trace.splitlines(), f"[{self._done}/{self.total}] FAILED {failure.line()}")
+
+    def say(self, *lines: str) -> None:
+        """Write whole lines, above the status line of a terminal."""
+        clear = "\r\x1b[K" if self._live else ""
+        for line in lines:
+            self._write(f"{clear}{line}\n")
+
+    def close(self) -> None:
+        """Remove the status line."""
+        if self._live:
+            self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+    def _remaining(self) -> str:
+        if not self._done:
+            return ""
+        seconds = (self._clock() - self._begin) / self._done * (self.total - self._done)
+        return f", about {max(1, round(seconds / 60))} min left"
+
+
+@dataclass(frozen=True)
+class Stages(Generic[Job, Scan, Result]):
+    """The three steps of one job; each may raise.
+
+    Parameters
+    ----------
+    name
+        How messages call a job.
+    read
+        Runs ahead, in a thread.
+    compute
+        Runs in the calling thread.
+    write
+        Returns warnings; runs behind, in a thread.
+    keep_results
+        How many finished results may wait for their writing while the next scan is computed: 1, or 0 where results
+        are too large to keep two of them in memory.
+    """
+
+    name: Callable[[Job], str]
+    read: Callable[[Job], Scan]
+    compute: Callable[[Job, Scan], Result]
+    write: Callable[[Job, Scan, Result], Sequence[str]]
+    keep_results: int = 1
+
+
+def run_one(job: Job, stages: Stages[Job, Scan, Result]) -> Sequence[str]:
+    """Run one job without isolation: errors come out. Returns its warnings."""
+    scan = stages.read(job)
+    return stages.write(job, scan, stages.compute(job, scan))
+
+
+def run_batch(
+    jobs: Sequence[Job], stages: Stages[Job, Scan, Result], progress: Progress, failures: FailureTable
+) -> int:
+    """Run all jobs, in order, whatever happens to single ones.
+
+    Parameters
+    ----------
+    jobs
+        What to do.
+    stages
+        How.
+    progress, failures
+        Where events go.
+
+    Returns
+    -------
+    int
+        Number of jobs that succeeded.
+    """
+    failures.start()
+    batch = _Batch(stages, progress, failures)
+    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+        for job, scan in _read_ahead(jobs, stages.read, reader):
+            batch.compute(job, scan, writer)
+        batch.settle()
+    progress.close()
+    return batch.succeeded
+
+
+def _read_ahead(
+    jobs: Sequence[Job], read: Callable[[Job], Scan], reader: ThreadPoolExecutor
+) -> Iterable[tuple[Job, Future[Scan]]]:
+    """Yield each job with its scan, the next one being read meanwhile; at most two scans are alive."""
+    ahead = reader.submit(read, jobs[0]) if jobs else None
+    for index, job in enumerate(jobs):
+        assert ahead is not None
+        current = ahead
+        ahead = reader.submit(read, jobs[index + 1]) if index + 1 < len(jobs) else None
+        yield job, current
+
+
+class _Batch(Generic[Job, Scan, Result]):
+    """The job whose result is being written, and the count of those that succeeded."""
+
+    def __init__(self, stages: Stages[Job, Scan, Result], progress: Progress, failures: FailureTable) -> None:
+        self.succeeded = 0
+        self._stages = stages
+        self._progress = progress
+        self._failures = failures
+        self._pending: tuple[Job, Future[Sequence[str]]] | None = None
+
+    def compute(self, job: Job, reading: Future[Scan], writer: ThreadPoolExecutor) -> None:
+        """Compute one job and hand its result to the writer."""
+        self._progress.started(self._stages.name(job))
+        try:
+            scan = reading.result()
+            result = self._stages.compute(job, scan)
+        except Exception as error:  # the boundary that keeps scans apart; unknown errors show their traceback
+            self.settle()
+            self._fail(job, error)
+            return
+        self.settle()
+        self._pending = job, writer.submit(self._stages.write, job, scan, result)
+        if self._stages.keep_results < 1:
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait for the result that is being written."""
+        if self._pending is None:
+            return
+        (job, writing), self._pending = self._pending, None
+        try:
+            warnings = writing.result()
+        except Exception as error:  # as above
+            self._fail(job, error)
+        else:
+            self.succeeded += 1
+            self._progress.finished(self._stages.name(job), warnings)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        known = isinstance(error, SynthSegError)
+        failure = Failure.of(self._stages.name(job), error)
+        self._failures.add(failure)
+        self._progress.failed(failure, "" if known else "".join(traceback.format_exception(error)))
