@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -11,6 +12,9 @@ from synthseg_core.errors import ModelError
 from synthseg_core.tables import read_tsv
 
 _SIDES = ("left", "right", "neutral")
+
+# Cerebral cortex in the FreeSurfer colour table, whose values the label maps of SynthSeg use.
+CORTEX_LABELS: Mapping[str, int] = {"left": 3, "right": 42}
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,23 @@ class LabelTable:
     def channel_of(self, label: int) -> int:
         """Return the channel of a label value; ``ValueError`` if the table does not have it."""
         return self.labels.index(label)
+
+    def cortex_channels(self) -> dict[str, int]:
+        """Return the channel of the cerebral cortex by side.
+
+        Raises
+        ------
+        ModelError
+            If the table lacks one of them, so that there is nothing to divide into parcels.
+        """
+        if missing := [label for label in CORTEX_LABELS.values() if label not in self.labels]:
+            raise ModelError(
+                self.name,
+                found=f"no label {' and no label '.join(map(str, missing))} (cerebral cortex)",
+                expected="both sides of the cortex",
+                remedy="ask for parcels only with a model that segments the cortex",
+            )
+        return {side: self.channel_of(label) for side, label in CORTEX_LABELS.items()}
 
     def _check_pair(self, label: int, side: str, other: int) -> None:
         if side not in _SIDES:

@@ -41,16 +41,16 @@ def largest_component(mask: np.ndarray, centre: tuple[float, float, float] | Non
     box = bounding_box(mask)
     if box is None:
         return result
-    components, count = ndimage.label(mask[box])
-    if count == 1:
+    components = np.empty(result[box].shape, dtype=np.int32)
+    ndimage.label(mask[box], output=components)
+    if components.max() == 1:
         result[box] = mask[box]
         return result
     sizes = np.bincount(components.ravel())[1:]
     winner = int(np.argmax(sizes)) + 1
     if centre is not None:
-        winner = _nearest(
-            components, sizes == sizes.max(), [c - axis.start for c, axis in zip(centre, box, strict=True)]
-        )
+        offset = [c - axis.start for c, axis in zip(centre, box, strict=True)]
+        winner = _nearest(components, sizes == sizes.max(), offset)
     result[box] = components == winner
     return result
 

@@ -1,0 +1,276 @@
+"""From network posteriors to label maps: clean-up by connected components, normalisation, argmax, cortical parcels.
+
+Arrays are channels first, float32, and changed in place: the posteriors of a whole head take 1.25 GB, so no step holds
+more than a few single volumes beside them. Steps and constants follow the post-processing of SynthSeg's ``predict``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthseg_core.affines import Shape3
+from synthseg_core.errors import ModelError
+from synthseg_core.labels import CORTEX_LABELS, LabelTable
+from synthseg_core.models import CLEAN_UPS
+from synthseg_core.ops.channels import array_order_sum, most_probable, paired_sum, planes
+from synthseg_core.ops.components import Box, bounding_box, largest_component
+from synthseg_core.quirks import NATIVE, Quirks
+
+# Reference constants: the brain, and each class, is where the posteriors exceed a quarter; the fast modes drop every
+# posterior up to a fifth.
+FOREGROUND_THRESHOLD = 0.25
+CLASS_THRESHOLD = 0.25
+CHANNEL_THRESHOLD = 0.2
+
+_EVERYWHERE: Box = (slice(None), slice(None), slice(None))
+
+
+def clean_up(
+    posteriors: np.ndarray, table: LabelTable, pad: tuple[Shape3, Shape3], mode: str, quirks: Quirks = NATIVE
+) -> np.ndarray:
+    """Remove islands and small posteriors, remove the padding, and make the channels sum to one.
+
+    Parameters
+    ----------
+    posteriors : (N, I, J, K)
+        On the padded grid, one channel per row of ``table``, background first; changed in place.
+    pad
+        First voxel of the scan inside the padded grid, and one past its last.
+    mode
+        ``topology``: on the padded grid, keep the largest component of the foreground, then of each topology class
+        above 0. ``threshold``: on the unpadded grid, keep the largest component of the foreground and drop small
+        posteriors. ``none``: only normalise.
+
+    Returns
+    -------
+    (N, I', J', K')
+        View of ``posteriors`` without the padding.
+
+    Raises
+    ------
+    ModelError
+        If the channels do not fit the table, ``topology`` is asked of a table without classes, or posteriors are NaN
+        (unless the quirk ``propagate_nan`` is on).
+    """
+    _check_request(posteriors, table, mode)
+    unpadded = unpad(posteriors, pad)
+    working = posteriors if mode == "topology" else unpadded
+    box = _EVERYWHERE if mode == "none" else _isolate(working, table, mode, quirks)
+    _normalise(working, box, table, quirks)
+    return unpadded
+
+
+def unpad(posteriors: np.ndarray, pad: tuple[Shape3, Shape3]) -> np.ndarray:
+    """Return the view of (..., I, J, K) from the first voxel of the scan to its last; ``pad`` as in ``clean_up``."""
+    return posteriors[(..., *(slice(start, stop) for start, stop in zip(*pad, strict=True)))]
+
+
+def label_map_from(posteriors: np.ndarray, table: LabelTable) -> np.ndarray:
+    """Return the label of the most probable channel of (N, I, J, K), the first one on ties; int32."""
+    _check_channels(posteriors, table)
+    return np.asarray(table.labels, dtype=np.int32)[most_probable(posteriors)]
+
+
+@dataclass(frozen=True)
+class Parcellation:
+    """Label map with the cortex replaced by parcels.
+
+    Parameters
+    ----------
+    label_map : (I, J, K)
+        Labels, int32.
+    soft_voxels : (M,)
+        Sums of the normalised parcel posteriors, voxels, one per channel of the parcel table; 0 for the background.
+    """
+
+    label_map: np.ndarray
+    soft_voxels: np.ndarray
+
+
+def apply_parcellation(
+    label_map: np.ndarray, posteriors: np.ndarray, table: LabelTable, quirks: Quirks = NATIVE
+) -> Parcellation:
+    """Give every voxel of the cortex the label of its most probable parcel.
+
+    Left cortex becomes left parcels and right cortex right ones; parcel posteriors are normalised over the parcels of
+    that side and summed inside the cortex. With the quirk ``loose_parcels`` they compete across the hemispheres and
+    are summed everywhere, against a background of probability one outside the cortex.
+
+    Planes along the first spatial axis do not depend on each other: slabs give the same answer as the whole when
+    their maps are put together and their ``soft_voxels`` added up.
+
+    Parameters
+    ----------
+    label_map : (I, J, K)
+        Segmentation, unpadded.
+    posteriors : (M, I, J, K)
+        Answer of the parcellation network, unpadded, background first.
+    table
+        The M labels of the parcels.
+    """
+    _check_channels(posteriors, table)
+    parcels = np.array(label_map, dtype=np.int32)
+    soft_voxels = np.zeros(len(table))
+    parcellate = _parcellate_loosely if quirks.loose_parcels else _parcellate_by_side
+    for labels, plane in zip(parcels, planes(posteriors), strict=True):
+        soft_voxels += parcellate(labels, plane, table)
+    return Parcellation(parcels, soft_voxels)
+
+
+def _check_request(posteriors: np.ndarray, table: LabelTable, mode: str) -> None:
+    _check_channels(posteriors, table)
+    if mode not in CLEAN_UPS:
+        raise ModelError("clean_up", found=mode, expected=" or ".join(CLEAN_UPS), remedy="correct the model card")
+    if mode == "topology" and not table.topology_classes:
+        raise ModelError(
+            table.name,
+            found="no topology classes",
+            expected="a topology_class column",
+            remedy="add the column, or set clean_up to threshold or none",
+        )
+
+
+def _check_channels(posteriors: np.ndarray, table: LabelTable) -> None:
+    if len(posteriors) != len(table):
+        raise ModelError(
+            table.name,
+            found=f"{len(table)} labels for {len(posteriors)} channels",
+            expected="one label per channel",
+            remedy="use the label table that the network was trained with",
+        )
+
+
+def _isolate(posteriors: np.ndarray, table: LabelTable, mode: str, quirks: Quirks) -> Box | None:
+    """Zero what ``clean_up`` removes; return the box outside which all channels but the background are now zero."""
+    foreground = _main_component(posteriors, table, quirks)
+    box = bounding_box(foreground)
+    _zero_outside(posteriors, box)
+    if box is not None and mode == "topology":
+        _keep_classes(posteriors, foreground, box, table, quirks)
+    elif box is not None:
+        _keep_large(posteriors[(slice(1, None), *box)], foreground[box])
+    return box
+
+
+def _main_component(posteriors: np.ndarray, table: LabelTable, quirks: Quirks) -> np.ndarray:
+    """Return the largest component of the foreground, (I, J, K) bool."""
+    foreground = np.empty(posteriors.shape[1:], dtype=bool)
+    for mask, plane in zip(foreground, planes(posteriors), strict=True):
+        total = _sum_from(1, plane, table, quirks)
+        _refuse_nan(total, quirks)
+        np.greater(total, FOREGROUND_THRESHOLD, out=mask)
+    return largest_component(foreground, _middle(foreground, _EVERYWHERE, quirks))
+
+
+def _sum_from(first: int, plane: np.ndarray, table: LabelTable, quirks: Quirks) -> np.ndarray:
+    """Sum the channels from ``first`` (0 or 1) on; see the quirk ``array_order_ties``."""
+    channels = list(plane[first:])
+    if quirks.array_order_ties:
+        return array_order_sum(channels)
+    return paired_sum(channels, [partner - first for partner in table.flip_channels[first:]])
+
+
+def _refuse_nan(total: np.ndarray, quirks: Quirks) -> None:
+    if not quirks.propagate_nan and np.isnan(total).any():
+        raise ModelError(
+            "posteriors",
+            found="NaN in the answer of the network",
+            expected="probabilities",
+            remedy="verify the weights file, and compute in float32",
+        )
+
+
+def _middle(grid: np.ndarray, box: Box, quirks: Quirks) -> tuple[float, float, float] | None:
+    """Return the middle of the grid in voxels of ``box``, which decides ties; ``None``: array order decides them."""
+    if quirks.array_order_ties:
+        return None
+    i, j, k = ((n - 1) / 2 - (axis.start or 0) for n, axis in zip(grid.shape, box, strict=True))
+    return i, j, k
+
+
+def _zero_outside(posteriors: np.ndarray, box: Box | None) -> None:
+    """Set all channels but the background to zero outside the box; everywhere if there is none."""
+    if box is None:
+        posteriors[1:] = 0
+        return
+    inside: list[slice] = []
+    for axis in box:
+        posteriors[(slice(1, None), *inside, slice(0, axis.start))] = 0
+        posteriors[(slice(1, None), *inside, slice(axis.stop, None))] = 0
+        inside.append(axis)
+
+
+def _keep_classes(posteriors: np.ndarray, foreground: np.ndarray, box: Box, table: LabelTable, quirks: Quirks) -> None:
+    """Zero each channel outside the largest component of its class; class 0 only outside the foreground."""
+    middle = _middle(foreground, box, quirks)
+    for topology_class in sorted(set(table.topology_classes)):
+        members = [
+            posteriors[(channel, *box)]
+            for channel, its_class in enumerate(table.topology_classes)
+            if its_class == topology_class and channel > 0
+        ]
+        keep = foreground[box]
+        if topology_class > 0:
+            keep = largest_component(_any_above(members, CLASS_THRESHOLD) & keep, middle)
+        for member in members:
+            np.copyto(member, 0, where=~keep)
+
+
+def _any_above(channels: list[np.ndarray], threshold: float) -> np.ndarray:
+    result = np.zeros(channels[0].shape, dtype=bool)
+    for channel in channels:
+        result |= channel > threshold
+    return result
+
+
+def _keep_large(channels: np.ndarray, foreground: np.ndarray) -> None:
+    """Zero the channels (C, I, J, K) outside the foreground and where they are small."""
+    for channel in channels:
+        np.copyto(channel, 0, where=~(foreground & (channel > CHANNEL_THRESHOLD)))
+
+
+def _normalise(posteriors: np.ndarray, box: Box | None, table: LabelTable, quirks: Quirks) -> None:
+    """Divide by the channel sum; outside the box only the background is above zero."""
+    total = posteriors[0].copy()
+    if box is not None:
+        for sums, plane in zip(total[box], planes(posteriors[(slice(None), *box)]), strict=True):
+            sums[...] = _sum_from(0, plane, table, quirks)
+    _refuse_nan(total, quirks)
+    empty = ~(total > 0)
+    total[empty] = 1
+    posteriors[0] /= total
+    if box is not None:
+        for channel in posteriors[(slice(1, None), *box)]:
+            channel /= total[box]
+    if empty.any():
+        posteriors[:, empty] = np.nan if quirks.nan_on_zero_sum else 0
+        posteriors[0, empty] += 1
+
+
+def _parcellate_by_side(labels: np.ndarray, plane: np.ndarray, table: LabelTable) -> np.ndarray:
+    """Replace the cortex in ``labels`` (J, K) in place, one side at a time; return the sums over it, voxels."""
+    soft_voxels = np.zeros(len(table))
+    for side, cortex in CORTEX_LABELS.items():
+        channels = [k for k in range(1, len(table)) if table.sides[k] in (side, "neutral")]
+        rows, columns = np.nonzero(labels == cortex)
+        candidates = plane[channels][:, rows, columns].astype(np.float64)
+        total = candidates.sum(axis=0)
+        answered = total > 0
+        rows, columns, candidates = rows[answered], columns[answered], candidates[:, answered] / total[answered]
+        labels[rows, columns] = np.asarray(table.labels)[channels][candidates.argmax(axis=0)]
+        soft_voxels[channels] += candidates.sum(axis=1)
+    return soft_voxels
+
+
+def _parcellate_loosely(labels: np.ndarray, plane: np.ndarray, table: LabelTable) -> np.ndarray:
+    """Do the same as the reference: no hemispheres, sums over all voxels, float32."""
+    cortex = np.isin(labels, list(CORTEX_LABELS.values()))
+    channels = [(~cortex).astype(plane.dtype), *plane[1:]]
+    with np.errstate(invalid="ignore"):
+        normalised = np.stack(channels) / array_order_sum(channels)
+    labels[cortex] = np.asarray(table.labels)[normalised[:, cortex].argmax(axis=0)]
+    soft_voxels = normalised.sum(axis=(1, 2), dtype=np.float64)
+    soft_voxels[0] = 0
+    return soft_voxels

@@ -1,0 +1,124 @@
+"""Quality scores: the box and the groups that the quality network sees, and its answer made readable.
+
+The scores are predicted Dice coefficients of eight groups of structures, 1 = perfect (Billot et al., PNAS 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthseg_core.affines import Shape3
+from synthseg_core.errors import ModelError
+from synthseg_core.labels import LabelTable
+from synthseg_core.ops.components import bounding_box
+
+# Edge of the cube that the quality network was trained on.
+BOX_EDGE_VOXELS = 224
+
+# Channel that does not count when the box is placed. The reference meant the label of cerebrospinal fluid (24) but
+# compares channel indices, so it leaves out whatever structure has index 24 (2.0: right cerebellar cortex, 1.0: right
+# thalamus). The network is always given this box, since that is what its published scores refer to.
+IGNORED_CHANNEL = 24
+
+
+@dataclass(frozen=True)
+class QualityBox:
+    """Where the cube lies on the network grid.
+
+    Parameters
+    ----------
+    start, stop
+        Part of the grid inside the cube, voxels.
+    before, after
+        Background voxels to add on either side; with them every axis has 224 voxels.
+    """
+
+    start: Shape3
+    stop: Shape3
+    before: Shape3
+    after: Shape3
+
+    def extract(self, channels: np.ndarray) -> np.ndarray:
+        """Cut the cube out of a map (I, J, K), padding with 0."""
+        inside = channels[tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))]
+        return np.pad(inside, list(zip(self.before, self.after, strict=True)))
+
+
+@dataclass(frozen=True)
+class QualityScore:
+    """Predicted Dice of one group of structures; ``group`` is its number in the label table, ``score`` 0 to 1."""
+
+    group: int
+    name: str
+    score: float
+
+
+def quality_box(channels: np.ndarray) -> QualityBox:
+    """Place the cube around the structures of a map of channel indices (I, J, K) on the padded network grid."""
+    found = bounding_box((channels != 0) & (channels != IGNORED_CHANNEL))
+    sides = []
+    for axis, size in enumerate(channels.shape):
+        low, high = (0, min(size, BOX_EDGE_VOXELS)) if found is None else (found[axis].start, found[axis].stop)
+        missing = BOX_EDGE_VOXELS - (high - low)  # negative: the structures are larger than the cube, cut both ends
+        low, high = low + (-missing // 2), high + missing // 2
+        sides.append((max(low, 0), min(high, size), max(-low, 0), max(high - size, 0)))
+    start, stop, before, after = zip(*sides, strict=True)
+    return QualityBox(start, stop, before, after)
+
+
+def quality_groups(channels: np.ndarray, table: LabelTable, count: int) -> np.ndarray:
+    """Return the group of every voxel of the cube, uint8 (224, 224, 224).
+
+    Parameters
+    ----------
+    channels : (I, J, K)
+        Channel indices on the padded network grid.
+    table
+        Labels of the segmentation, with their groups.
+    count
+        Groups that the quality network knows, background included.
+
+    Raises
+    ------
+    ModelError
+        If the label table does not assign its structures to these groups.
+    """
+    if not table.qc_groups or not 0 <= min(table.qc_groups) <= max(table.qc_groups) < count:
+        raise ModelError(
+            table.name,
+            found=f"the groups {sorted(set(table.qc_groups))}" if table.qc_groups else "no groups for quality scores",
+            expected=f"a qc_group column with groups 0 to {count - 1}",
+            remedy="correct the column, or do not ask for quality scores",
+        )
+    return np.asarray(table.qc_groups, dtype=np.uint8)[quality_box(channels).extract(channels)]
+
+
+def one_hot(groups: np.ndarray, count: int) -> np.ndarray:
+    """Return (count, I, J, K) float32 with one where the map has the channel's number; 405 MB for nine groups."""
+    result = np.empty((count, *groups.shape), dtype=np.float32)
+    for number in range(count):
+        result[number] = groups == number
+    return result
+
+
+def tidy_scores(raw: np.ndarray, table: LabelTable) -> tuple[QualityScore, ...]:
+    """Name the network's answer (one value per row of ``table``), without the background, within 0 to 1, 4 decimals.
+
+    Raises
+    ------
+    ModelError
+        If the number of values is not that of the table.
+    """
+    if len(raw) != len(table):
+        raise ModelError(
+            table.name,
+            found=f"{len(table)} groups for {len(raw)} scores",
+            expected="one group per score",
+            remedy="use the label table that the network was trained with",
+        )
+    scores = np.around(np.clip(np.asarray(raw, dtype=np.float64), 0, 1), 4)
+    return tuple(
+        QualityScore(table.labels[k], table.names[k], float(scores[k])) for k in range(len(table)) if table.labels[k]
+    )

@@ -1,0 +1,195 @@
+"""Volumes of structures: soft (sums of posteriors) and hard (voxel counts), in mm³, and the table that holds them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthseg_core.affines import Size3
+from synthseg_core.errors import GeometryError
+from synthseg_core.labels import LabelTable
+from synthseg_core.tables import format_tsv
+
+TOTAL_NAME = "total intracranial"
+COLUMNS = ("index", "name", "hemisphere", "soft_volume_mm3", "hard_volume_mm3")
+
+
+@dataclass(frozen=True)
+class StructureVolume:
+    """Size of one structure.
+
+    Parameters
+    ----------
+    label
+        Value in label maps; ``None`` for a sum of structures.
+    name
+        Structure name.
+    side
+        ``left``, ``right`` or ``neutral``.
+    soft_mm3
+        Sum of the posteriors, mm³. Not a count of labelled voxels: it follows partial volumes.
+    hard_mm3
+        Labelled voxels, mm³; ``None`` where they were not counted.
+    """
+
+    label: int | None
+    name: str
+    side: str
+    soft_mm3: float
+    hard_mm3: float | None = None
+
+
+@dataclass(frozen=True)
+class VolumeTable:
+    """Volumes of one scan, in the order of the columns of the reference's table."""
+
+    rows: tuple[StructureVolume, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Structure names."""
+        return tuple(row.name for row in self.rows)
+
+    @property
+    def soft_mm3(self) -> tuple[float, ...]:
+        """Soft volumes, mm³."""
+        return tuple(row.soft_mm3 for row in self.rows)
+
+    def to_tsv(self) -> str:
+        """Return the table as text, one structure a row, units in the header, volumes to 0.001 mm³."""
+        return format_tsv((_cells(row) for row in self.rows), COLUMNS)
+
+
+def soft_volumes(posteriors: np.ndarray, voxel_size: Size3) -> np.ndarray:
+    """Sum posteriors over space, in float64.
+
+    Parameters
+    ----------
+    posteriors : (N, I, J, K)
+        Class probabilities; they sum to one over ``N``.
+    voxel_size
+        Edge lengths, mm.
+
+    Returns
+    -------
+    (N,)
+        Volumes, mm³, in channel order, background included.
+
+    Raises
+    ------
+    GeometryError
+        If an edge is not positive and finite.
+    """
+    return np.array([np.sum(channel, dtype=np.float64) for channel in posteriors]) * voxel_mm3(voxel_size)
+
+
+def hard_volumes(label_map: np.ndarray, table: LabelTable, voxel_size: Size3) -> np.ndarray:
+    """Count the voxels of each label, plane by plane; (N,) mm³ in channel order, background included.
+
+    Raises
+    ------
+    GeometryError
+        If an edge is not positive and finite.
+    """
+    counts = np.zeros(max(table.labels) + 1, dtype=np.int64)
+    for plane in label_map:
+        values = plane[plane < counts.size]
+        counts += np.bincount(values.ravel(), minlength=counts.size)
+    return counts[list(table.labels)] * voxel_mm3(voxel_size)
+
+
+def parcel_volumes(table: LabelTable, soft_voxels: np.ndarray, cortex_mm3: Mapping[str, float]) -> np.ndarray:
+    """Scale sums of parcel posteriors so that the parcels of each side add up to the cortex of that side.
+
+    Parameters
+    ----------
+    table
+        The M labels of the parcels.
+    soft_voxels : (M,)
+        Sums of the parcel posteriors, any unit; the background is ignored.
+    cortex_mm3
+        Soft volume of the cortex by side, mm³.
+
+    Returns
+    -------
+    (M,)
+        Volumes, mm³; 0 for the background, and for all parcels of a side that has none.
+    """
+    result = np.zeros(len(table))
+    for side, volume in cortex_mm3.items():
+        channels = [k for k in range(1, len(table)) if table.sides[k] == side]
+        total = soft_voxels[channels].sum()
+        if total != 0:
+            result[channels] = soft_voxels[channels] / total * volume
+    return result
+
+
+def volume_table(
+    *structures: tuple[LabelTable, Sequence[float] | np.ndarray, Sequence[float] | np.ndarray | None],
+    total_intracranial: bool,
+) -> VolumeTable:
+    """Put volumes in order: the total if wanted, then each group of structures by ascending label.
+
+    Parameters
+    ----------
+    structures
+        Table, soft volumes and hard volumes (or ``None``), mm³, in channel order with background; first the
+        segmentation, then the parcels if there are any.
+    total_intracranial
+        Whether to start with the sum of the first group (cerebrospinal fluid included where the model has it).
+    """
+    groups = [_rows(*group) for group in structures]
+    total = [_total(groups[0])] if total_intracranial else []
+    return VolumeTable((*total, *(row for group in groups for row in group)))
+
+
+def voxel_mm3(voxel_size: Size3) -> float:
+    """Return the volume of a voxel, mm³, refusing edges that are not positive and finite."""
+    if not all(math.isfinite(edge) and edge > 0 for edge in voxel_size):
+        raise GeometryError(
+            "voxel size",
+            found=f"{' x '.join(f'{edge:g}' for edge in voxel_size)} mm",
+            expected="three positive, finite edges",
+            remedy="repair the header of the scan",
+        )
+    return float(np.prod(voxel_size))
+
+
+def _rows(
+    table: LabelTable, soft: Sequence[float] | np.ndarray, hard: Sequence[float] | np.ndarray | None
+) -> list[StructureVolume]:
+    rows = [
+        StructureVolume(
+            label=table.labels[channel],
+            name=table.names[channel],
+            side=table.sides[channel],
+            soft_mm3=float(soft[channel]),
+            hard_mm3=None if hard is None else float(hard[channel]),
+        )
+        for channel in range(1, len(table))
+    ]
+    return sorted(rows, key=lambda row: row.label or 0)
+
+
+def _total(rows: list[StructureVolume]) -> StructureVolume:
+    hard = [row.hard_mm3 for row in rows if row.hard_mm3 is not None]
+    return StructureVolume(
+        label=None,
+        name=TOTAL_NAME,
+        side="neutral",
+        soft_mm3=float(np.sum([row.soft_mm3 for row in rows])),
+        hard_mm3=float(np.sum(hard)) if hard else None,
+    )
+
+
+def _cells(row: StructureVolume) -> dict[str, object]:
+    return {
+        "index": row.label,
+        "name": row.name,
+        "hemisphere": None if row.side == "neutral" else row.side,
+        "soft_volume_mm3": f"{row.soft_mm3:.3f}",
+        "hard_volume_mm3": None if row.hard_mm3 is None else f"{row.hard_mm3:.3f}",
+    }
