@@ -12,8 +12,8 @@ from enum import Enum
 from pathlib import Path
 
 from synthseg_core.errors import InputError
+from synthseg_core.file_kinds import READABLE, extension
 
-EXTENSIONS = (".nii.gz", ".nii", ".mgz", ".npz")
 _MARKS = re.compile(r"\.(?:nii|mgz|npz)")
 # What a run over a folder takes; without the dot for NIfTI, as in the reference.
 _FOLDER_ENDINGS = ("nii.gz", "nii", ".mgz", ".npz")
@@ -50,11 +50,6 @@ def input_mode(path: str) -> InputMode:
     return InputMode.IMAGE if has_scan_name(path) else InputMode.FOLDER
 
 
-def extension(path: str | Path) -> str:
-    """Return the supported extension that a name ends with, or an empty string."""
-    return next((e for e in EXTENSIONS if str(path).endswith(e)), "")
-
-
 def suffixed(name: str, suffix: str) -> str:
     """Insert ``_suffix`` before every scan extension of a file name.
 
@@ -80,7 +75,8 @@ def csv_name(path: str) -> str:
 
 def without_extension(path: Path) -> Path:
     """Strip the scan extension that a path ends with: the prefix of the outputs of ``synthseg dataset``."""
-    return path.with_name(path.name.removesuffix(extension(path)))
+    kind = extension(path)
+    return path.with_name(path.name[: -len(kind)]) if kind in READABLE else path
 
 
 def scans_in_folder(folder: Path) -> list[Path]:

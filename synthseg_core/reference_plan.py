@@ -12,6 +12,7 @@ from pathlib import Path
 
 from synthseg_core import reference_names as names
 from synthseg_core.errors import InputError, UsageError
+from synthseg_core.file_kinds import READABLE, extension
 from synthseg_core.reference_names import InputMode
 
 # Option and file name suffix of each image output of the reference command.
@@ -279,7 +280,7 @@ def _beside_list(path: str) -> Path:
 
 def _checked_image(path: str, option: str) -> Path:
     """Refuse an image output in a format that nothing can write."""
-    if not names.extension(path):
+    if extension(Path(path)) not in READABLE:
         raise UsageError(
             option, found=path, expected=f"a name that ends in {_extensions()}", remedy="correct the extension"
         )
@@ -287,4 +288,4 @@ def _checked_image(path: str, option: str) -> Path:
 
 
 def _extensions() -> str:
-    return ", ".join(names.EXTENSIONS)
+    return ", ".join(READABLE)

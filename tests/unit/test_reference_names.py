@@ -62,7 +62,6 @@ def test_subject_loses_only_nii_gz(path, expected):
 @given(stem=stems, extension=extensions, suffix=st.sampled_from(["synthseg", "posteriors", "resampled"]))
 def test_ordinary_names_take_one_suffix_and_keep_their_extension(stem, extension, suffix):
     assert names.suffixed(stem + extension, suffix) == f"{stem}_{suffix}{extension}"
-    assert names.extension(stem + extension) == extension
     assert names.without_extension(Path("d") / (stem + extension)) == Path("d") / stem
 
 
@@ -94,3 +93,11 @@ def test_list_drops_empty_lines_and_strips_nothing(tmp_path):
 def test_missing_list_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="one path a line"):
         names.read_list(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [("A.NII.GZ", "A"), ("a.b.npz", "a.b"), ("a.mgz", "a"), ("a.nii.nii", "a.nii"), ("a.hdr", "a.hdr")],
+)
+def test_prefix_of_data_set_outputs(name, prefix):
+    assert names.without_extension(Path("d") / name) == Path("d") / prefix
