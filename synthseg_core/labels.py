@@ -90,7 +90,12 @@ class LabelTable:
     @classmethod
     def builtin(cls, name: str) -> LabelTable:
         """Read one of the package's own tables, for instance ``segmentation_2.0``."""
-        return cls.read(Path(str(files("synthseg_core") / "resources" / "labels" / f"{name}.tsv")))
+        return cls.read(_builtin_folder() / f"{name}.tsv")
+
+    @staticmethod
+    def builtin_names() -> tuple[str, ...]:
+        """Return the names of the package's own tables, sorted."""
+        return tuple(path.stem for path in sorted(_builtin_folder().glob("*.tsv")))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -137,3 +142,7 @@ class LabelTable:
 
     def _fault(self, found: str, expected: str) -> ModelError:
         return ModelError(self.name, found=found, expected=expected, remedy="correct the label table")
+
+
+def _builtin_folder() -> Path:
+    return Path(str(files("synthseg_core") / "resources" / "labels"))

@@ -31,7 +31,7 @@ class WeightsFile:
     size_bytes, sha256
         Expected size and checksum; ``None`` where unknown.
     urls
-        Mirrors, tried in order.
+        Mirrors, tried in order: an address, or a list of addresses of parts that make the file when joined.
     licence
         Licence of the weights, shown before a download.
     """
@@ -39,7 +39,7 @@ class WeightsFile:
     file: str
     size_bytes: int | None = None
     sha256: str | None = None
-    urls: tuple[str, ...] = ()
+    urls: tuple[str | tuple[str, ...], ...] = ()
     licence: str = "unspecified"
 
 
@@ -147,6 +147,8 @@ class ModelCard:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise self.fault(f"task {self.task!r}", " or ".join(TASKS))
+        if not self.networks:
+            raise self.fault("no networks", "at least one")
         if self.task != "quality" and self.networks[-1].config.out_channels != len(self.labels):
             raise self.fault(
                 f"{self.networks[-1].config.out_channels} output channels and {len(self.labels)} labels",
@@ -196,9 +198,9 @@ def read_card(path: Path) -> ModelCard:
     """Read and check one card."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelError(
-            path, found=f"no YAML ({error})", expected="a model card", remedy="correct the file"
+            path, found=f"no readable YAML ({error})", expected="a model card", remedy="correct the file"
         ) from error
     if not isinstance(content, dict):
         raise ModelError(path, found="no mapping", expected="a model card", remedy="correct the file")
@@ -211,13 +213,21 @@ def read_card(path: Path) -> ModelCard:
     }.items():
         if key in values:
             values[key] = _build(kind, values[key], path, key)
-    values["networks"] = tuple(_network(entry, path) for entry in values.get("networks", ()))
+    values["networks"] = _networks(values.get("networks"), path)
     values["labels"] = _labels(str(values.pop("label_table", "")), path)
     values["citation"] = tuple(values.get("citation", ()))
     return _build(ModelCard, {**values, "source": path}, path, "card")
 
 
-def _network(entry: Mapping[str, Any], path: Path) -> NetworkSpec:
+def _networks(entries: Any, path: Path) -> tuple[NetworkSpec, ...]:
+    if not isinstance(entries, list):
+        raise ModelError(path, found=f"networks: {entries!r}", expected="a list", remedy="correct the model card")
+    return tuple(_network(entry, path) for entry in entries)
+
+
+def _network(entry: Any, path: Path) -> NetworkSpec:
+    if not isinstance(entry, Mapping):
+        raise ModelError(path, found=f"networks: {entry!r}", expected="mappings", remedy="correct the model card")
     options = dict(entry)
     role, prefix = str(options.pop("role", "segmenter")), str(options.pop("prefix", "unet"))
     architecture = str(options.pop("architecture", "unet"))
@@ -233,11 +243,23 @@ def _network(entry: Mapping[str, Any], path: Path) -> NetworkSpec:
 
 def _labels(name: str, path: Path) -> LabelTable:
     beside = path.parent / name
-    return LabelTable.read(beside) if beside.is_file() else LabelTable.builtin(name.removesuffix(".tsv"))
+    if beside.is_file():
+        return LabelTable.read(beside)
+    builtin = LabelTable.builtin_names()
+    if name.removesuffix(".tsv") not in builtin:
+        raise ModelError(
+            path,
+            found=f"label_table {name!r}",
+            expected=f"a TSV file beside the card, or one of {', '.join(builtin)}",
+            remedy="correct the model card",
+        )
+    return LabelTable.builtin(name.removesuffix(".tsv"))
 
 
 def _build(kind: type[_T], values: Mapping[str, Any], path: Path, where: str) -> _T:
     """Make a dataclass from a mapping; unknown and missing keys are errors that name the key."""
+    if not isinstance(values, Mapping):
+        raise ModelError(path, found=f"{where}: {values!r}", expected="a mapping", remedy="correct the model card")
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - known):
         raise ModelError(
@@ -246,10 +268,24 @@ def _build(kind: type[_T], values: Mapping[str, Any], path: Path, where: str) ->
             expected=f"only {', '.join(sorted(known))}",
             remedy="correct the model card",
         )
-    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    frozen = {key: _frozen(value) for key, value in values.items()}
     try:
         return kind(**frozen)
-    except TypeError as error:
+    except ModelError as error:
+        if error.subject == str(path):
+            raise
         raise ModelError(
-            path, found=f"{where}: {error}", expected="all required keys", remedy="complete the model card"
+            f"{path}, {error.subject}", found=error.found, expected=error.expected, remedy=error.remedy
         ) from error
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            path,
+            found=f"{where}: {error}",
+            expected="all required keys, with values of the right kind",
+            remedy="correct the model card",
+        ) from error
+
+
+def _frozen(value: Any) -> Any:
+    """Turn lists, also those in lists, into tuples."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
