@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from synthseg_core.errors import OutputError
+from synthseg_core.errors import OutputError, SynthSegError
 
 _REMEDIES = {
     errno.ENOSPC: "free some space, or write somewhere else",
@@ -50,10 +50,10 @@ def atomic_path(final: Path) -> Iterator[Path]:
             _flush_folder(final.parent)
         finally:
             temporary.unlink(missing_ok=True)
-    except OutputError:
+    except SynthSegError:
         raise
     except OSError as error:
-        raise _output_error(final, error) from error
+        raise output_error(final, error) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -102,7 +102,8 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _output_error(final: Path, error: OSError) -> OutputError:
+def output_error(final: Path, error: OSError) -> OutputError:
+    """Return the one-line form of a failure to write ``final``."""
     reason = error.strerror or str(error)
     remedy = _REMEDIES.get(error.errno or 0, "check the folder and write somewhere else if need be")
     return OutputError(final, found=reason[:1].lower() + reason[1:], expected="a writable file", remedy=remedy)

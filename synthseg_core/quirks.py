@@ -38,6 +38,8 @@ class Quirks:
         Left cortex may become right parcels and the reverse, and parcel volumes count what lies outside the cortex.
     keep_input_dtype
         The resampled scan is written in the input's data type, re-quantised when that is an integer type.
+    keep_input_header
+        Results inherit the input's display range and header extensions.
     mgz_as_float32
         Every ``.mgz`` output is written as float32, label maps included.
     """
@@ -52,6 +54,7 @@ class Quirks:
     array_order_ties: bool = False
     loose_parcels: bool = False
     keep_input_dtype: bool = False
+    keep_input_header: bool = False
     mgz_as_float32: bool = False
 
 

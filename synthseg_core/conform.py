@@ -1,0 +1,252 @@
+"""Bring a scan to the grid and intensities of a network, with the record that leads back.
+
+Steps: resample to the network's voxel size where the scan's differs, reorient to RAS, crop on request, map intensities
+to [0, 1], pad with zeros. An oblique scan stays on its own oblique grid: nothing is rotated.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from synthseg_core import memory
+from synthseg_core.affines import Shape3, Size3, closest_ras, voxel_size
+from synthseg_core.conform_record import ConformRecord, Grid, centred_grid, isotropic, own_grid, triple
+from synthseg_core.errors import InputError
+from synthseg_core.io import Scan
+from synthseg_core.models import GridSpec, IntensitySpec
+from synthseg_core.ops.resample import AxisSampling, centred_sampling, cheapest_order, resample, sampling_at
+from synthseg_core.quirks import NATIVE, Quirks
+from synthseg_core.volume import Volume
+
+# Reference: sigma of the pre-filter is 0.25 divided by the factor, in input voxels.
+_PREFILTER_SIGMA = 0.25
+# Float64 copies held at the same time (tests/unit/test_conform.py measures them).
+_SCAN_COPIES, _GRID_COPIES = 2, 3
+_CT_AIR_HU = -500.0
+
+
+@dataclass(frozen=True)
+class ConformConfig:
+    """What a network expects, and how to get there.
+
+    Parameters
+    ----------
+    grid, intensity
+        From the model card.
+    ct
+        Clip to the CT window first.
+    crop
+        Centred crop of at least this many voxels of the network's grid, RAS order, rounded up to the grid's multiple.
+    tolerance_mm
+        A scan whose voxel edges are all this close to the network's is used as it is.
+    quirks
+        What to copy from the reference implementation.
+    memory_bytes
+        Budget for the estimate made before anything large is allocated; ``None``: the machine's memory.
+    """
+
+    grid: GridSpec = field(default_factory=GridSpec)
+    intensity: IntensitySpec = field(default_factory=IntensitySpec)
+    ct: bool = False
+    crop: Shape3 | None = None
+    tolerance_mm: float = 0.05
+    quirks: Quirks = NATIVE
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Conformed:
+    """A scan as the network sees it.
+
+    Parameters
+    ----------
+    image : (I, J, K) float64
+        RAS, in [0, 1], padded with zeros.
+    record
+        How to get back.
+    resampled
+        The scan on the network's grid, in the scan's axis order, before crop and normalisation; ``None`` when it was
+        used as it is.
+    warnings
+        One line each.
+    """
+
+    image: np.ndarray
+    record: ConformRecord
+    resampled: Volume | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def conform(scan: Scan, config: ConformConfig) -> Conformed:
+    """Bring ``scan`` to the network's grid and intensities.
+
+    Raises
+    ------
+    InputError
+        If the resampled scan would not fit in memory, or only one intensity is left of it.
+    """
+    record = plan(scan, config)
+    ras = _on_grid(scan, record, config.quirks)
+    image, warnings = _normalised(ras, record, config, scan)
+    if not record.resampled:
+        return Conformed(image, record, None, warnings)
+    return Conformed(image, record, Volume(record.to_source_order(ras), record.grid_affine), warnings)
+
+
+def plan(scan: Scan, config: ConformConfig) -> ConformRecord:
+    """Work out grid, crop and padding without touching a voxel; refuse what would not fit in memory."""
+    source = own_grid(scan.volume.shape, scan.volume.affine)
+    orientation = closest_ras(source.affine)
+    resampled = _needs_resampling(scan, config)
+    grid = _grid(source, config) if resampled else replace(source, voxel_size=_trusted_size(scan, config))
+    whole = triple(grid.shape[axis] for axis in orientation.axes)
+    crop = _crop(whole, config)
+    core = whole if crop is None else triple(b - a for a, b in zip(*crop, strict=True))
+    padded = _padded(core, config)
+    record = ConformRecord(
+        source=source,
+        grid=grid,
+        orientation=orientation,
+        resampled=resampled,
+        crop=crop,
+        pad_start=triple((p - n) // 2 for p, n in zip(padded, core, strict=True)),
+        padded_shape=padded,
+    )
+    _require_memory(scan, record, config)
+    return record
+
+
+def reference_positions(count: int, factor: float) -> np.ndarray:
+    """Return the sample positions of the reference in source voxels, not yet clamped.
+
+    The order of the operations decides how many there are: 71 voxels of 2.7 mm can give 192 or 193.
+    """
+    start, step = -(factor - 1) / (2 * factor), 1 / factor
+    return np.arange(start, start + step * np.ceil(count * factor), step)
+
+
+def _trusted_size(scan: Scan, config: ConformConfig) -> Size3:
+    return scan.header_voxel_size if config.quirks.header_decides_resampling else scan.volume.voxel_size
+
+
+def _needs_resampling(scan: Scan, config: ConformConfig) -> bool:
+    target, tolerance = config.grid.voxel_size_mm, config.tolerance_mm
+    return any(size > target + tolerance or size < target - tolerance for size in _trusted_size(scan, config))
+
+
+def _grid(source: Grid, config: ConformConfig) -> Grid:
+    make = _reference_grid if config.quirks.asymmetric_grid else centred_grid
+    return make(source.shape, source.affine, config.grid.voxel_size_mm)
+
+
+def _reference_grid(shape: Shape3, affine: np.ndarray, target_mm: float) -> Grid:
+    """Return the reference's grid: from the first voxel's edge on, as many samples as ``arange`` happens to give."""
+    factors = np.array(voxel_size(affine)) / target_mm
+    positions = [reference_positions(n, f) for n, f in zip(shape, factors, strict=True)]
+    placed = affine.copy()
+    placed[:3, :3] /= factors
+    placed[:3, 3] -= placed[:3, :3] @ (0.5 * (factors - 1))
+    first = np.array([p[0] for p in positions])
+    counts = np.array([len(p) for p in positions])
+    steps = 1 / factors
+    shift = first - ((np.array(shape) - 1) / 2 - (counts - 1) / 2 * steps)
+    return Grid(triple(counts.tolist()), placed, isotropic(target_mm), triple(steps.tolist()), triple(shift.tolist()))
+
+
+def _crop(whole: Shape3, config: ConformConfig) -> tuple[Shape3, Shape3] | None:
+    if config.crop is None:
+        return None
+    wanted = [_round_up(n, config.grid.multiple_voxels) for n in config.crop]
+    start = triple(max((n - w) // 2, 0) for n, w in zip(whole, wanted, strict=True))
+    return start, triple(min(a + w, n) for a, w, n in zip(start, wanted, whole, strict=True))
+
+
+def _padded(core: Shape3, config: ConformConfig) -> Shape3:
+    minimum = isotropic(config.grid.minimum_voxels) if config.crop is None else config.crop
+    multiple = config.grid.multiple_voxels
+    return triple(max(_round_up(n, multiple), _round_up(m, multiple)) for n, m in zip(core, minimum, strict=True))
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _require_memory(scan: Scan, record: ConformRecord, config: ConformConfig) -> None:
+    scan_copies, grid_copies = (_SCAN_COPIES, _GRID_COPIES) if record.resampled else (1, 1)
+    voxels = math.prod(record.source_shape) * scan_copies + math.prod(record.grid_shape) * grid_copies
+    shape = " x ".join(map(str, record.padded_shape))
+    needed = 8 * (voxels + math.prod(record.padded_shape))
+    memory.require(needed, scan.source, f"{shape} voxels of {config.grid.voxel_size_mm:g} mm", config.memory_bytes)
+
+
+def _on_grid(scan: Scan, record: ConformRecord, quirks: Quirks) -> np.ndarray:
+    """Return the scan on the network's grid, RAS; the scan's own voxels when it need not be resampled."""
+    data, orientation = scan.volume.data, record.orientation
+    if not record.resampled:
+        return orientation.to_ras(data)
+    if quirks.asymmetric_grid:
+        factors = np.array(record.source.voxel_size) / record.grid.voxel_size[0]
+        return orientation.to_ras(_resampled_like_reference(data, factors))
+    ordered = orientation.to_ras(data)
+    steps = [record.grid.step[axis] for axis in orientation.axes]
+    rules = [centred_sampling(*rule) for rule in zip(record.grid_shape, steps, ordered.shape, strict=True)]
+    return _filtered_and_sampled(ordered, [_PREFILTER_SIGMA * s if s > 1 else 0.0 for s in steps], rules)
+
+
+def _resampled_like_reference(data: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    rules = [sampling_at(reference_positions(n, f), n) for n, f in zip(data.shape, factors, strict=True)]
+    # An axis that is at the target already (factor 1) is filtered too.
+    return _filtered_and_sampled(data, [_PREFILTER_SIGMA / f if f <= 1 else 0.0 for f in factors], rules)
+
+
+def _filtered_and_sampled(data: np.ndarray, sigmas: list[float], rules: list[AxisSampling]) -> np.ndarray:
+    contiguous = np.ascontiguousarray(data, dtype=np.float64)
+    filtered = gaussian_filter(contiguous, sigmas) if any(sigmas) else contiguous
+    return resample(filtered, rules, cheapest_order(data.shape, rules))
+
+
+def _normalised(
+    ras: np.ndarray, record: ConformRecord, config: ConformConfig, scan: Scan
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the padded image in [0, 1] and warnings."""
+    image = np.zeros(record.padded_shape)
+    core = record.unpad(image)
+    core[...] = ras if record.crop is None else ras[triple(slice(a, b) for a, b in zip(*record.crop, strict=True))]
+    warnings = _doubts_about_ct(core, config.ct)
+    if config.ct:
+        np.clip(core, *config.intensity.ct_window_hu, out=core)
+    low, high = np.percentile(core, config.intensity.percentiles)
+    if low == high:
+        _check_featureless(float(low), config, scan)
+        core[...] = 0
+        return image, (*warnings, "no contrast between the intensity percentiles: the network sees zeros")
+    np.clip(core, low, high, out=core)
+    core -= low
+    core /= high - low
+    return image, warnings
+
+
+def _doubts_about_ct(values: np.ndarray, ct: bool) -> tuple[str, ...]:
+    lowest = values.min()
+    if ct and lowest >= 0:
+        return ("no voxel is below 0 although CT was asked for: are the values Hounsfield units?",)
+    if not ct and lowest < _CT_AIR_HU:
+        return (f"the smallest value is {lowest:g}: if this is a CT in Hounsfield units, use --ct",)
+    return ()
+
+
+def _check_featureless(value: float, config: ConformConfig, scan: Scan) -> None:
+    if config.quirks.accept_featureless:
+        return
+    remedy = "check that the values are Hounsfield units" if config.ct else "check that this is the scan of a head"
+    low, high = config.intensity.percentiles
+    raise InputError(
+        scan.source,
+        found=f"{value:g} at both the {low} and {high} intensity percentiles",
+        expected="a scan with contrast",
+        remedy=remedy,
+    )

@@ -1,0 +1,169 @@
+"""Checks of a scan's header and values: errors for what cannot be used, one-line warnings for what is doubtful.
+
+Pure functions on numbers; reading the file is :mod:`synthseg_core.io`'s part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synthseg_core.affines import Shape3, Size3, voxel_size
+from synthseg_core.errors import GeometryError, InputError
+
+# Finer than any in-vivo scan, and coarser than any localiser; beyond them the unit is almost certainly wrong.
+SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.05, 20.0
+# A quaternion in float32 places the far corner of a head to about 1e-3 mm; half a millimetre is a real conflict.
+FORM_TOLERANCE_MM = 0.5
+SIZE_TOLERANCE_MM = 0.01
+THIN_SLICES = 10
+SMALL_EXTENT_MM = 50.0
+_UNIT_IN_MM = {"meter": 1000.0, "micron": 0.001}
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The two placements that a NIfTI header can hold; ``None`` where the code says "unknown"."""
+
+    sform: np.ndarray | None
+    qform: np.ndarray | None
+
+
+def sizes_text(sizes_mm: Sequence[float]) -> str:
+    """Return for instance ``1 x 1 x 2.5 mm``."""
+    return " x ".join(f"{size:.4g}" for size in sizes_mm) + " mm"
+
+
+def check_voxel_size(sizes_mm: Size3, unit: str, path: Path) -> list[str]:
+    """Refuse sizes that no head scan has; warn when the header names a unit that the sizes contradict.
+
+    Parameters
+    ----------
+    sizes_mm
+        Edge lengths, taken as mm whatever the unit.
+    unit
+        Name of the spatial unit in the header: ``mm``, ``meter``, ``micron`` or ``unknown``.
+
+    Raises
+    ------
+    GeometryError
+        If an edge is outside 0.05 to 20 mm.
+    """
+    plausible = all(SMALLEST_VOXEL_MM <= size <= LARGEST_VOXEL_MM for size in sizes_mm)
+    if plausible and unit not in _UNIT_IN_MM:
+        return []
+    if plausible:
+        return [f"the header's unit is {unit}, but voxels of {sizes_text(sizes_mm)} are plausible; mm is assumed"]
+    remedy = "correct the voxel sizes in the header"
+    if unit in _UNIT_IN_MM:
+        remedy = f"the header says {unit}: rescale the affine by {_UNIT_IN_MM[unit]:g} and store mm"
+    raise GeometryError(
+        path,
+        found=f"voxels of {sizes_text(sizes_mm)}",
+        expected=f"{SMALLEST_VOXEL_MM} to {LARGEST_VOXEL_MM:g} mm",
+        remedy=remedy,
+    )
+
+
+def size_conflict(header_mm: Size3, affine_mm: Size3) -> list[str]:
+    """Warn when the header's voxel sizes are not those of its affine."""
+    if np.allclose(header_mm, affine_mm, rtol=0, atol=SIZE_TOLERANCE_MM):
+        return []
+    return [f"the header's voxel size is {sizes_text(header_mm)}, but its affine says {sizes_text(affine_mm)}"]
+
+
+def form_conflict(forms: Forms, shape: Shape3) -> list[str]:
+    """Warn when sform and qform place the scan differently, or when neither places it."""
+    if forms.sform is None and forms.qform is None:
+        return ["the header stores no orientation (sform and qform codes are 0); left and right cannot be known"]
+    if forms.sform is None or forms.qform is None or not np.all(np.isfinite(forms.sform)):
+        return []
+    distance_mm = _largest_corner_distance(forms.sform, forms.qform, shape)
+    if distance_mm <= FORM_TOLERANCE_MM:
+        return []
+    mirrored = np.linalg.det(forms.sform[:3, :3]) * np.linalg.det(forms.qform[:3, :3]) < 0
+    turn = "one mirrors the other" if mirrored else f"by {_angle(forms.sform, forms.qform):.1f} degrees"
+    return [f"sform and qform differ by up to {distance_mm:.1f} mm and {turn}; the sform is used"]
+
+
+def coverage(shape: Shape3, sizes_mm: Size3) -> list[str]:
+    """Warn about stacks of few slices and fields of view smaller than a brain."""
+    extents = [n * size for n, size in zip(shape, sizes_mm, strict=True)]
+    thinnest = int(np.argmin(shape))
+    if shape[thinnest] <= THIN_SLICES:
+        slices = f"{shape[thinnest]} slice{'s' if shape[thinnest] > 1 else ''}"
+        return [f"only {slices} ({extents[thinnest]:.0f} mm) along axis {thinnest + 1}; results are poor"]
+    if min(extents) < SMALL_EXTENT_MM:
+        return [f"the field of view of {sizes_text(extents)} is smaller than a brain; results may be poor"]
+    return []
+
+
+def replace_non_finite(data: np.ndarray, path: Path) -> list[str]:
+    """Replace NaN and infinite voxels in place by the smallest finite value; say how many there were.
+
+    Raises
+    ------
+    InputError
+        If no voxel is finite.
+    """
+    if np.isfinite(data.min()) and np.isfinite(data.max()):
+        return []
+    bad = ~np.isfinite(data)
+    count = int(np.count_nonzero(bad))
+    if count == data.size:
+        raise InputError(
+            path, found="no finite voxel", expected="a scan", remedy="convert the scan again from its source"
+        )
+    smallest = float(data.min(where=~bad, initial=np.inf))
+    data[bad] = smallest
+    return [f"{_share(count, data.size)} NaN or infinite; replaced by {smallest:g}, the smallest finite value"]
+
+
+def report_non_finite(data: np.ndarray) -> list[str]:
+    """Warn about NaN and infinite voxels that stay."""
+    if np.isfinite(data.min()) and np.isfinite(data.max()):
+        return []
+    count = int(data.size - np.count_nonzero(np.isfinite(data)))
+    return [f"{_share(count, data.size)} NaN or infinite and kept as in the reference; one NaN empties the result"]
+
+
+def no_contrast(data: np.ndarray) -> list[str]:
+    """Say so if all voxels have one value."""
+    low = float(data.min())
+    return [f"every voxel is {low:g}: the scan holds no anatomy"] if low == float(data.max()) else []
+
+
+def check_contrast(data: np.ndarray, path: Path) -> None:
+    """Refuse a scan whose voxels all have one value.
+
+    Raises
+    ------
+    InputError
+        If smallest and largest value are equal.
+    """
+    if no_contrast(data):
+        raise InputError(
+            path,
+            found=f"{float(data.flat[0]):g} in every voxel",
+            expected="a scan with anatomy",
+            remedy="check that this is the right file and that its conversion went well",
+        )
+
+
+def _share(count: int, size: int) -> str:
+    return f"{count} of {size} voxels ({100 * count / size:.2g} %) {'is' if count == 1 else 'are'}"
+
+
+def _largest_corner_distance(first: np.ndarray, second: np.ndarray, shape: Shape3) -> float:
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij")).reshape(3, -1)
+    difference = (first - second)[:3]
+    return float(np.linalg.norm(difference[:, :3] @ corners + difference[:, 3:], axis=0).max())
+
+
+def _angle(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the rotation between two affines of equal handedness in degrees, voxel size set aside."""
+    a, b = (affine[:3, :3] / voxel_size(affine) for affine in (first, second))
+    return float(np.degrees(np.arccos(np.clip((np.trace(a @ b.T) - 1) / 2, -1, 1))))
