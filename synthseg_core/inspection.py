@@ -19,6 +19,8 @@ SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.05, 20.0
 # A quaternion in float32 places the far corner of a head to about 1e-3 mm; half a millimetre is a real conflict.
 FORM_TOLERANCE_MM = 0.5
 SIZE_TOLERANCE_MM = 0.01
+# Half a degree: beyond rounding, below any gantry tilt.
+SHEAR_TOLERANCE_DEGREES = 0.5
 THIN_SLICES = 10
 SMALL_EXTENT_MM = 50.0
 _UNIT_IN_MM = {"meter": 1000.0, "micron": 0.001}
@@ -87,6 +89,16 @@ def form_conflict(forms: Forms, shape: Shape3) -> list[str]:
     mirrored = np.linalg.det(forms.sform[:3, :3]) * np.linalg.det(forms.qform[:3, :3]) < 0
     turn = "one mirrors the other" if mirrored else f"by {_angle(forms.sform, forms.qform):.1f} degrees"
     return [f"sform and qform differ by up to {distance_mm:.1f} mm and {turn}; the sform is used"]
+
+
+def shear(affine: np.ndarray) -> list[str]:
+    """Warn about axes that are not perpendicular, as a tilted CT gantry leaves them."""
+    unit = affine[:3, :3] / voxel_size(affine)
+    cosines = np.abs((unit.T @ unit)[np.triu_indices(3, 1)])
+    degrees = float(np.degrees(np.arcsin(min(cosines.max(), 1.0))))
+    if degrees <= SHEAR_TOLERANCE_DEGREES:
+        return []
+    return [f"the axes are sheared by {degrees:.1f} degrees; the scan is processed as if they were perpendicular"]
 
 
 def coverage(shape: Shape3, sizes_mm: Size3) -> list[str]:
