@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": ("predict", "drop-in for the SynthSeg command: same flags, names and numbers"),
     "dataset": ("dataset", "segment every scan listed in a CSV, resumable"),
     "group": ("group", "gather per-scan tables into group tables"),
+    "describe": ("describe", "write the files that describe a derivative dataset"),
     "models": ("models", "list, fetch, verify, locate and import models"),
 }
 

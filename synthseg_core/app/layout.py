@@ -1,0 +1,73 @@
+"""Where a run of the workflow keeps what: derivatives, logs, the scan table, settings. Paths only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthseg_core.bids import PRODUCTS, derivative
+from synthseg_core.description import DATASET_FILES
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Folders of one run.
+
+    Parameters
+    ----------
+    output
+        Root of the derivative dataset.
+    work
+        Files that the user does not need: scan table, settings, intermediates, Snakemake's own.
+    """
+
+    output: Path
+    work: Path
+
+    @property
+    def scan_table(self) -> Path:
+        """Table of all scans."""
+        return self.work / "scans.tsv"
+
+    @property
+    def run_config(self) -> Path:
+        """Configuration that the front door hands to Snakemake."""
+        return self.work / "run_config.yaml"
+
+    @property
+    def logs(self) -> Path:
+        """Readable logs and the reasons of failures; a folder that BIDS allows."""
+        return self.output / "logs"
+
+    def settings(self, stage: str) -> Path:
+        """Stage file: the options of a stage; rules have it as input."""
+        return self.work / "settings" / f"{stage}.json"
+
+    def derivative(self, stem: str, product: str) -> Path:
+        """Return the path of a derivative of one scan."""
+        return self.output / derivative(stem, product)
+
+    def decision(self, stem: str) -> Path:
+        """Class indices on the network grid, kept for later stages."""
+        return self.work / "decisions" / f"{stem}_decision.npz"
+
+    def log(self, stage: str, stem: str) -> Path:
+        """Readable log of one job."""
+        return self.logs / stage / f"{stem}.log"
+
+    def reason(self, stage: str, stem: str) -> Path:
+        """Why a job failed, one JSON line; Snakemake keeps it because it is declared as a log."""
+        return self.logs / stage / f"{stem}.json"
+
+    def benchmark(self, stage: str, stem: str) -> Path:
+        """Time and memory of one job, as measured by Snakemake."""
+        return self.work / "benchmarks" / stage / f"{stem}.tsv"
+
+    @property
+    def dataset_files(self) -> list[Path]:
+        """Files that describe the derivative dataset as a whole."""
+        return [self.output / name for name in DATASET_FILES]
+
+    def segmentation(self, stem: str) -> list[Path]:
+        """Return everything that the ``segment`` stage makes from one scan."""
+        return [*(self.derivative(stem, product) for product in PRODUCTS), self.decision(stem)]

@@ -1,0 +1,213 @@
+"""BIDS file names: entities of a scan, the names of its derivatives, and back. Standard library only.
+
+A scan is known by its *stem*, the part that all its derivatives share:
+``sub-01/ses-2/anat/sub-01_ses-2_run-1_space-T1w``. The scan's own suffix goes into ``space-``: this is true, and it
+keeps T1w and FLAIR of one session apart.
+
+References
+----------
+Brain Imaging Data Structure 1.11.1, entity table and common derivatives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from synthseg_core.errors import InputError
+
+# Order of entities in file names (BIDS 1.11.1).
+ENTITIES = (
+    *("sub", "tpl", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain", "rec"),
+    *("dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "space", "split", "recording"),
+    *("chunk", "atlas", "seg", "scale", "res", "den", "label", "desc"),
+)
+# Entities that derivatives of ours add; a source that carries one is a derivative already.
+DERIVED = ("space", "atlas", "seg", "scale", "res", "den", "label", "desc")
+# Suffix given to scans whose names are not BIDS; ``space-orig`` is BIDS for "the scan's own space".
+UNNAMED_SUFFIX = "orig"
+
+# What every stem looks like, for wildcards. A pattern with one branch a scan takes seconds to compile for 10 000 scans.
+STEM_PATTERN = r"sub-[^/]+/(?:ses-[^/]+/)?[^/]+/sub-[^/]+_space-[^/]+"
+
+_RANK = {entity: rank for rank, entity in enumerate(ENTITIES)}
+_BEFORE_SPACE = _RANK["space"] - 0.5
+_PAIR = r"[0-9a-zA-Z]+-[0-9a-zA-Z+]+"
+_NAME = re.compile(rf"(?P<entities>{_PAIR}(?:_{_PAIR})*)_(?P<suffix>[0-9a-zA-Z]+)(?P<extension>\.[^/]+)?")
+_WORD = re.compile(r"[0-9a-zA-Z]+")
+
+
+@dataclass(frozen=True)
+class BidsName:
+    """A file name taken apart.
+
+    Parameters
+    ----------
+    entities
+        Keys and labels, in the order of the specification; unknown keys stand before ``space``.
+    suffix
+        Last word, for instance ``T1w``.
+    extension
+        From the first dot on, ``.nii.gz``; empty where there is none.
+    """
+
+    entities: Mapping[str, str]
+    suffix: str
+    extension: str = ""
+
+    def __post_init__(self) -> None:
+        ordered = dict(sorted(self.entities.items(), key=lambda pair: (_rank(pair[0]), pair[0])))
+        object.__setattr__(self, "entities", ordered)
+
+    def __str__(self) -> str:
+        pairs = [f"{key}-{label}" for key, label in self.entities.items()]
+        return "_".join([*pairs, self.suffix]) + self.extension
+
+
+@dataclass(frozen=True)
+class ScanName:
+    """What makes a scan different from all others of a dataset.
+
+    Parameters
+    ----------
+    entities
+        Of the source, without ``space``.
+    suffix
+        Of the source.
+    datatype
+        Folder: ``anat``.
+    """
+
+    entities: Mapping[str, str]
+    suffix: str
+    datatype: str = "anat"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entities", BidsName(self.entities, self.suffix).entities)
+        derived = [key for key in DERIVED if key in self.entities]
+        if derived or "sub" not in self.entities:
+            raise InputError(
+                BidsName(self.entities, self.suffix),
+                found=f"the entity {', '.join(derived)}" if derived else "no sub entity",
+                expected="the name of a raw scan",
+                remedy="rename the file, or give the dataset that holds the raw scans",
+            )
+
+    @property
+    def folder(self) -> str:
+        """Folder of the scan and of its derivatives, relative to the dataset."""
+        levels = [f"{key}-{self.entities[key]}" for key in ("sub", "ses") if key in self.entities]
+        return "/".join([*levels, self.datatype])
+
+    @property
+    def stem(self) -> str:
+        """First part of the path of every derivative, relative to the derivative dataset."""
+        name = str(BidsName({**self.entities, "space": self.suffix}, "x"))
+        return f"{self.folder}/{name.removesuffix('_x')}"
+
+
+@dataclass(frozen=True)
+class Product:
+    """A kind of derivative: what is added to a stem.
+
+    Parameters
+    ----------
+    suffix, extension
+        As in :class:`BidsName`.
+    entities
+        Entities that follow those of the stem.
+    """
+
+    suffix: str
+    extension: str
+    entities: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ending(self) -> str:
+        """Last part of the path of this derivative, for every scan."""
+        return f"_{BidsName(self.entities, self.suffix, self.extension)}"
+
+
+_SEGMENTATION = {"seg": "synthseg"}
+_SEGMENTATION_1MM = {"seg": "synthseg", "res": "1mm"}
+PRODUCTS: dict[str, Product] = {
+    "dseg": Product("dseg", ".nii.gz", _SEGMENTATION),
+    "sidecar": Product("dseg", ".json", _SEGMENTATION),
+    "dseg_1mm": Product("dseg", ".nii.gz", _SEGMENTATION_1MM),
+    "volumes": Product("volumes", ".tsv", _SEGMENTATION),
+}
+
+
+def parse_name(name: str) -> BidsName:
+    """Take a file name apart.
+
+    Raises
+    ------
+    InputError
+        If it is not ``key-label_..._suffix.extension`` or a key occurs twice.
+    """
+    match = _NAME.fullmatch(name)
+    pairs = [pair.split("-") for pair in match["entities"].split("_")] if match else []
+    keys = [key for key, _ in pairs]
+    if match is None or len(set(keys)) != len(keys):
+        raise InputError(
+            name,
+            found="a key that occurs twice" if match else "a name that is not BIDS",
+            expected="sub-<label>[_<key>-<label>...]_<suffix>.nii.gz",
+            remedy="rename the file",
+        )
+    labels = [label for _, label in pairs]
+    return BidsName(dict(zip(keys, labels, strict=True)), match["suffix"], match["extension"] or "")
+
+
+def derivative(stem: str, product: str) -> str:
+    """Return the path of a derivative relative to its dataset; ``product`` is a key of ``PRODUCTS``."""
+    return stem + PRODUCTS[product].ending
+
+
+def parse_stem(stem: str) -> ScanName:
+    """Return the scan that a stem belongs to.
+
+    Raises
+    ------
+    InputError
+        If no scan has this stem.
+    """
+    folder, _, name = stem.rpartition("/")
+    entities = dict(parse_name(f"{name}_x").entities)
+    suffix = entities.pop("space", None)
+    scan = ScanName(entities, suffix, folder.rpartition("/")[2]) if suffix else None
+    if scan is None or scan.stem != stem:
+        raise InputError(
+            stem,
+            found="a path that no scan's derivatives have",
+            expected="sub-<label>/[ses-<label>/]<datatype>/sub-<label>[_...]_space-<suffix>",
+            remedy="correct the scan table, or let it be made again",
+        )
+    return scan
+
+
+def parse_derivative(path: str) -> tuple[ScanName, str]:
+    """Return the scan and the key in ``PRODUCTS`` of a derivative's path relative to its dataset.
+
+    Raises
+    ------
+    InputError
+        If no product has such a name.
+    """
+    for key, product in PRODUCTS.items():
+        if path.endswith(product.ending):
+            return parse_stem(path.removesuffix(product.ending)), key
+    raise InputError(
+        path, found="no derivative of ours", expected=f"one of {', '.join(PRODUCTS)}", remedy="check the path"
+    )
+
+
+def label_from(text: str) -> str:
+    """Return the letters and digits of any text, for use as a label; empty if there are none."""
+    return "".join(_WORD.findall(text))
+
+
+def _rank(key: str) -> float:
+    return _RANK.get(key, _BEFORE_SPACE)

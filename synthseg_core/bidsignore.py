@@ -1,0 +1,61 @@
+"""Patterns of ``.bidsignore``, which follow ``.gitignore``; the standard library has no matcher for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class IgnoreRule:
+    """One line of the file; ``ignore`` is false where the line begins with an exclamation mark."""
+
+    pattern: re.Pattern[str]
+    ignore: bool
+
+
+def read_bidsignore(root: Path) -> tuple[IgnoreRule, ...]:
+    """Return the rules of a dataset; none if it has no such file."""
+    path = root / ".bidsignore"
+    return parse_rules(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+
+
+def parse_rules(lines: Iterable[str]) -> tuple[IgnoreRule, ...]:
+    """Return one rule for each line that is neither empty nor a remark."""
+    words = (line.strip() for line in lines)
+    return tuple(_rule(word) for word in words if word and not word.startswith("#"))
+
+
+def is_ignored(path: str, rules: Iterable[IgnoreRule]) -> bool:
+    """Say whether a file, relative to the dataset with forward slashes, is ignored; the last matching line wins."""
+    ignored = False
+    for rule in rules:
+        if rule.ignore != ignored and rule.pattern.match(path):
+            ignored = rule.ignore
+    return ignored
+
+
+def _rule(line: str) -> IgnoreRule:
+    ignore = not line.startswith("!")
+    glob = line.removeprefix("!")
+    # A slash at the beginning or inside ties the pattern to the top of the dataset; otherwise any level will do.
+    anchored = "/" in glob.rstrip("/")
+    start = "" if anchored else "(?:.*/)?"
+    # What matches a folder ignores everything inside it; a pattern that ends in a slash matches folders only.
+    end = "/.*" if glob.endswith("/") else "(?:/.*)?"
+    return IgnoreRule(re.compile(start + _translate(glob.strip("/")) + end + r"\Z", re.DOTALL), ignore)
+
+
+def _translate(glob: str) -> str:
+    """Turn one pattern into a regular expression: ``*`` stays inside a folder, ``**`` crosses them."""
+    tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", glob)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(known.get(token) or _character(token) for token in tokens)
+
+
+def _character(token: str) -> str:
+    if len(token) > 1:
+        return "[" + token[1:-1].replace("!", "^", 1).replace("\\", r"\\") + "]"
+    return re.escape(token)

@@ -1,0 +1,25 @@
+"""``synthseg describe``: write the files that describe a derivative dataset as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from synthseg_core import __version__
+from synthseg_core.description import DatasetFacts, write_dataset_files
+from synthseg_core.models import load_card
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of this subcommand."""
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="derivative dataset")
+    parser.add_argument("--model", required=True, metavar="NAME|CARD", help="model that makes the segmentations")
+    parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="dataset of the scans")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the files."""
+    source = Path(os.path.relpath(args.source, args.dataset)).as_posix()
+    write_dataset_files(args.dataset, DatasetFacts(load_card(args.model), source, __version__))
+    return 0

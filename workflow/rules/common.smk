@@ -1,0 +1,48 @@
+# Configuration, scan table and paths; everything is decided by functions of synthseg_core, which have tests.
+
+from functools import cache
+
+import pandas as pd
+from snakemake.utils import validate
+
+from synthseg_core.app.plan import Plan
+from synthseg_core.bids import STEM_PATTERN
+
+validate(config, "../schemas/config.schema.yaml")
+
+PLAN = Plan.from_config(config, head=workflow.is_main_process)
+LAYOUT = PLAN.layout
+SCAN = "{scan}"
+
+if workflow.is_main_process:
+    validate(pd.DataFrame(PLAN.rows), "../schemas/scans.schema.yaml", set_default=False)
+
+
+wildcard_constraints:
+    scan=STEM_PATTERN,
+
+
+def source_of(wildcards):
+    """Return the image of a scan."""
+    return PLAN.source_of(wildcards.scan)
+
+
+@cache
+def stage_file(stage):
+    """Return the settings file of a stage, rewritten if the configuration says something new."""
+    return str(PLAN.stage_file(stage, preview=workflow.dryrun))
+
+
+def segment_settings(wildcards):
+    """Return the settings of the segmentation; asked for only when a scan is to be segmented."""
+    return stage_file("segment")
+
+
+def dataset_settings(wildcards):
+    """Return the settings of the dataset-level files."""
+    return stage_file("dataset")
+
+
+def targets(wildcards):
+    """Return every file that a run makes."""
+    return PLAN.targets()

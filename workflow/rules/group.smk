@@ -1,0 +1,21 @@
+# Not part of "all": what exists is gathered, what failed or is missing is listed with the reason. No outputs are
+# declared, for as outputs they would make Snakemake remake scans first; the rule runs whenever it is asked for.
+localrules:
+    group,
+
+
+rule group:
+    input:
+        scans=PLAN.table,
+    log:
+        LAYOUT.logs / "group.log",
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        folder=LAYOUT.output,
+    shell:
+        "synthseg group {params.folder:q} --scans {input.scans:q} > {log:q} 2>&1"

@@ -1,0 +1,49 @@
+rule segment:
+    input:
+        scan=source_of,
+        settings=segment_settings,
+    output:
+        dseg=ensure(LAYOUT.derivative(SCAN, "dseg"), non_empty=True),
+        dseg_1mm=ensure(LAYOUT.derivative(SCAN, "dseg_1mm"), non_empty=True),
+        sidecar=ensure(LAYOUT.derivative(SCAN, "sidecar"), non_empty=True),
+        volumes=ensure(LAYOUT.derivative(SCAN, "volumes"), non_empty=True),
+        decision=ensure(LAYOUT.decision(SCAN), non_empty=True),
+    log:
+        text=LAYOUT.log("segment", SCAN),
+        reason=LAYOUT.reason("segment", SCAN),
+    benchmark:
+        LAYOUT.benchmark("segment", SCAN)
+    conda:
+        "../../envs/core.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        flags=PLAN.segment.flags(),
+        device=config["device"],
+    shell:
+        "synthseg segment {input.scan:q} {params.flags:q} --device {params.device} --threads {threads}"
+        " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
+        " --sidecar {output.sidecar:q} --decision {output.decision:q} --log-json {log.reason:q} > {log.text:q} 2>&1"
+
+
+rule describe:
+    input:
+        settings=dataset_settings,
+    output:
+        [ensure(path, non_empty=True) for path in LAYOUT.dataset_files],
+    log:
+        LAYOUT.logs / "describe.log",
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        model=PLAN.segment.model,
+        source=PLAN.dataset,
+        folder=LAYOUT.output,
+    shell:
+        "synthseg describe {params.folder:q} --model {params.model:q} --source {params.source:q} > {log:q} 2>&1"
