@@ -82,7 +82,8 @@ def sampling_at(positions: np.ndarray, source_count: int) -> AxisSampling:
     array([10. , 12.5, 20. ])
     """
     clamped = np.clip(positions, 0, source_count - 1)
-    lower = np.floor(clamped).astype(np.intp)
+    # At the last sample the pair is the last two, so that NaN spreads as it does in the reference.
+    lower = np.clip(np.floor(clamped).astype(np.intp), 0, max(source_count - 2, 0))
     upper_weight = clamped - lower
     upper = np.minimum(lower + 1, source_count - 1)
     return AxisSampling(lower, upper, 1 - upper_weight, upper_weight, source_count)
