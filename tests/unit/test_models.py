@@ -1,0 +1,173 @@
+"""Model cards: the registered ones, one of a user's own, and every fault that is refused."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import yaml
+
+from synthseg_core.errors import ModelError
+from synthseg_core.models import load_card, read_card, registered_models
+from synthseg_core.networks.config import RegressorConfig
+
+LABELS = (
+    "label\tname\tside\tcounterpart\n"
+    "0\tbackground\tneutral\t0\n7\tleft lobe\tleft\t2\n2\tright lobe\tright\t7\n90\tfluid\tneutral\t90\n"
+)
+CARD = {
+    "name": "four-classes",
+    "title": "Four classes of my own",
+    "family": "synthseg",
+    "task": "segmentation",
+    "label_table": "four.tsv",
+    "grid": {"voxel_size_mm": 1.5, "multiple_voxels": 8, "minimum_voxels": 32},
+    "intensity": {"percentiles": [1, 99]},
+    "networks": [{"out_channels": 4, "features": 2, "levels": 3}],
+    "inference": {"clean_up": "threshold", "flip_average": True},
+    "weights": {"file": "four.safetensors"},
+}
+
+
+@pytest.fixture
+def card():
+    return copy.deepcopy(CARD)
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "four.tsv").write_text(LABELS)
+
+    def write(content):
+        path = tmp_path / "card.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", registered_models())
+def test_registered_cards(name):
+    card = load_card(name)
+    assert card.name == name
+    assert card.source.name == f"{name}.yaml"
+    assert len(card.weights.sha256 or "") == 64
+    assert card.citation or card.family != "synthseg" or "random" in name
+    for task, companion in card.companions.items():
+        assert load_card(companion).task == task
+
+
+def test_chain_of_the_robust_model():
+    roles = [spec.role for spec in load_card("synthseg-robust-2.0").networks]
+    assert roles == ["group_segmenter", "denoiser", "segmenter"]
+
+
+def test_quality_model_has_a_regressor():
+    assert load_card("synthseg-qc-2.0").networks[0].config == RegressorConfig()
+
+
+def test_card_of_a_user(write, card):
+    loaded = load_card(str(write(card)))
+    assert loaded.labels.labels == (0, 7, 2, 90)
+    assert loaded.grid.voxel_size_mm == 1.5
+    assert loaded.intensity.percentiles == (1, 99)
+    assert loaded.networks[0].config.out_channels == 4
+    assert loaded.networks[0].role == "segmenter"
+    assert loaded.weights.licence == "unspecified"
+
+
+def test_card_with_a_table_of_the_package(write, card):
+    card["label_table"] = "segmentation_2.0"
+    card["networks"][0]["out_channels"] = 33
+    assert len(read_card(write(card)).labels) == 33
+
+
+def test_unknown_name():
+    with pytest.raises(ModelError, match=r"synthseg-3.0: found neither .* expected one of synthseg-1.0, .*models list"):
+        load_card("synthseg-3.0")
+
+
+def _without(key):
+    return lambda card: card.pop(key)
+
+
+def _with(value, *keys):
+    def change(card):
+        for key in keys[:-1]:
+            card = card[key]
+        card[keys[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_with(1, "naem"), "unknown key naem in card; expected only citation, companions"),
+        (_with(1, "grid", "voxel_size"), "unknown key voxel_size in grid"),
+        (_with(1, "networks", 0, "depth"), "unknown key depth in network segmenter"),
+        (_without("title"), "card: .*missing.*'title'"),
+        (_without("weights"), "card: .*missing.*'weights'"),
+        (_without("networks"), "networks: None; expected a list"),
+        (_without("label_table"), "label_table ''; expected a TSV file beside the card, or one of parcellation_2.0"),
+        (_with("nowhere.tsv", "label_table"), "label_table 'nowhere.tsv'"),
+        (_with([], "networks"), "found no networks; expected at least one"),
+        (_with([5], "networks"), "networks: 5; expected mappings"),
+        (_with(5, "grid"), "grid: 5; expected a mapping"),
+        (_with({}, "weights"), "weights: .*'file'"),
+        (_with("clairvoyance", "task"), "task 'clairvoyance'; expected segmentation or parcellation or quality"),
+        (_with(5, "networks", 0, "out_channels"), "5 output channels and 4 labels; expected one label per channel"),
+        (_with(4, "grid", "multiple_voxels"), None),
+        (_with(6, "grid", "multiple_voxels"), "multiples of 6 voxels for 3 levels; expected multiples of 4"),
+        (_with(0, "grid", "voxel_size_mm"), "card.yaml, grid: found GridSpec.*expected positive sizes"),
+        (_with("fine", "grid", "voxel_size_mm"), "grid: .*expected all required keys, with values of the right kind"),
+        (_with(0, "grid", "multiple_voxels"), "expected positive sizes"),
+        (_with([99, 1], "intensity", "percentiles"), "percentiles: found 99 and 1; expected 0 <= low < high <= 100"),
+        (_with([5], "intensity", "percentiles"), "intensity: not enough values to unpack"),
+        (_with("polish", "inference", "clean_up"), "clean_up: found polish; expected topology or threshold or none"),
+        (_with("topology", "inference", "clean_up"), "topology clean-up without a topology_class column"),
+        (_with("transformer", "networks", 0, "architecture"), "architecture 'transformer'; expected unet or regressor"),
+        (_with(1, "networks", 0, "levels"), "levels: found 1; expected at least 2"),
+        (_with(2, "networks", 0, "kernel_size"), "kernel_size: found 2; expected odd"),
+        (_with(0, "networks", 0, "features"), "features: found 0; expected a positive number"),
+    ],
+)
+def test_faults_name_the_file_and_the_key(write, card, change, message):
+    change(card)
+    path = write(card)
+    if message is None:
+        assert read_card(path)
+        return
+    with pytest.raises(ModelError, match=message) as caught:
+        read_card(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("name: [unclosed", "no readable YAML"), ("- a\n- b\n", "no mapping"), ("", "no mapping")]
+)
+def test_not_a_card(write, text, message):
+    with pytest.raises(ModelError, match=message):
+        read_card(write(text))
+
+
+def test_binary_card(tmp_path):
+    path = tmp_path / "card.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelError, match="no readable YAML"):
+        load_card(path)
+
+
+def test_regressor_without_channels(write, card):
+    card["networks"][0] = {"architecture": "regressor", "out_channels": 0}
+    with pytest.raises(ModelError, match="out_channels: found 0; expected a positive number"):
+        read_card(write(card))
+
+
+def test_widths_and_skips():
+    segmenter = load_card("synthseg-2.0").networks[0].config
+    assert [segmenter.width(level) for level in range(5)] == [24, 48, 96, 192, 384]
+    denoiser = load_card("synthseg-robust-2.0").networks[1].config
+    assert [denoiser.has_skip(step) for step in range(4)] == [True, True, False, False]
+    assert all(segmenter.has_skip(step) for step in range(4))
+    assert load_card("synthseg-qc-2.0").networks[0].config.width(3) == 192
