@@ -72,13 +72,7 @@ def discover(root: Path, search: Search) -> list[Candidate]:
     InputError
         If ``root`` is no folder or the layout is unknown.
     """
-    if not (root.is_dir() and str(root).isprintable()):
-        raise InputError(
-            root,
-            found="no such folder",
-            expected="a BIDS dataset or a folder of scans, with a printable path",
-            remedy="check the path",
-        )
+    require_dataset(root)
     if search.layout not in LAYOUTS:
         raise InputError(
             "layout", found=search.layout, expected=" or ".join(LAYOUTS), remedy="correct the configuration"
@@ -87,6 +81,17 @@ def discover(root: Path, search: Search) -> list[Candidate]:
     found = _bids_candidates(root, search) if as_bids else _folder_candidates(root, search)
     legible = [_with_legible_path(candidate) for candidate in found]
     return sorted(_without_collisions(legible), key=lambda candidate: candidate.path)
+
+
+def require_dataset(root: Path) -> None:
+    """Refuse a dataset that is not there with ``InputError``."""
+    if not (root.is_dir() and str(root).isprintable()):
+        raise InputError(
+            root,
+            found="no such folder",
+            expected="a BIDS dataset or a folder of scans, with a printable path",
+            remedy="check the path",
+        )
 
 
 def looks_like_bids(root: Path) -> bool:

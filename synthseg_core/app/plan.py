@@ -54,16 +54,21 @@ class Plan:
         layout = layout_of(config)
         dataset = Path(config["input"]).absolute()
         table = Path(config["scans"] or layout.scan_table).absolute()
-        search = search_of(config, layout)
+        search = search_of(config, layout) if head and not config["scans"] else None
         return cls(
             layout=layout,
             dataset=dataset,
             table=table,
-            rows=_rows(table, dataset, search if head and not config["scans"] else None),
+            rows=_rows(table, dataset, search),
             participants=tuple(config["participants"]),
             sessions=tuple(config["sessions"]),
             segment=SegmentStage(**config["segment"]),
         )
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether this run is about some participants or sessions only, perhaps beside others like it."""
+        return bool(self.participants or self.sessions)
 
     @property
     def selected(self) -> tuple[ScanRow, ...]:

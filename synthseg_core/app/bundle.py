@@ -1,0 +1,54 @@
+"""Where the workflow's files lie: inside the installed package, or in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthseg_core.errors import UsageError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def bundle_folder() -> Path:
+    """Return the folder that holds ``workflow``, ``config``, ``profiles`` and ``envs``.
+
+    Raises
+    ------
+    UsageError
+        If this installation does not carry them.
+    """
+    places = (_PACKAGE / "bundle", _PACKAGE.parents[1])
+    for folder in places:
+        if (folder / "workflow" / "Snakefile").is_file():
+            return folder
+    raise UsageError(
+        "synthseg-bids",
+        found=f"no workflow in {' or '.join(map(str, places))}",
+        expected="the files that come with the package",
+        remedy="install synthseg-bids again",
+    )
+
+
+def snakefile() -> Path:
+    """Return the entry file of the workflow."""
+    return bundle_folder() / "workflow" / "Snakefile"
+
+
+def config_schema() -> Path:
+    """Return the schema of the configuration."""
+    return bundle_folder() / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def profile_folder(name: str) -> Path:
+    """Return a profile by its name in the package or by its path; ``UsageError`` if there is none."""
+    packaged = bundle_folder() / "profiles"
+    for folder in (packaged / name, Path(name)):
+        if (folder / "config.yaml").is_file():
+            return folder.absolute()
+    known = sorted(path.parent.name for path in packaged.glob("*/config.yaml"))
+    raise UsageError(
+        "--profile",
+        found=name,
+        expected=f"{', '.join(known)}, or a folder that holds a config.yaml",
+        remedy="correct the option",
+    )

@@ -1,0 +1,155 @@
+"""Snakemake as a child process: its command line, its signals, its end."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthseg_core.app.bundle import snakefile
+from synthseg_core.errors import UsageError
+
+_COMMAND = "synthseg"
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+
+@dataclass(frozen=True)
+class SnakemakeCall:
+    """How Snakemake is called.
+
+    Parameters
+    ----------
+    directory
+        Where it keeps its own files.
+    config
+        Configuration file.
+    profile
+        Folder of the profile.
+    cores
+        CPU cores it may use.
+    lock_descriptor
+        Open file that it inherits; see :mod:`synthseg_core.app.lock`.
+    """
+
+    directory: Path
+    config: Path
+    profile: Path
+    cores: int
+    lock_descriptor: int
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line."""
+        options: Mapping[str, object] = {
+            "--snakefile": snakefile(),
+            "--directory": self.directory,
+            "--configfile": self.config,
+            "--workflow-profile": self.profile,
+            "--cores": self.cores,
+        }
+        words = [str(word) for pair in options.items() for word in pair]
+        return [sys.executable, "-m", "snakemake", *words, *arguments]
+
+
+@dataclass(frozen=True)
+class ChildEnd:
+    """How Snakemake ended: its exit status, and whether the user asked it to stop."""
+
+    status: int
+    interrupted: bool
+
+
+def has_locks(directory: Path) -> bool:
+    """Say whether a Snakemake runs in a folder, or was killed there."""
+    return any((directory / ".snakemake" / "locks").glob("*"))
+
+
+def unlock(call: SnakemakeCall) -> None:
+    """Remove the locks of a Snakemake that was killed."""
+    done = subprocess.run(
+        call.command("--unlock"), check=False, env=_environment(), capture_output=True, encoding="utf-8"
+    )
+    if done.returncode:
+        raise UsageError(
+            call.directory,
+            found=f"a lock that Snakemake cannot remove ({done.stderr.strip()})",
+            expected="a work folder without a lock",
+            remedy="delete .snakemake/locks there",
+        )
+
+
+def run_snakemake(call: SnakemakeCall, *arguments: str) -> ChildEnd:
+    """Run Snakemake to its end.
+
+    It leads a process group of its own. Whoever interrupts or terminates this process stops the whole group at once;
+    if this process is killed, Snakemake finishes the jobs that run and starts no more (on Linux).
+    """
+    child = subprocess.Popen(
+        call.command(*arguments),
+        env=_environment(),
+        start_new_session=True,
+        pass_fds=(call.lock_descriptor,),
+        preexec_fn=_terminate_with(os.getpid()) if sys.platform == "linux" else None,
+    )
+    with _forwarding_to(child.pid) as interrupted:
+        status = child.wait()
+    if status < 0:
+        _signal_group(child.pid, signal.SIGTERM)
+    return ChildEnd(status, bool(interrupted))
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment, with this installation's commands first in the search path."""
+    here = (Path(sys.executable).parent, Path(sys.argv[0]).absolute().parent)
+    folders = [str(folder) for folder in here if (folder / _COMMAND).is_file()]
+    path = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
+    if shutil.which(_COMMAND, path=path) is None:
+        raise UsageError(
+            _COMMAND,
+            found="no such command in the search path",
+            expected="the command that comes with this package",
+            remedy="add its folder to PATH, or install the package again",
+        )
+    return {**os.environ, "PATH": path}
+
+
+def _terminate_with(parent: int) -> Callable[[], None]:
+    """Return what makes a new process end in good order when its parent dies."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
+@contextmanager
+def _forwarding_to(group: int) -> Iterator[Sequence[int]]:
+    """Interrupt a process group in place of this process; yield the list of signals that came."""
+    received: list[int] = []
+
+    def forward(number: int, _frame: object) -> None:
+        received.append(number)
+        _signal_group(group, signal.SIGINT)
+
+    former = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,55 @@
+"""Workflow configuration: checked against the schema, defaults filled in, written for Snakemake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from synthseg_core.app.bundle import config_schema
+from synthseg_core.atomic import write_text
+from synthseg_core.errors import UsageError
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a complete configuration.
+
+    Parameters
+    ----------
+    values
+        What was asked for; anything left out gets the schema's default.
+
+    Raises
+    ------
+    UsageError
+        If a value does not fit the schema; the message names the key.
+    """
+    schema = yaml.safe_load(config_schema().read_text(encoding="utf-8"))
+    config = _with_defaults(values, schema)
+    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    if error is not None:
+        key = ".".join(map(str, error.absolute_path)) or "configuration"
+        raise UsageError(
+            key, found=error.message, expected=str(error.schema.get("description", "what the schema says")).rstrip("."),
+            remedy="correct the option",
+        )  # fmt: skip
+    return config
+
+
+def write_config(path: Path, config: Mapping[str, Any]) -> None:
+    """Write a configuration as YAML; quoting keeps labels such as 005 text."""
+    write_text(path, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+
+def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(values)
+    for key, part in schema["properties"].items():
+        if "default" in part:
+            result.setdefault(key, part["default"])
+        if part.get("type") == "object":
+            result[key] = _with_defaults(result[key], part)
+    return result

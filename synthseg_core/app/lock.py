@@ -1,0 +1,132 @@
+"""One run at a time in a work folder, and what a killed run left behind.
+
+The lock is the operating system's, on an open file: it ends with the processes that hold it, however they end.
+Snakemake inherits it, so a work folder stays locked while a killed front door's Snakemake finishes its jobs. The file
+says who runs, for messages; it is emptied at the end, so that a later run knows whether the last one was killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from synthseg_core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RunLock:
+    """A lock that is held.
+
+    Parameters
+    ----------
+    descriptor
+        Of the open file, for child processes to inherit.
+    after_crash
+        Whether the last run in this folder did not come to its end.
+    """
+
+    descriptor: int
+    after_crash: bool
+
+
+@contextmanager
+def run_lock(path: Path, *, force: bool = False) -> Iterator[RunLock]:
+    """Hold the lock of a work folder.
+
+    Parameters
+    ----------
+    path
+        Of the lock file.
+    force
+        Trust the caller that a run recorded by another computer has ended.
+
+    Raises
+    ------
+    UsageError
+        If another run holds the lock, or may hold it on another computer.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        _acquire(file, path)
+        former = _record(file)
+        if former and former.get("host") != socket.gethostname() and not force:
+            raise _in_use(path, former, "wait for it; if it has ended, run again with --unlock")
+        _write(file, json.dumps(_own_record()))
+        # Emptied on every way out but a kill.
+        try:
+            yield RunLock(file.fileno(), after_crash=bool(former))
+        finally:
+            _write(file, "")
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process of this computer exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _acquire(file: TextIO, path: Path) -> None:
+    """Lock the file; wait only for the remains of a killed run."""
+    if _try_lock(file, path):
+        return
+    record = _record(file)
+    # An empty record: the run that holds the lock is just beginning, or just ending.
+    if record.get("host") != socket.gethostname() or is_alive(int(record["pid"])):
+        raise _in_use(path, record, "wait for it, or end it")
+    print(f"The run {record['pid']} was killed; waiting for the jobs that it left running.", flush=True)
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _try_lock(file: TextIO, path: Path) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UsageError(
+            path,
+            found=f"a file system without locks ({errno.errorcode.get(error.errno or 0, error)})",
+            expected="one with locks",
+            remedy="choose another folder with --work-dir",
+        ) from error
+    return True
+
+
+def _record(file: TextIO) -> dict[str, str]:
+    """Return who wrote the file last; empty after a run that came to its end."""
+    file.seek(0)
+    text = file.read()
+    return json.loads(text) if text else {}
+
+
+def _own_record() -> dict[str, str]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"pid": str(os.getpid()), "host": socket.gethostname(), "started": now}
+
+
+def _write(file: TextIO, text: str) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(text)
+    file.flush()
+
+
+def _in_use(path: Path, record: dict[str, str], remedy: str) -> UsageError:
+    who = (
+        f"process {record.get('pid')} on {record.get('host')} since {record.get('started')}" if record else "a process"
+    )
+    return UsageError(path.parent, found=f"a run by {who}", expected="a work folder of its own", remedy=remedy)

@@ -1,0 +1,148 @@
+"""``synthseg-bids``: the BIDS App. Makes the scan table, runs Snakemake, gathers the group tables, sums up."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.app.arguments import build_parser, config_values
+from synthseg_core.app.bundle import profile_folder
+from synthseg_core.app.child import ChildEnd, SnakemakeCall, has_locks, run_snakemake, unlock
+from synthseg_core.app.configuration import checked, write_config
+from synthseg_core.app.leftovers import remove_leftovers
+from synthseg_core.app.lock import RunLock, run_lock
+from synthseg_core.app.plan import Plan, layout_of
+from synthseg_core.discovery import require_dataset
+from synthseg_core.errors import SynthSegError, UsageError
+from synthseg_core.grouping import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
+
+_LISTED = 10
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the app and return its exit status."""
+    args = build_parser().parse_args(argv)
+    try:
+        config = checked(config_values(args))
+        return _group(config) if args.analysis_level == "group" else _participant(args, config)
+    except SynthSegError as error:
+        print(f"synthseg-bids: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("synthseg-bids: interrupted", file=sys.stderr)
+        return 130
+
+
+def _group(config: Mapping[str, Any]) -> int:
+    """Gather from the table of former runs; without one, from the dataset, if it can be seen."""
+    table = layout_of(config).scan_table
+    plan = Plan.from_config({**config, "scans": str(table) if table.is_file() else None})
+    tables = gather(plan.rows, plan.layout.output)
+    write_group_tables(tables, plan.layout.output)
+    _sum_up(tables, plan.layout.output / f"{SCANS_NAME}.tsv")
+    return 0
+
+
+def _participant(args: argparse.Namespace, config: Mapping[str, Any]) -> int:
+    layout, profile = layout_of(config), profile_folder(args.profile)
+    require_dataset(Path(config["input"]))
+    with run_lock(layout.work / "run.json", force=args.unlock) as lock:
+        plan = Plan.from_config(config)
+        _check(plan)
+        write_config(layout.run_config, {**config, "scans": str(plan.table)})
+        call = SnakemakeCall(layout.work, layout.run_config, profile, args.n_cpus, lock.descriptor)
+        _recover(call, plan, lock, force=args.unlock)
+        end = run_snakemake(call, "all", *(["--dry-run"] if args.dry_run else []))
+        return _dry_status(end) if args.dry_run else _finish(plan, end)
+
+
+def _check(plan: Plan) -> None:
+    """Find out before any job starts what would make all of them fail, and say what will be done."""
+    plan.targets()
+    plan.segment.settings()
+    rows = plan.selected
+    done = sum(all(path.is_file() for path in plan.layout.segmentation(row.scan)) for row in rows if row.usable)
+    left_out = [row for row in rows if not row.usable]
+    print(f"{len(rows) - len(left_out)} scans, {done} of them with all outputs; {len(left_out)} images left out")
+    _list(f"{row.path}: {row.problem}" for row in left_out)
+    absent = sorted(set(plan.participants) - {row.participant_id.removeprefix("sub-") for row in rows})
+    _list(f"sub-{label}: no scan" for label in absent)
+
+
+def _recover(call: SnakemakeCall, plan: Plan, lock: RunLock, *, force: bool) -> None:
+    """Clear what a killed run left behind; another Snakemake's lock is not ours to remove."""
+    if lock.after_crash or force:
+        remove_leftovers(plan)
+    if not has_locks(plan.layout.work):
+        return
+    if not (lock.after_crash or force):
+        raise UsageError(
+            plan.layout.work,
+            found="a lock of a Snakemake that synthseg-bids did not start",
+            expected="a work folder that nobody else uses",
+            remedy="wait for it; if it has ended, run again with --unlock",
+        )
+    unlock(call)
+
+
+def _dry_status(end: ChildEnd) -> int:
+    return 130 if end.interrupted else 2 * bool(end.status)
+
+
+def _finish(plan: Plan, end: ChildEnd) -> int:
+    """Gather, sum up, and decide the exit status."""
+    folder = plan.layout.output
+    selected = gather(plan.selected, folder)
+    if plan.is_partial:
+        _sum_up(selected, plan.layout.logs)
+    else:
+        write_group_tables(selected, folder)
+        _sum_up(selected, folder / f"{SCANS_NAME}.tsv")
+    return exit_status(end, selected.statuses)
+
+
+def exit_status(end: ChildEnd, statuses: Sequence[ScanStatus]) -> int:
+    """Return the exit status of a run.
+
+    Parameters
+    ----------
+    end
+        How Snakemake ended.
+    statuses
+        Of the scans that the run was about.
+    """
+    if end.interrupted:
+        print("synthseg-bids: interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+    wrong = [status for status in statuses if status.status in ("failed", "missing")]
+    if wrong:
+        return 2 if len(statuses) == 1 and wrong[0].recorded else 1
+    if end.status:
+        print(f"synthseg-bids: error: Snakemake ended with status {end.status}; see above", file=sys.stderr)
+    return 2 if end.status else 0
+
+
+def _sum_up(tables: GroupTables, see: Path) -> None:
+    _list(
+        f"{status.status}: {status.row.scan or status.row.path}: {status.reason}"
+        for status in tables.statuses
+        if status.status != "done"
+    )
+    print(", ".join(f"{count} {status}" for status, count in tables.counts().items()) + f"; see {see}")
+
+
+def _list(lines: Iterable[str]) -> None:
+    """Print the first lines indented, and how many more there are."""
+    known = list(lines)
+    for line in known[:_LISTED]:
+        print(f"  {line}")
+    if len(known) > _LISTED:
+        print(f"  and {len(known) - _LISTED} more")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
