@@ -127,6 +127,8 @@ class ModelCard:
         Names of the models that add to this one, by task (``parcellation``, ``quality``).
     source
         The card file.
+    plausible_total_ml
+        Range of the volume of all structures together in a whole head, ml; outside it a result gets a warning.
     """
 
     name: str
@@ -141,6 +143,7 @@ class ModelCard:
     intensity: IntensitySpec = field(default_factory=IntensitySpec)
     inference: InferenceSpec = field(default_factory=InferenceSpec)
     companions: Mapping[str, str] = field(default_factory=dict)
+    plausible_total_ml: tuple[float, float] | None = None
     citation: tuple[str, ...] = ()
     notes: str = ""
 

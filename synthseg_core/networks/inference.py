@@ -16,12 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synthseg_core.networks.convolution import conv3d
+from synthseg_core.networks.slabs import SLAB_BYTES, empty_map, normalise, pad_rows, padded_rows, slab_rows
 from synthseg_core.networks.unet import ConvBlock, UNet
 from synthseg_core.networks.upsampling import MergedKernel, add_upsampled_convolution, merge_kernel
-
-# Bytes of the temporaries of one slab. A scan of 192 x 256 x 192 voxels then runs in slabs of about 16 rows; smaller
-# slabs lose time to repeated kernel launches, larger ones only cost memory (measured: docs/performance.md).
-SLAB_BYTES = 400 * 2**20
 
 Consumer = Callable[[int, int, Tensor], None]
 """Receives ``start, stop, posteriors``: rows [start, stop) of the (N, stop - start, J, K) posteriors."""
@@ -103,17 +100,17 @@ class UNetRunner:
     def _encode(self, x: Tensor, block: ConvBlock, *, keep_skip: bool, pool: bool) -> tuple[Tensor, Tensor | None]:
         """Return the input of the next level and, if wanted, the skip tensor."""
         shape = x.shape[2:]
-        skip = _empty(x, block.conv0.out_channels, shape) if keep_skip else None
-        result = _empty(x, block.conv0.out_channels, tuple(n // 2 for n in shape) if pool else shape)
+        skip = empty_map(x, block.conv0.out_channels, shape) if keep_skip else None
+        result = empty_map(x, block.conv0.out_channels, tuple(n // 2 for n in shape) if pool else shape)
 
         def first(start: int, stop: int) -> Tensor:
             radius = block.conv0.kernel_size[0] // 2
-            return _conv_rows(block.conv0, _rows(x, start - radius, stop + radius))
+            return _conv_rows(block.conv0, padded_rows(x, start - radius, stop + radius))
 
         for start, stop, features in self._block_rows(first, block, shape):
             if skip is not None:
                 skip[:, :, start:stop] = features
-            normed = _norm(block.norm, features)
+            normed = normalise(block.norm, features)
             if pool:
                 result[:, :, start // 2 : stop // 2] = functional.max_pool3d(normed, 2)
             else:
@@ -123,9 +120,9 @@ class UNetRunner:
     def _decode(self, coarse: Tensor, skip: Tensor | None, step: _DecoderStep) -> Tensor:
         """Return the normalised features of one decoder step, at twice the resolution of ``coarse``."""
         shape = tuple(2 * n for n in coarse.shape[2:])
-        result = _empty(coarse, step.block.conv0.out_channels, shape)
+        result = empty_map(coarse, step.block.conv0.out_channels, shape)
         for start, stop, features in self._decoder_rows(coarse, skip, step):
-            result[:, :, start:stop] = _norm(step.block.norm, features)
+            result[:, :, start:stop] = normalise(step.block.norm, features)
         return result
 
     def _decoder_rows(
@@ -136,14 +133,14 @@ class UNetRunner:
         def first(start: int, stop: int) -> Tensor:
             radius = step.block.conv0.kernel_size[0] // 2
             if skip is None or step.skip_weight is None:
-                fine = _empty(coarse, step.bias.shape[0], (stop - start, *shape[1:]))
+                fine = empty_map(coarse, step.bias.shape[0], (stop - start, *shape[1:]))
                 fine.copy_(step.bias[None, :, None, None, None].expand_as(fine))
             else:
-                rows = _rows(skip, start - radius, stop + radius)
+                rows = padded_rows(skip, start - radius, stop + radius)
                 fine = conv3d(rows, step.skip_weight, step.bias, (0, radius, radius))
             kernel = step.coarse
             after = kernel.weight.shape[-1] - 1 - kernel.before + kernel.shift
-            add_upsampled_convolution(fine, _rows(coarse, start // 2 - kernel.before, stop // 2 + after), kernel)
+            add_upsampled_convolution(fine, padded_rows(coarse, start // 2 - kernel.before, stop // 2 + after), kernel)
             return fine
 
         return self._block_rows(first, step.block, shape)
@@ -158,7 +155,7 @@ class UNetRunner:
         total = shape[0]
         radius = block.conv1.kernel_size[0] // 2
         margin = radius + radius % 2  # rows come in pairs, so that pooling and upsampling stay aligned
-        rows = self._slab_rows(block.conv0.out_channels, shape)
+        rows = slab_rows(block.conv0.out_channels, shape, self.slab_bytes)
         buffer: Tensor | None = None
         done = 0
         for start in range(0, total, rows):
@@ -168,44 +165,18 @@ class UNetRunner:
                 fresh = functional.elu_(first(done, need))
                 below = radius if done == 0 else 0
                 above = radius if need == total else 0
-                fresh = _pad_rows(fresh, below, above)
+                fresh = pad_rows(fresh, below, above)
                 buffer = fresh if buffer is None else torch.cat([buffer, fresh], dim=2)
                 done = need
             assert buffer is not None
             yield start, stop, functional.elu_(_conv_rows(block.conv1, buffer[:, :, : stop - start + 2 * radius]))
             buffer = buffer[:, :, stop - start :]
 
-    def _slab_rows(self, channels: int, shape: torch.Size) -> int:
-        # About six maps of the block's width live at a time: skip part, coarse part, sum, both features, outputs.
-        row_bytes = 4 * 6 * channels * shape[1] * shape[2]
-        return max(2, 2 * int(self.slab_bytes // (2 * row_bytes)))
-
-
-def _empty(like: Tensor, channels: int, shape: tuple[int, ...]) -> Tensor:
-    return torch.empty(
-        (1, channels, *shape), dtype=like.dtype, device=like.device, memory_format=torch.channels_last_3d
-    )
-
-
-def _rows(x: Tensor, start: int, stop: int) -> Tensor:
-    """Return rows [start, stop) along axis I, zeros outside the volume."""
-    total = x.shape[2]
-    inside = x[:, :, max(start, 0) : min(stop, total)]
-    return _pad_rows(inside, max(-start, 0), max(stop - total, 0))
-
-
-def _pad_rows(x: Tensor, below: int, above: int) -> Tensor:
-    return functional.pad(x, (0, 0, 0, 0, below, above)) if below or above else x
-
 
 def _conv_rows(conv: nn.Conv3d, rows: Tensor) -> Tensor:
     """Convolve; the margin of axis I is already in ``rows``, the other axes are padded with zeros."""
     radius = conv.kernel_size[0] // 2
     return conv3d(rows, conv.weight, conv.bias, (0, radius, radius))
-
-
-def _norm(norm: nn.BatchNorm3d, x: Tensor) -> Tensor:
-    return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
 
 
 def _fold_norm(norm: nn.BatchNorm3d, head: nn.Conv3d) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,124 @@
+"""Load models: a card and its weights become networks ready to run on a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from synthseg_core.errors import ModelError
+from synthseg_core.models import ModelCard, load_card
+from synthseg_core.networks.config import NetworkSpec, RegressorConfig
+from synthseg_core.networks.inference import UNetRunner
+from synthseg_core.networks.quality_inference import RegressorRunner
+from synthseg_core.networks.regressor import Regressor
+from synthseg_core.networks.unet import UNet
+from synthseg_core.weights import FoundWeights, find_weights, load_state
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model on its device.
+
+    Parameters
+    ----------
+    card
+        What the model is.
+    weights
+        Where its arrays came from, with checksum.
+    runners
+        One per U-Net of the card, in order; empty for the quality model.
+    regressor
+        The quality network, if the card has one.
+    """
+
+    card: ModelCard
+    weights: FoundWeights
+    runners: tuple[UNetRunner, ...] = ()
+    regressor: RegressorRunner | None = None
+
+
+@dataclass(frozen=True)
+class Models:
+    """A segmentation model with the models that add parcels and quality scores to its answer."""
+
+    segmentation: LoadedModel
+    parcellation: LoadedModel | None = None
+    quality: LoadedModel | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the weights, one line each."""
+        loaded = (self.segmentation, self.parcellation, self.quality)
+        return tuple(line for model in loaded if model is not None for line in model.weights.warnings)
+
+
+def load_models(
+    card: ModelCard,
+    *,
+    weights: Path | None = None,
+    device: torch.device | None = None,
+    parcellation: bool = False,
+    quality: bool = False,
+) -> Models:
+    """Load a segmentation model and the companions that are asked for.
+
+    All cards and files are found and checked before the first array is read, so that a missing file costs no time.
+
+    Parameters
+    ----------
+    weights
+        Folder with weights files; ``None``: the usual places.
+    device
+        Where to put the networks; ``None``: the CPU.
+
+    Raises
+    ------
+    ModelError
+        If the card is not a segmentation model or does not offer what is asked for.
+    WeightsError
+        If weights are missing or do not fit.
+    """
+    if card.task != "segmentation":
+        raise card.fault(f"a model for {card.task}", "a segmentation model", "see 'synthseg models list'")
+    wanted = {"parcellation": parcellation, "quality": quality}
+    companions = {task: companion(card, task) for task, asked in wanted.items() if asked}
+    found = {one.name: find_weights(one, weights) for one in (card, *companions.values())}
+    loaded = {one.name: _load(one, found[one.name], device) for one in (card, *companions.values())}
+    added = {task: loaded[one.name] for task, one in companions.items()}
+    return Models(loaded[card.name], added.get("parcellation"), added.get("quality"))
+
+
+def companion(card: ModelCard, task: str) -> ModelCard:
+    """Return the card of the model that adds ``task`` to this one."""
+    if task not in card.companions:
+        offers = ", ".join(card.companions) or "nothing beside the segmentation"
+        raise ModelError(
+            f"model {card.name}",
+            found=f"a request for {task}",
+            expected=f"what it offers: {offers}",
+            remedy="choose another model ('synthseg models list')",
+        )
+    name = card.companions[task]
+    beside = card.source.parent / name
+    return load_card(beside if beside.is_file() else name)
+
+
+def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = None) -> nn.Module:
+    """Return one network with its arrays, in evaluation mode; ``WeightsError`` if an array is missing or misshapen."""
+    arrays = load_state(path, spec)
+    with torch.device("meta"):
+        net = Regressor(spec.config) if isinstance(spec.config, RegressorConfig) else UNet(spec.config)
+    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    counters = {name: torch.zeros((), dtype=torch.long) for name in net.state_dict() if name not in state}
+    net.load_state_dict(state | counters, assign=True)
+    return net.to(device or torch.device("cpu")).eval()
+
+
+def _load(card: ModelCard, found: FoundWeights, device: torch.device | None) -> LoadedModel:
+    nets = [load_network(spec, found.path, device) for spec in card.networks]
+    runners = tuple(UNetRunner(net) for net in nets if isinstance(net, UNet))
+    regressors = [RegressorRunner(net) for net in nets if isinstance(net, Regressor)]
+    return LoadedModel(card, found, runners, regressors[0] if regressors else None)

@@ -1,0 +1,79 @@
+"""Run the quality regressor in bounded memory: each level is computed in slabs of rows, only pooled maps are kept."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from synthseg_core.networks.convolution import conv3d
+from synthseg_core.networks.regressor import Regressor, ResidualBlock
+from synthseg_core.networks.slabs import normalise, padded_rows, slab_rows
+
+
+class RegressorRunner:
+    """A quality regressor prepared for inference; the numbers of :class:`Regressor` up to float32 rounding."""
+
+    def __init__(self, net: Regressor) -> None:
+        self.net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last_3d)
+
+    @property
+    def device(self) -> torch.device:
+        """Device that holds the weights."""
+        return self.net.final[0].weight.device  # type: ignore[return-value]
+
+    @torch.inference_mode()
+    def run(self, groups: Tensor) -> Tensor:
+        """Return raw scores (N,).
+
+        Parameters
+        ----------
+        groups : (I, J, K)
+            Group of every voxel, integers; edges divisible by ``2 ** levels``.
+        """
+        groups = groups.to(self.device)
+        x: Tensor | None = None
+        for block in self.net.down:
+            x = self._level(groups, x, block)  # type: ignore[arg-type]
+        assert x is not None
+        for final, activate in zip(self.net.final, (functional.relu, torch.nn.Identity()), strict=True):
+            pad = final.kernel_size[0] // 2  # type: ignore[index]
+            x = activate(conv3d(x, final.weight, final.bias, (pad, pad, pad)))  # type: ignore[arg-type]
+        return x.mean(dim=(2, 3, 4), dtype=torch.float64)[0].float().cpu()
+
+    def _level(self, groups: Tensor, x: Tensor | None, block: ResidualBlock) -> Tensor:
+        """Compute one level; the first reads the map of groups and makes its one-hot rows on the way."""
+        shape = groups.shape if x is None else x.shape[2:]
+        channels = block.conv0.out_channels
+        # Both convolutions of the input read the same rows: one kernel with twice the outputs.
+        weight = torch.cat([block.conv0.weight, block.shortcut.weight])
+        bias = torch.cat([block.conv0.bias, block.shortcut.bias])  # type: ignore[list-item]
+        result = torch.empty(
+            (1, channels, *(n // 2 for n in shape)),
+            dtype=weight.dtype,
+            device=weight.device,
+            memory_format=torch.channels_last_3d,
+        )
+        radius = block.conv0.kernel_size[0] // 2
+        rows = slab_rows(channels, shape)
+        for start in range(0, shape[0], rows):
+            stop = min(start + rows, shape[0])
+            low, high = max(start - radius, 0), min(stop + radius, shape[0])
+            source = self._input_rows(groups, x, low - radius, high + radius)
+            both = conv3d(source, weight, bias, (0, radius, radius)).relu_()
+            # Outside the volume the second convolution reads zeros, not features.
+            hidden = functional.pad(both[:, :channels], (0, 0, 0, 0, low - (start - radius), (stop + radius) - high))
+            straight = conv3d(hidden, block.conv1.weight, block.conv1.bias, (0, radius, radius))
+            joined = straight.add_(both[:, channels:, start - low : stop - low]).relu_()
+            result[:, :, start // 2 : stop // 2] = functional.max_pool3d(normalise(block.norm, joined), 2)
+        return result
+
+    def _input_rows(self, groups: Tensor, x: Tensor | None, start: int, stop: int) -> Tensor:
+        if x is not None:
+            return padded_rows(x, start, stop)
+        total = groups.shape[0]
+        inside = groups[max(start, 0) : min(stop, total)].long()
+        hot = functional.one_hot(inside, self.net.config.in_channels).to(self.net.final[0].weight.dtype)  # type: ignore[arg-type]
+        return functional.pad(
+            hot.permute(3, 0, 1, 2)[None], (0, 0, 0, 0, max(-start, 0), max(stop - total, 0))
+        ).contiguous(memory_format=torch.channels_last_3d)

@@ -1,0 +1,44 @@
+"""Pieces that slab-wise inference shares: rows with zero padding, slab heights, batch norm with running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Bytes of the temporaries of one slab. A scan of 192 x 256 x 192 voxels then runs in slabs of about 16 rows; smaller
+# slabs lose time to repeated kernel launches, larger ones only cost memory.
+SLAB_BYTES = 400 * 2**20
+
+
+def slab_rows(channels: int, shape: Sequence[int], slab_bytes: int = SLAB_BYTES) -> int:
+    """Return how many rows of a map (channels, I, J, K) fit in a slab; even, so that pooling stays aligned."""
+    # About six maps of the block's width live at a time: inputs, both features, their sum, outputs.
+    row_bytes = 4 * 6 * channels * shape[1] * shape[2]
+    return max(2, 2 * int(slab_bytes // (2 * row_bytes)))
+
+
+def padded_rows(x: Tensor, start: int, stop: int) -> Tensor:
+    """Return rows [start, stop) of (1, C, I, J, K) along axis I, zeros outside the volume."""
+    total = x.shape[2]
+    inside = x[:, :, max(start, 0) : min(stop, total)]
+    return pad_rows(inside, max(-start, 0), max(stop - total, 0))
+
+
+def pad_rows(x: Tensor, below: int, above: int) -> Tensor:
+    """Add rows of zeros along axis I."""
+    return functional.pad(x, (0, 0, 0, 0, below, above)) if below or above else x
+
+
+def empty_map(like: Tensor, channels: int, shape: Sequence[int]) -> Tensor:
+    """Return an uninitialised (1, channels, I, J, K) tensor, channels last in memory."""
+    return torch.empty(
+        (1, channels, *shape), dtype=like.dtype, device=like.device, memory_format=torch.channels_last_3d
+    )
+
+
+def normalise(norm: nn.BatchNorm3d, x: Tensor) -> Tensor:
+    """Apply batch norm with running statistics."""
+    return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)

@@ -1,0 +1,199 @@
+"""From a conformed image to posteriors: flip averaging, the blur of posteriors, and the robust chain of three networks.
+
+Reference behaviour: SynthSeg ``predict``; Billot et al., Medical Image Analysis 2023 and PNAS 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from synthseg_core.devices import exact_float32
+from synthseg_core.labels import CORTEX_LABELS, LabelTable
+from synthseg_core.loading import LoadedModel
+from synthseg_core.networks.inference import UNetRunner
+from synthseg_core.ops.blur import RowBlur, blur_in_place
+from synthseg_core.ops.channels import most_probable
+from synthseg_core.quality import QualityScore, quality_groups, tidy_scores
+
+
+@dataclass(frozen=True)
+class BlurPlan:
+    """Which tensors are blurred.
+
+    Parameters
+    ----------
+    posteriors
+        The segmentation posteriors that are returned.
+    parcel_decision, quality_decision
+        The posteriors whose argmax the parcellation and quality networks see.
+    parcels
+        The parcel posteriors.
+    """
+
+    posteriors: bool
+    parcel_decision: bool
+    quality_decision: bool
+    parcels: bool
+
+    @classmethod
+    def natural(cls, blurred: bool) -> BlurPlan:
+        """Blur whatever the model's card says, whatever else is asked for."""
+        return cls(blurred, blurred, blurred, True)
+
+    @classmethod
+    def like_reference(cls, blurred: bool, fast: bool, parcels: bool, quality: bool) -> BlurPlan:
+        """Copy the reference, where asking for parcels or scores changes what is blurred (quirk flags_change_blur)."""
+        if not (blurred and fast):
+            return cls(blurred, blurred, blurred, not quality)
+        return cls(not (parcels or quality), True, not parcels, not quality)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Posteriors with the decisions taken on them before any clean-up.
+
+    Parameters
+    ----------
+    posteriors : (N, I, J, K) float32
+        On the padded network grid.
+    parcel_map, quality_map : (I, J, K) uint8
+        Channel indices for the parcellation and the quality network.
+    """
+
+    posteriors: np.ndarray
+    parcel_map: np.ndarray
+    quality_map: np.ndarray
+
+
+def segmentation_posteriors(model: LoadedModel, image: np.ndarray, *, flip_average: bool, plan: BlurPlan) -> Decisions:
+    """Run a segmentation model on a conformed image (I, J, K)."""
+    x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
+    if len(model.runners) > 1:
+        x = _robust_input(model.runners, x)
+    posteriors = _all_rows(model.runners[-1], x)
+    if flip_average:
+        _average_with_mirror(model.runners[-1], x, posteriors, model.card.labels)
+    sigma = model.card.inference.posterior_sigma_voxels
+    late_blur = plan.parcel_decision and not plan.posteriors
+    if plan.posteriors and sigma > 0:
+        blur_in_place(posteriors, sigma)
+    result = posteriors.numpy()
+    sharp = most_probable(result)
+    blurred = _blurred_decision(posteriors, sigma).numpy() if late_blur and sigma > 0 else sharp
+    return Decisions(
+        result,
+        blurred if plan.parcel_decision else sharp,
+        blurred if plan.quality_decision else sharp,
+    )
+
+
+def parcel_posteriors(
+    model: LoadedModel, image: np.ndarray, decision: np.ndarray, table: LabelTable, *, blur: bool
+) -> np.ndarray:
+    """Run the parcellation network.
+
+    Parameters
+    ----------
+    image : (I, J, K)
+        Conformed image.
+    decision : (I, J, K)
+        Channel indices of the segmentation, before clean-up.
+    table
+        Labels of the segmentation.
+
+    Returns
+    -------
+    (M, I, J, K) float32
+    """
+    cortex = np.isin(decision, [table.channel_of(label) for label in CORTEX_LABELS.values()])
+    channels = np.stack([image.astype(np.float32), ~cortex, cortex], dtype=np.float32)
+    posteriors = _all_rows(model.runners[0], torch.from_numpy(channels))
+    if blur:
+        blur_in_place(posteriors, model.card.inference.posterior_sigma_voxels)
+    return posteriors.numpy()
+
+
+def quality_scores(model: LoadedModel, decision: np.ndarray, table: LabelTable) -> tuple[QualityScore, ...]:
+    """Run the quality network on channel indices (I, J, K) of a segmentation, before clean-up."""
+    return tidy_scores(raw_quality(model, decision, table), model.card.labels)
+
+
+def raw_quality(model: LoadedModel, decision: np.ndarray, table: LabelTable) -> np.ndarray:
+    """Return the quality network's answer as it is, one value per group, background first."""
+    if model.regressor is None:
+        raise model.card.fault("no regressor", "a quality model")
+    groups = quality_groups(decision, table, len(model.card.labels))
+    with exact_float32():
+        return model.regressor.run(torch.from_numpy(groups)).numpy()
+
+
+def _all_rows(runner: UNetRunner, image: Tensor) -> Tensor:
+    """Collect the posteriors (N, I, J, K) of an image (C, I, J, K) in the machine's memory."""
+    result = torch.empty((runner.net.config.out_channels, *image.shape[1:]))
+
+    def write(start: int, stop: int, rows: Tensor) -> None:
+        result[:, start:stop] = rows
+
+    _run(runner, image, write)
+    return result
+
+
+def _average_with_mirror(runner: UNetRunner, image: Tensor, posteriors: Tensor, table: LabelTable) -> None:
+    """Average with the answer for the mirrored image, mirrored back, left and right channels exchanged; in place."""
+    total = image.shape[1]
+
+    def add(start: int, stop: int, rows: Tensor) -> None:
+        mirrored = rows.flip(1)
+        for channel, other in enumerate(table.flip_channels):
+            part = posteriors[channel, total - stop : total - start]
+            part.add_(mirrored[other].to(part.device)).mul_(0.5)
+
+    _run(runner, image.flip(1), add)
+
+
+def _robust_input(runners: tuple[UNetRunner, ...], image: Tensor) -> Tensor:
+    """Return the image with the one-hot groups that the first two networks of the robust chain agree on."""
+    group_segmenter, denoiser, _ = runners
+    first = _decision(group_segmenter, image)
+    denoised = _decision(denoiser, _one_hot(first, denoiser.net.config.in_channels))
+    return torch.cat([image, _one_hot(denoised, denoiser.net.config.out_channels)])
+
+
+def _decision(runner: UNetRunner, image: Tensor) -> Tensor:
+    """Return the most probable channel of every voxel, (I, J, K)."""
+    result = torch.empty(image.shape[1:], dtype=torch.uint8)
+
+    def write(start: int, stop: int, rows: Tensor) -> None:
+        result[start:stop] = rows.argmax(dim=0)
+
+    _run(runner, image, write)
+    return result
+
+
+def _blurred_decision(posteriors: Tensor, sigma: float, rows: int = 16) -> Tensor:
+    """Return the argmax of the blurred posteriors without changing them."""
+    total = posteriors.shape[1]
+    result = torch.empty(posteriors.shape[1:], dtype=torch.uint8)
+
+    def write(start: int, stop: int, blurred: Tensor) -> None:
+        result[start:stop] = blurred.argmax(dim=0)
+
+    blur = RowBlur(sigma, total, write)
+    for start in range(0, total, rows):
+        blur(start, min(start + rows, total), posteriors[:, start : start + rows])
+    return result
+
+
+def _one_hot(channels: Tensor, count: int) -> Tensor:
+    return functional.one_hot(channels.long(), count).permute(3, 0, 1, 2).float()
+
+
+def _run(runner: UNetRunner, image: Tensor, consume: Callable[[int, int, Tensor], None]) -> None:
+    with exact_float32():
+        runner.run(image, consume)

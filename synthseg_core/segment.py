@@ -1,0 +1,233 @@
+"""Segment one scan: conform, network, clean-up, label map and volumes; on request parcels and quality scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthseg_core import memory
+from synthseg_core.affines import Shape3
+from synthseg_core.conform import ConformConfig, Conformed, conform
+from synthseg_core.conform_record import ConformRecord, Grid, label_map_on
+from synthseg_core.io import Scan
+from synthseg_core.labels import LabelTable
+from synthseg_core.loading import Models
+from synthseg_core.models import ModelCard
+from synthseg_core.plausibility import doubts
+from synthseg_core.posteriors import BlurPlan, Decisions, parcel_posteriors, quality_scores, segmentation_posteriors
+from synthseg_core.postprocess import Parcellation, apply_parcellation, clean_up, label_map_from, unpad
+from synthseg_core.quality import QualityScore
+from synthseg_core.quirks import NATIVE, Quirks
+from synthseg_core.stages import StageTimes
+from synthseg_core.volume import Volume
+from synthseg_core.volumetry import VolumeTable, hard_volumes, parcel_volumes, soft_volumes, volume_table
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """What to do with a scan.
+
+    Parameters
+    ----------
+    fast
+        No flip averaging, and small posteriors dropped instead of components searched.
+    ct
+        The scan is a CT in Hounsfield units.
+    crop
+        Work on a centred crop of about this many voxels (RAS), on the network's grid.
+    quirks
+        What to copy from the reference implementation.
+    memory_bytes
+        Budget for the estimate made before anything large is allocated; ``None``: the machine's memory.
+    """
+
+    fast: bool = False
+    ct: bool = False
+    crop: Shape3 | None = None
+    quirks: Quirks = NATIVE
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Everything that is known about a scan after segmentation.
+
+    Parameters
+    ----------
+    labels
+        Meaning of the segmentation's channels.
+    label_map : (I, J, K) int32
+        On the network's voxel size, in the scan's axis order; with parcels in place of the cortex if they were asked
+        for.
+    volumes
+        Of structures, and of parcels if they were asked for.
+    record
+        How the network's grid lies on the scan.
+    channel_posteriors : (N, I, J, K) float32
+        After clean-up, on the unpadded (and cropped) network grid, RAS.
+    decision : (I, J, K) uint8
+        Channel index of every voxel of the padded network grid, before clean-up; what parcellation and quality
+        control start from.
+    quality
+        Scores, if they were asked for.
+    resampled
+        The scan at the network's voxel size; ``None`` when it was used as it is.
+    warnings
+        What is doubtful about scan, weights and result, one line each.
+    """
+
+    labels: LabelTable
+    label_map: Volume
+    volumes: VolumeTable
+    record: ConformRecord
+    channel_posteriors: np.ndarray
+    decision: np.ndarray
+    quality: tuple[QualityScore, ...] | None = None
+    resampled: Volume | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def posteriors(self) -> Volume:
+        """Posteriors (I, J, K, N) on the grid of ``label_map``."""
+        whole = self.record.to_source_order(self.record.paste_posteriors(self.channel_posteriors))
+        return Volume(np.moveaxis(whole, 0, -1), self.record.grid_affine)
+
+    def label_map_on(self, grid: Grid) -> Volume:
+        """Return the segmentation on another grid: posteriors interpolated class by class, then the argmax."""
+        return label_map_on(grid, self.channel_posteriors, self.record, self.labels.labels)
+
+
+def segment_scan(
+    scan: Scan, models: Models, options: SegmentOptions | None = None, times: StageTimes | None = None
+) -> Segmentation:
+    """Segment a scan.
+
+    Parameters
+    ----------
+    scan
+        From :func:`synthseg_core.io.read_scan`, read with the same quirks.
+    models
+        From :func:`synthseg_core.loading.load_models`; parcels and scores are computed if it holds their models.
+    times
+        Collects seconds by stage.
+
+    Raises
+    ------
+    InputError
+        If the scan cannot be brought to the network's grid.
+    """
+    options, times = options or SegmentOptions(), times or StageTimes()
+    card = models.segmentation.card
+    with times.stage("conform"):
+        conformed = conform(scan, conform_config(card, options))
+    _require_memory(scan, card, conformed.record, options)
+    with times.stage("network"):
+        decisions = _decide(conformed, models, options)
+    with times.stage("clean-up"):
+        structures = _structures(decisions.posteriors, card, conformed.record, options)
+    parcels = None
+    if models.parcellation is not None:
+        with times.stage("parcels"):
+            parcels = _parcels(structures.labels, conformed, decisions, models, options)
+    quality = None
+    if models.quality is not None:
+        with times.stage("quality"):
+            quality = quality_scores(models.quality, decisions.quality_map, card.labels)
+    volumes = _volumes(structures, parcels, models, conformed.record)
+    return Segmentation(
+        labels=card.labels,
+        label_map=_placed(structures.labels if parcels is None else parcels.label_map, conformed.record),
+        volumes=volumes,
+        record=conformed.record,
+        channel_posteriors=structures.posteriors,
+        decision=decisions.quality_map,
+        quality=quality,
+        resampled=conformed.resampled,
+        warnings=(*scan.warnings, *conformed.warnings, *models.warnings, *doubts(volumes, card)),
+    )
+
+
+def conform_config(card: ModelCard, options: SegmentOptions) -> ConformConfig:
+    """Return how scans are conformed for a model."""
+    return ConformConfig(
+        grid=card.grid,
+        intensity=card.intensity,
+        ct=options.ct,
+        crop=options.crop,
+        quirks=options.quirks,
+        memory_bytes=options.memory_bytes,
+    )
+
+
+def network_bytes(card: ModelCard, shape: Shape3) -> int:
+    """Estimate the memory that a model needs for a padded grid of ``shape``, beside the program itself.
+
+    Posteriors and the finest skip tensor live at the same time; the coarser levels and the temporaries of a slab add
+    about a gigabyte at most (measured: tests/benchmarks).
+    """
+    widest = max(spec.config.out_channels + spec.config.features for spec in card.networks)
+    voxels = int(np.prod(shape, dtype=np.int64))
+    return int(1.4 * 4 * widest * voxels)
+
+
+def _require_memory(scan: Scan, card: ModelCard, record: ConformRecord, options: SegmentOptions) -> None:
+    shape = record.padded_shape
+    text = f"{' x '.join(map(str, shape))} voxels of {card.grid.voxel_size_mm:g} mm for model {card.name}"
+    memory.require(network_bytes(card, shape), scan.source, text, options.memory_bytes)
+
+
+def _decide(conformed: Conformed, models: Models, options: SegmentOptions) -> Decisions:
+    inference = models.segmentation.card.inference
+    blurred = inference.posterior_sigma_voxels > 0
+    if options.quirks.flags_change_blur:
+        parcels, quality = models.parcellation is not None, models.quality is not None
+        plan = BlurPlan.like_reference(blurred, options.fast, parcels, quality)
+    else:
+        plan = BlurPlan.natural(blurred)
+    flip_average = inference.flip_average and not options.fast
+    return segmentation_posteriors(models.segmentation, conformed.image, flip_average=flip_average, plan=plan)
+
+
+@dataclass(frozen=True)
+class _Structures:
+    """Posteriors and labels of the unpadded (and cropped) grid, RAS, after clean-up."""
+
+    posteriors: np.ndarray
+    labels: np.ndarray
+
+
+def _structures(posteriors: np.ndarray, card: ModelCard, record: ConformRecord, options: SegmentOptions) -> _Structures:
+    mode = "threshold" if options.fast and card.inference.clean_up == "topology" else card.inference.clean_up
+    cleaned = clean_up(posteriors, card.labels, record.pad, mode, options.quirks)
+    return _Structures(cleaned, label_map_from(cleaned, card.labels))
+
+
+def _parcels(
+    labels: np.ndarray, conformed: Conformed, decisions: Decisions, models: Models, options: SegmentOptions
+) -> Parcellation:
+    assert models.parcellation is not None
+    blur = not (options.quirks.flags_change_blur and models.quality is not None)
+    table = models.segmentation.card.labels
+    raw = parcel_posteriors(models.parcellation, conformed.image, decisions.parcel_map, table, blur=blur)
+    parcels = models.parcellation.card.labels
+    return apply_parcellation(labels, unpad(raw, conformed.record.pad), parcels, options.quirks)
+
+
+def _volumes(
+    structures: _Structures, parcels: Parcellation | None, models: Models, record: ConformRecord
+) -> VolumeTable:
+    card, size = models.segmentation.card, record.grid_voxel_size
+    soft = soft_volumes(structures.posteriors, size)
+    groups = [(card.labels, soft, hard_volumes(structures.labels, card.labels, size))]
+    if parcels is not None and models.parcellation is not None:
+        table = models.parcellation.card.labels
+        cortex = {side: float(soft[channel]) for side, channel in card.labels.cortex_channels().items()}
+        scaled = parcel_volumes(table, parcels.soft_voxels, cortex)
+        groups.append((table, scaled, hard_volumes(parcels.label_map, table, size)))
+    return volume_table(*groups, total_intracranial=card.inference.total_intracranial)
+
+
+def _placed(labels: np.ndarray, record: ConformRecord) -> Volume:
+    """Return a RAS label map of the unpadded grid in the scan's axis order."""
+    return Volume(record.to_source_order(record.paste_labels(labels)), record.grid_affine)
