@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from synthseg_core.affines import closest_ras
+from synthseg_core.conform_record import ConformRecord, Grid
 from synthseg_core.labels import CORTEX_LABELS, LabelTable
 from synthseg_core.postprocess import apply_parcellation, clean_up, label_map_from, unpad
 from synthseg_core.quirks import REFERENCE
@@ -25,9 +26,8 @@ PARCELS = "parcellation_2.0"
 
 @dataclass(frozen=True)
 class Result:
-    """What the pipeline makes of one case: on the patch, and pasted back into the source's axis order."""
+    """What the pipeline makes of one case, in the source's axis order."""
 
-    patch: np.ndarray
     seg: np.ndarray
     posteriors: np.ndarray
     volumes: VolumeTable
@@ -72,21 +72,26 @@ def test_case(result, case, expected):
 def _run(folder: Path, case: dict) -> Result:
     version = "1.0" if case["v1"] else "2.0"
     table = LabelTable.builtin(f"segmentation_{version}")
-    pad = (tuple(case["pad_idx"][:3]), tuple(case["pad_idx"][3:]))
+    record = _record(case)
+    assert [*record.pad[0], *record.pad[1]] == case["pad_idx"]
     mode = "threshold" if case["fast"] or not case["topology"] else "topology"
-    patch = clean_up(_posteriors(folder, case), table, pad, mode, REFERENCE)
+    patch = clean_up(_posteriors(folder, case), table, record.pad, mode, REFERENCE)
     seg = label_map_from(patch, table)
-    soft = soft_volumes(patch, case["im_res"])
+    soft = soft_volumes(patch, record.grid_voxel_size)
     structures = [(table, soft, None)]
     if case["parc"]:
         parcels = LabelTable.builtin(PARCELS)
-        answer = unpad(_probabilities(folder / "input_parc.npz", "parc"), pad)
+        answer = unpad(_probabilities(folder / "input_parc.npz", "parc"), record.pad)
         parcellation = apply_parcellation(seg, answer, parcels, REFERENCE)
         seg = parcellation.label_map
         cortex = {side: soft[channel] for side, channel in table.cortex_channels().items()}
         structures.append((parcels, parcel_volumes(parcels, parcellation.soft_voxels, cortex), None))
     volumes = volume_table(*structures, total_intracranial=not case["v1"])
-    return Result(patch, _to_source(_paste(seg, case), case), _to_source(_paste_posteriors(patch, case), case), volumes)
+    return Result(
+        seg=record.to_source_order(record.paste_labels(seg)),
+        posteriors=record.to_source_order(record.paste_posteriors(patch)),
+        volumes=volumes,
+    )
 
 
 def _posteriors(folder: Path, case: dict) -> np.ndarray:
@@ -102,26 +107,12 @@ def _posteriors(folder: Path, case: dict) -> np.ndarray:
     return posteriors
 
 
-def _paste(patch: np.ndarray, case: dict, outside: float = 0) -> np.ndarray:
-    """Put a cropped patch back into the full grid (RAS)."""
-    if case["crop_idx"] is None:
-        return patch
-    full = np.full(case["shape"], outside, dtype=patch.dtype)
-    start, stop = case["crop_idx"][:3], case["crop_idx"][3:]
-    full[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = patch
-    return full
-
-
-def _paste_posteriors(patch: np.ndarray, case: dict) -> np.ndarray:
-    return np.stack([_paste(channel, case, outside=number == 0) for number, channel in enumerate(patch)])
-
-
-def _to_source(data: np.ndarray, case: dict) -> np.ndarray:
-    """Bring (I, J, K) or (N, I, J, K) from RAS to the source's axis order."""
-    orientation = closest_ras(np.array(case["affine"]))
-    if data.ndim == 3:
-        return orientation.from_ras(data)
-    return np.moveaxis(orientation.from_ras(np.moveaxis(data, 0, -1)), -1, 0)
+def _record(case: dict) -> ConformRecord:
+    affine = np.array(case["affine"])
+    grid = Grid(tuple(case["seg_shape"]), affine, tuple(case["im_res"]))
+    crop = case["crop_idx"] and (tuple(case["crop_idx"][:3]), tuple(case["crop_idx"][3:]))
+    pad_start = tuple(case["pad_idx"][:3])
+    return ConformRecord(grid, grid, closest_ras(affine), False, crop, pad_start, (64, 64, 64))
 
 
 def _check_sums(result: Result, case: dict) -> None:
