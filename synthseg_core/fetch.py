@@ -246,7 +246,7 @@ def _resumed(job: _Job, mirror: tuple[str, ...]) -> _Origin:
     received, size = job.received(), job.weights.size_bytes
     if received and (size is None or received <= size):
         stored = _stored_origin(job)
-        if stored is not None and stored.mirror == mirror and stored.base <= received and _is_checked(job, stored):
+        if stored is not None and stored.mirror == mirror and _can_go_on(job, stored):
             return stored
         if len(mirror) == 1 and job.weights.sha256:
             # Another mirror's bytes of the same file: the checksum decides in the end.
@@ -255,9 +255,10 @@ def _resumed(job: _Job, mirror: tuple[str, ...]) -> _Origin:
     return _Origin(mirror)
 
 
-def _is_checked(job: _Job, stored: _Origin) -> bool:
-    """Say whether something would notice that the rest belongs to another file."""
-    return job.weights.sha256 is not None or stored.validator is not None
+def _can_go_on(job: _Job, stored: _Origin) -> bool:
+    """Say whether the rest can be asked for, and whether something would notice if it belonged to another file."""
+    inside = job.received() - stored.base
+    return inside == 0 or (inside > 0 and (job.weights.sha256 is not None or stored.validator is not None))
 
 
 def _stored_origin(job: _Job) -> _Origin | None:

@@ -22,7 +22,7 @@ _SCHEMES = ("http", "https")
 _TRY_AGAIN = (408, 425, 429)
 _RANGE_NOT_SATISFIABLE = 416
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_FAULTS = (OSError, http.client.HTTPException, UnicodeError)
+_FAULTS = (OSError, http.client.HTTPException, ValueError)  # ValueError: addresses that cannot be taken apart
 
 
 class MirrorError(Exception):
@@ -87,7 +87,10 @@ class Reply:
 
 def host_of(url: str) -> str:
     """Return the host of an address, for messages."""
-    return urlsplit(url).hostname or url
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return url
 
 
 @contextmanager
@@ -108,10 +111,10 @@ def get(url: str, offset: int, validator: str | None, policy: Policy) -> Iterato
     MirrorError, TransientError, RangeError
         If the answer is of no use.
     """
-    if urlsplit(url).scheme not in _SCHEMES or not urlsplit(url).hostname:
+    if not url.lower().startswith(tuple(f"{scheme}://" for scheme in _SCHEMES)):
         raise MirrorError("an address that is neither http nor https")
-    request = urllib.request.Request(url, headers=_headers(offset, validator))
     try:
+        request = urllib.request.Request(url, headers=_headers(offset, validator))
         response = _opener().open(request, timeout=policy.timeout_s)
     except _FAULTS as error:
         raise _named(error, policy) from error
@@ -168,7 +171,7 @@ def _named(error: Exception, policy: Policy) -> Exception:
         return MirrorError("a host name that does not resolve")
     if isinstance(reason, ssl.SSLCertVerificationError):
         return MirrorError(f"a certificate that is not accepted ({reason.verify_message})")
-    if isinstance(reason, (UnicodeError, http.client.InvalidURL)):
+    if isinstance(reason, (ValueError, http.client.InvalidURL)):
         return MirrorError(f"an address that cannot be used ({reason})")
     return TransientError(f"a connection that failed ({reason or type(reason).__name__})")
 
