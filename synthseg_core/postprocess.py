@@ -51,8 +51,8 @@ def clean_up(
     Raises
     ------
     ModelError
-        If the channels do not fit the table, ``topology`` is asked of a table without classes, or posteriors are NaN
-        (unless the quirk ``propagate_nan`` is on).
+        If the channels do not fit the table, ``topology`` is asked of a table without classes, or posteriors are
+        not finite (unless the quirk ``propagate_nan`` is on).
     """
     _check_request(posteriors, table, mode)
     unpadded = unpad(posteriors, pad)
@@ -159,7 +159,7 @@ def _main_component(posteriors: np.ndarray, table: LabelTable, quirks: Quirks) -
     foreground = np.empty(posteriors.shape[1:], dtype=bool)
     for mask, plane in zip(foreground, planes(posteriors), strict=True):
         total = _sum_from(1, plane, table, quirks)
-        _refuse_nan(total, quirks)
+        _require_finite(total, quirks)
         np.greater(total, FOREGROUND_THRESHOLD, out=mask)
     return largest_component(foreground, _middle(foreground, _EVERYWHERE, quirks))
 
@@ -172,11 +172,11 @@ def _sum_from(first: int, plane: np.ndarray, table: LabelTable, quirks: Quirks) 
     return paired_sum(channels, [partner - first for partner in table.flip_channels[first:]])
 
 
-def _refuse_nan(total: np.ndarray, quirks: Quirks) -> None:
-    if not quirks.propagate_nan and np.isnan(total).any():
+def _require_finite(total: np.ndarray, quirks: Quirks) -> None:
+    if not quirks.propagate_nan and not np.isfinite(total).all():
         raise ModelError(
             "posteriors",
-            found="NaN in the answer of the network",
+            found="NaN or infinity in the answer of the network",
             expected="probabilities",
             remedy="verify the weights file, and compute in float32",
         )
@@ -237,7 +237,7 @@ def _normalise(posteriors: np.ndarray, box: Box | None, table: LabelTable, quirk
     if box is not None:
         for sums, plane in zip(total[box], planes(posteriors[(slice(None), *box)]), strict=True):
             sums[...] = _sum_from(0, plane, table, quirks)
-    _refuse_nan(total, quirks)
+    _require_finite(total, quirks)
     empty = ~(total > 0)
     total[empty] = 1
     posteriors[0] /= total

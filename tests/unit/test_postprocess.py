@@ -135,11 +135,17 @@ def test_voxels_without_any_probability(mode, index):
 def test_nan_is_refused_unless_the_reference_is_copied(mode, channel):
     posteriors = _posteriors(c1=[(_block(), 0.5)])
     posteriors[channel, 2, 2, 3] = np.nan
-    with pytest.raises(ModelError, match="NaN in the answer of the network"):
+    with pytest.raises(ModelError, match="NaN or infinity in the answer of the network"):
         clean_up(posteriors.copy(), FOUR, WHOLE, mode)
     copied = clean_up(posteriors, FOUR, WHOLE, mode, REFERENCE)
     assert np.isfinite(copied[:, 2, 2, 4]).all()
     assert label_map_from(copied, FOUR)[2, 2, 3] == 0
+
+
+def test_infinity_is_refused():
+    posteriors = _posteriors(c1=[(_block(), np.inf)])
+    with pytest.raises(ModelError, match="expected probabilities; verify the weights file"):
+        clean_up(posteriors, FOUR, WHOLE, "topology")
 
 
 def test_labels_are_those_of_the_table():
