@@ -174,10 +174,7 @@ def parse_stem(stem: str) -> ScanName:
     InputError
         If no scan has this stem.
     """
-    folder, _, name = stem.rpartition("/")
-    entities = dict(parse_name(f"{name}_x").entities)
-    suffix = entities.pop("space", None)
-    scan = ScanName(entities, suffix, folder.rpartition("/")[2]) if suffix else None
+    scan = _scan_of(stem)
     if scan is None or scan.stem != stem:
         raise InputError(
             stem,
@@ -207,6 +204,17 @@ def parse_derivative(path: str) -> tuple[ScanName, str]:
 def label_from(text: str) -> str:
     """Return the letters and digits of any text, for use as a label; empty if there are none."""
     return "".join(_WORD.findall(text))
+
+
+def _scan_of(stem: str) -> ScanName | None:
+    """Read a stem without checking that it is in its place."""
+    folder, _, name = stem.rpartition("/")
+    try:
+        entities = dict(parse_name(f"{name}_x").entities)
+        suffix = entities.pop("space", "")
+        return ScanName(entities, suffix, folder.rpartition("/")[2])
+    except InputError:
+        return None
 
 
 def _rank(key: str) -> float:

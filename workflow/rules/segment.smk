@@ -38,6 +38,7 @@ rule describe:
     conda:
         "../../envs/core.yaml"
     threads: 1
+    priority: 1
     resources:
         mem_mb=500,
         runtime=10,

@@ -1,0 +1,86 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthseg_core.discovery import Search
+from synthseg_core.errors import InputError
+from synthseg_core.scans import COLUMNS, ScanRow, find_scans, read_table, select, write_table
+from tests.strategies import scan_names
+from tests.trees import make_tree
+
+
+@pytest.fixture
+def rows(tmp_path):
+    root = make_tree(
+        tmp_path / "bids",
+        [
+            "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz",
+            "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz",
+            "sub-02/anat/sub-02_T1w.nii.gz",
+            "sub-02/anat/sub-02_T1w.nii",
+            "sub-02/anat/sub-02_T1w_x.nii",
+        ],
+    )
+    return find_scans(root, Search())
+
+
+def test_rows_of_a_dataset(rows, tmp_path):
+    first = rows[0]
+    assert first.scan == "sub-01/ses-1/anat/sub-01_ses-1_space-T1w"
+    assert (first.participant_id, first.session_id, first.suffix) == ("sub-01", "ses-1", "T1w")
+    assert first.source == str(tmp_path / "bids" / first.path)
+    assert [row.usable for row in rows] == [True, True, False, False, False]
+    assert [bool(row.scan) for row in rows] == [True, True, True, True, False]
+
+
+def test_table_is_read_as_written(rows, tmp_path):
+    path = tmp_path / "scans.tsv"
+    write_table(path, rows)
+    assert path.read_text().splitlines()[0].split("\t") == list(COLUMNS)
+    assert read_table(path) == rows
+
+
+def test_table_that_says_the_same_is_left_alone(rows, tmp_path):
+    path = tmp_path / "scans.tsv"
+    write_table(path, rows)
+    before = path.stat()
+    write_table(path, rows)
+    assert path.stat().st_ino == before.st_ino
+    write_table(path, rows[:1])
+    assert len(read_table(path)) == 1
+
+
+@given(st.lists(scan_names(), max_size=4), st.text(alphabet="ab '\"#\\é", max_size=5))
+def test_any_table_is_read_as_written(tmp_path_factory, names, odd):
+    found = {name.stem: name for name in names}.values()
+    rows = tuple(
+        ScanRow(name.stem, f"sub-{name.entities['sub']}", "", name.suffix, f"x{odd}.nii", f"/x{odd}.nii")
+        for name in found
+    )
+    path = tmp_path_factory.mktemp("table") / "scans.tsv"
+    write_table(path, rows)
+    assert read_table(path) == rows
+
+
+def test_selection(rows):
+    assert [row.session_id for row in select(rows, ["01"])] == ["ses-1", "ses-2"]
+    assert [row.participant_id for row in select(rows, sessions=["2"])] == ["sub-01"]
+    assert select(rows, ["01"], ["3"]) == ()
+    assert select(rows) == rows
+
+
+def test_tables_that_cannot_be_used(rows, tmp_path):
+    path = tmp_path / "scans.tsv"
+    write_table(path, [rows[0], rows[0]])
+    with pytest.raises(InputError, match="more than once"):
+        read_table(path)
+    for fault in (ScanRow("sub-1/x", "sub-1", "", "T1w", "a", "/a"), ScanRow("", "", "", "", "a", "/a")):
+        write_table(path, [fault])
+        with pytest.raises(InputError, match=r"no scan's derivatives|no stem"):
+            read_table(path)
+    write_table(path, [ScanRow(rows[0].scan, "sub-01", "", "T1w", "a", "a.nii")])
+    with pytest.raises(InputError, match="no absolute source"):
+        read_table(path)
+    path.write_text("scan\nx\n")
+    with pytest.raises(InputError, match="also participant_id"):
+        read_table(path)
