@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from synthseg_core import memory
-from synthseg_core.affines import Shape3, Size3, closest_ras, voxel_size
+from synthseg_core.affines import Shape3, Size3, closest_ras, unit_columns, voxel_size
 from synthseg_core.conform_record import ConformRecord, Grid, centred_grid, isotropic, own_grid, triple
 from synthseg_core.errors import InputError
 from synthseg_core.io import Scan
@@ -24,8 +24,8 @@ from synthseg_core.volume import Volume
 
 # Reference: sigma of the pre-filter is 0.25 divided by the factor, in input voxels.
 _PREFILTER_SIGMA = 0.25
-# Float64 copies held at the same time (tests/unit/test_conform.py measures them).
-_SCAN_COPIES, _GRID_COPIES = 2, 3
+# Float64 copies held at the same time, at most; a test compares the estimate with the measured peak.
+_SCAN_COPIES, _GRID_COPIES = 3, 2
 _CT_AIR_HU = -500.0
 
 
@@ -100,9 +100,10 @@ def conform(scan: Scan, config: ConformConfig) -> Conformed:
 def plan(scan: Scan, config: ConformConfig) -> ConformRecord:
     """Work out grid, crop and padding without touching a voxel; refuse what would not fit in memory."""
     source = own_grid(scan.volume.shape, scan.volume.affine)
-    orientation = closest_ras(source.affine)
     resampled = _needs_resampling(scan, config)
     grid = _grid(source, config) if resampled else replace(source, voxel_size=_trusted_size(scan, config))
+    # The reference looks at the grid as it is; where that is not cubic, only directions should count.
+    orientation = closest_ras(grid.affine if config.quirks.asymmetric_grid else unit_columns(grid.affine))
     whole = triple(grid.shape[axis] for axis in orientation.axes)
     crop = _crop(whole, config)
     core = whole if crop is None else triple(b - a for a, b in zip(*crop, strict=True))
@@ -204,9 +205,9 @@ def _resampled_like_reference(data: np.ndarray, factors: np.ndarray) -> np.ndarr
 
 
 def _filtered_and_sampled(data: np.ndarray, sigmas: list[float], rules: list[AxisSampling]) -> np.ndarray:
-    contiguous = np.ascontiguousarray(data, dtype=np.float64)
-    filtered = gaussian_filter(contiguous, sigmas) if any(sigmas) else contiguous
-    return resample(filtered, rules, cheapest_order(data.shape, rules))
+    order = cheapest_order(data.shape, rules)
+    # The filtered copy has no name here, so that it is freed as soon as the first axis is done.
+    return resample(gaussian_filter(data, sigmas) if any(sigmas) else np.ascontiguousarray(data), rules, order)
 
 
 def _normalised(

@@ -76,7 +76,7 @@ def centred_grid(shape: Shape3, affine: np.ndarray, voxel_size_mm: float) -> Gri
     >>> grid = centred_grid((10, 10, 4), np.diag([1.0, 1.0, 2.5, 1.0]), 1.0)
     >>> grid.shape
     (10, 10, 10)
-    >>> grid.affine[:3, 3].tolist()
+    >>> grid.affine[:3, 3].round(6).tolist()
     [0.0, 0.0, -0.75]
     """
     factors = np.round(np.array(voxel_size(affine)) / voxel_size_mm, _FACTOR_DECIMALS)

@@ -1,0 +1,156 @@
+"""A final name never holds half a result."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from synthseg_core.atomic import atomic_path, write_bytes, write_json, write_text
+from synthseg_core.errors import InputError, OutputError
+from tests.privileges import ordinary_user
+
+
+def test_content_arrives_and_nothing_else_stays(tmp_path):
+    final = tmp_path / "new" / "folder" / "x.tsv"
+    write_text(final, "a\tb\r\nä\n")
+    assert final.read_bytes() == "a\tb\r\nä\n".encode()
+    assert list(final.parent.iterdir()) == [final]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("a.nii.gz", ".nii.gz"), ("a.b.tsv", ".tsv"), ("sub-01.x.nii.gz", ".nii.gz")]
+)
+def test_temporary_name_keeps_the_suffixes_and_the_folder(tmp_path, name, suffix):
+    with atomic_path(tmp_path / name) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.name.endswith(suffix)
+        assert temporary.name.startswith(".tmp-")
+        temporary.write_bytes(b"x")
+    assert (tmp_path / name).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_exception_leaves_the_old_file(tmp_path, error):
+    final = tmp_path / "x.txt"
+    final.write_text("old")
+
+    def write_half():
+        with atomic_path(final) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert final.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [final]
+
+
+def test_known_errors_pass_through(tmp_path):
+    with pytest.raises(InputError), atomic_path(tmp_path / "x.txt"):
+        raise InputError("scan", found="a", expected="b", remedy="c")
+
+
+def test_json_keeps_order_and_refuses_nan(tmp_path):
+    write_json(tmp_path / "x.json", {"b": 1, "a": "µ"})
+    assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": "µ"\n}\n'
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"b": 1, "a": "µ"}
+
+
+def test_new_files_have_the_permissions_of_new_files(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    write_bytes(tmp_path / "atomic", b"")
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_parent_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file/x.txt: found (file exists|not a directory); .*holds no file"):
+        write_text(tmp_path / "file" / "x.txt", "")
+
+
+def test_final_name_that_is_a_folder(tmp_path):
+    (tmp_path / "x.txt" / "inside").mkdir(parents=True)
+    with pytest.raises(OutputError, match="give a file name, not a folder"):
+        write_text(tmp_path / "x.txt", "")
+    assert (tmp_path / "x.txt" / "inside").is_dir()
+
+
+def test_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="a device or pipe"):
+        write_text(tmp_path / "pipe", "")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_name_that_is_too_long(tmp_path):
+    with pytest.raises(OutputError, match="choose a shorter name"):
+        write_text(tmp_path / ("x" * 300), "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_disk_full(tmp_path):
+    with (
+        pytest.raises(OutputError, match="no space left on device; .*free some space") as caught,
+        atomic_path(tmp_path / "x"),
+    ):
+        Path("/dev/full").write_bytes(b"x" * 100_000)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_size_limit(tmp_path):
+    code = """
+import resource, sys
+from pathlib import Path
+from synthseg_core.atomic import write_bytes
+from synthseg_core.errors import OutputError
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_bytes(Path(sys.argv[1]), bytes(5000))
+except OutputError as error:
+    print(error.remedy)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x"], capture_output=True, text=True, check=True)
+    assert "ulimit" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_without_write_permission():
+    with ordinary_user() as folder:
+        folder.chmod(0o555)
+        with pytest.raises(OutputError, match="permission denied; .*correct the permissions"):
+            write_text(folder / "x.txt", "")
+
+
+def test_block_that_writes_nothing(tmp_path):
+    with pytest.raises(OutputError, match="no such file"), atomic_path(tmp_path / "x"):
+        pass
+
+
+def test_kill_leaves_no_final_name(tmp_path):
+    code = """
+import sys, time
+from pathlib import Path
+from synthseg_core.atomic import atomic_path
+with atomic_path(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path / "x.txt"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert not (tmp_path / "x.txt").exists()
