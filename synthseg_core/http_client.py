@@ -173,7 +173,7 @@ def _named(error: Exception, policy: Policy) -> Exception:
         return MirrorError(f"a certificate that is not accepted ({reason.verify_message})")
     if isinstance(reason, (ValueError, http.client.InvalidURL)):
         return MirrorError(f"an address that cannot be used ({reason})")
-    return TransientError(f"a connection that failed ({reason or type(reason).__name__})")
+    return TransientError(f"a connection that failed ({str(reason) or type(reason).__name__})")
 
 
 def _status_error(code: int, reason: str) -> Exception:
