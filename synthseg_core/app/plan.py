@@ -18,7 +18,7 @@ from synthseg_core.scans import ScanRow, find_scans, read_table, select, write_t
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked configuration with its scan table.
+    """A checked configuration; the scan table is made or read when it is first asked for.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ class Plan:
         The scans' dataset, absolute.
     table
         The scan table.
-    rows
-        All its rows.
+    search
+        What to look for in the dataset; ``None``: the table is there and is read as it is.
     participants, sessions
         Labels that this run is restricted to; empty: all.
     segment
@@ -37,7 +37,7 @@ class Plan:
     layout: Layout
     dataset: Path
     table: Path
-    rows: tuple[ScanRow, ...]
+    search: Search | None
     participants: tuple[str, ...]
     sessions: tuple[str, ...]
     segment: SegmentStage
@@ -54,16 +54,24 @@ class Plan:
         layout = layout_of(config)
         dataset = Path(config["input"]).absolute()
         table = Path(config["scans"] or layout.scan_table).absolute()
-        search = search_of(config, layout) if head and not config["scans"] else None
         return cls(
             layout=layout,
             dataset=dataset,
             table=table,
-            rows=_rows(table, dataset, search),
+            search=search_of(config, layout) if head and not config["scans"] else None,
             participants=tuple(config["participants"]),
             sessions=tuple(config["sessions"]),
             segment=SegmentStage(**config["segment"]),
         )
+
+    @cached_property
+    def rows(self) -> tuple[ScanRow, ...]:
+        """All rows of the scan table: found anew where the dataset can be seen, otherwise as written before."""
+        if self.search is None or (self.table.is_file() and not self.dataset.is_dir()):
+            return read_table(self.table)
+        rows = find_scans(self.dataset, self.search)
+        write_table(self.table, rows)
+        return rows
 
     @property
     def is_partial(self) -> bool:
@@ -136,12 +144,3 @@ def search_of(config: Mapping[str, Any], layout: Layout) -> Search:
     """Return what a configuration looks for; a plain folder's search leaves the run's own folders out."""
     folders = (layout.output, layout.work)
     return Search(config["layout"], tuple(config["suffixes"]), tuple(config["datatypes"]), exclude=folders)
-
-
-def _rows(table: Path, dataset: Path, search: Search | None) -> tuple[ScanRow, ...]:
-    """Look for scans where that is asked for and the dataset can be seen; otherwise read the table."""
-    if search is None or (table.is_file() and not dataset.is_dir()):
-        return read_table(table)
-    rows = find_scans(dataset, search)
-    write_table(table, rows)
-    return rows

@@ -14,8 +14,7 @@ PLAN = Plan.from_config(config, head=workflow.is_main_process)
 LAYOUT = PLAN.layout
 SCAN = "{scan}"
 
-if workflow.is_main_process:
-    validate(pd.DataFrame(PLAN.rows), "../schemas/scans.schema.yaml", set_default=False)
+SCANS_SCHEMA = workflow.source_path("../schemas/scans.schema.yaml")
 
 
 wildcard_constraints:
@@ -45,4 +44,5 @@ def dataset_settings(wildcards):
 
 def targets(wildcards):
     """Return every file that a run makes."""
+    validate(pd.DataFrame(PLAN.rows), SCANS_SCHEMA, set_default=False)
     return PLAN.targets()

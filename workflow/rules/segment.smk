@@ -35,10 +35,10 @@ rule describe:
         [ensure(path, non_empty=True) for path in LAYOUT.dataset_files],
     log:
         LAYOUT.logs / "describe.log",
+    priority: 1
     conda:
         "../../envs/core.yaml"
     threads: 1
-    priority: 1
     resources:
         mem_mb=500,
         runtime=10,
