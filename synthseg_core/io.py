@@ -44,6 +44,7 @@ _READ_ERRORS = (
 )
 # Measured on a label map: level 5 takes a quarter less time than 6 for a fifth more bytes; scans differ by 0.1 %.
 _GZIP_LEVEL = 5
+_CHUNK_BYTES = 2**20
 _MGH_TYPES = {"uint8", "int16", "int32", "float32"}
 
 
@@ -74,7 +75,10 @@ class Scan:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file whose header was read and whose voxels were not yet."""
+    """A file whose header was read and whose voxels were not yet.
+
+    ``compressed_kind`` is the image class of a gzip-compressed file, by which its voxels are read.
+    """
 
     path: Path
     array: Any
@@ -82,6 +86,7 @@ class _Opened:
     header: Any
     header_voxel_size: Size3
     unit: str = "mm"
+    compressed_kind: Any = None
     warnings: tuple[str, ...] = ()
 
 
@@ -164,7 +169,7 @@ def _open(path: Path) -> _Opened:
 
 
 def _open_npz(path: Path) -> _Opened:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if "vol_data" not in archive:
             names = ", ".join(archive.files) or "nothing"
             raise InputError(
@@ -196,7 +201,8 @@ def _open_image(path: Path) -> _Opened:
     _check_dtype(image.get_data_dtype(), path)
     i, j, k = (float(size) for size in sizes)
     notes = (*(f"header repaired on reading: {text}" for text in repairs), *warnings)
-    return _Opened(path, image.dataobj, np.array(image.affine, np.float64), image.header, (i, j, k), unit, notes)
+    kind = None if extension(path) == ".nii" else type(image)
+    return _Opened(path, image.dataobj, np.array(image.affine, np.float64), image.header, (i, j, k), unit, kind, notes)
 
 
 @contextmanager
@@ -285,9 +291,19 @@ def _check_values(data: np.ndarray, path: Path, quirks: Quirks) -> list[str]:
 
 
 def _values(opened: _Opened, choice: Choice) -> np.ndarray:
-    """Read the chosen voxels, scaled, as float64."""
-    with _reading(opened.path):
-        return np.array(opened.array[choice.index], dtype=np.float64, copy=None)
+    """Read the chosen voxels, scaled, as float64; a compressed file is read to its end, where its checksum is."""
+    with _reading(opened.path), np.errstate(invalid="ignore"):
+        if opened.compressed_kind is None:
+            return _float64(opened.array, choice)
+        with gzip.open(opened.path) as stream:
+            data = _float64(opened.compressed_kind.from_stream(stream).dataobj, choice)
+            while stream.read(_CHUNK_BYTES):
+                pass
+            return data
+
+
+def _float64(array: Any, choice: Choice) -> np.ndarray:
+    return np.array(array[choice.index], dtype=np.float64, copy=None)
 
 
 def _image(kind: str, volume: Volume, like: Scan | None, dtype: DTypeLike | None, quirks: Quirks) -> Any:
