@@ -39,6 +39,7 @@ __all__ = [
     "find_weights",
     "layers_of",
     "load_state",
+    "locate",
     "parameter_count",
     "places",
     "read_metadata",
@@ -181,17 +182,24 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def cache_folder() -> Path:
     """Return the folder that downloads go to: ``$SYNTHSEG_MODELS``, or one in the user's cache folder."""
-    return Path(os.environ.get("SYNTHSEG_MODELS") or _user_cache() / "synthseg")
+    folder = _named_folder() or _user_cache()
+    if folder is None:
+        raise WeightsError(
+            "weights cache",
+            found="no home folder",
+            expected="one",
+            remedy="set SYNTHSEG_MODELS to a folder for weights",
+        )
+    return folder
 
 
 def places(card: ModelCard, folder: Path | None = None) -> tuple[Place, ...]:
     """Return where to look for a model's weights, in order; a folder that the user names is the only place."""
     if folder is not None:
         return (Place("the folder given", folder, own=True),)
-    beside = Place("beside the card", (card.source.parent / card.weights.file).parent)
-    named = os.environ.get("SYNTHSEG_MODELS")
-    variable = (Place("$SYNTHSEG_MODELS", Path(named)),) if named else ()
-    return (beside, *variable, Place("the user's cache", _user_cache() / "synthseg"))
+    beside = (card.source.parent / Path(card.weights.file).parent).resolve()
+    usual = (("beside the card", beside), ("$SYNTHSEG_MODELS", _named_folder()), ("the user's cache", _user_cache()))
+    return tuple(Place(name, place) for name, place in usual if place is not None)
 
 
 def file_names(card: ModelCard) -> tuple[str, ...]:
@@ -215,11 +223,9 @@ def find_weights(card: ModelCard, folder: Path | None = None) -> FoundWeights:
     WeightsError
         If there is no file, or one in the usual places is not the published file.
     """
+    if (found := locate(card, folder)) is not None:
+        return examine(card, *found)
     searched = places(card, folder)
-    for place in searched:
-        for name in file_names(card):
-            if (place.folder / name).is_file():
-                return examine(card, place.folder / name, place)
     by_fetch = f"run 'synthseg models fetch {card.name}' or " if card.weights.urls else ""
     raise WeightsError(
         f"model {card.name}",
@@ -227,6 +233,15 @@ def find_weights(card: ModelCard, folder: Path | None = None) -> FoundWeights:
         expected=" or ".join(file_names(card)),
         remedy=f"{by_fetch}give the folder that holds the file with --weights DIR",
     )
+
+
+def locate(card: ModelCard, folder: Path | None = None) -> tuple[Path, Place] | None:
+    """Return the weights file that would be used, without reading it, and its place; ``None`` if there is none."""
+    for place in places(card, folder):
+        for name in file_names(card):
+            if (place.folder / name).is_file():
+                return place.folder / name, place
+    return None
 
 
 def examine(card: ModelCard, path: Path, place: Place) -> FoundWeights:
@@ -251,14 +266,22 @@ def examine(card: ModelCard, path: Path, place: Place) -> FoundWeights:
     return FoundWeights(path, place.name, identity.sha256, False, (warning,))
 
 
-def _user_cache() -> Path:
-    """Return the cache folder that the operating system gives to a user's programs."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
+def _named_folder() -> Path | None:
+    named = os.environ.get("SYNTHSEG_MODELS")
+    return Path(named).expanduser() if named else None
+
+
+def _user_cache() -> Path | None:
+    """Return our folder in the cache that the operating system gives to a user's programs; ``None`` without a home."""
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return named if named.is_absolute() else Path.home() / ".cache"
+    try:
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "synthseg"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "synthseg"
+        return (named if named.is_absolute() else Path.home() / ".cache") / "synthseg"
+    except RuntimeError:  # a container's user without an entry in the password file
+        return None
 
 
 def _kind(path: Path) -> FileKind:

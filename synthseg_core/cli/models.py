@@ -1,0 +1,248 @@
+"""``synthseg models``: list, fetch, verify, locate, import and convert the weights of models."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.errors import SynthSegError, UsageError
+from synthseg_core.fetch import Watcher, fetch, mirrors_of
+from synthseg_core.model_store import Condition, convert, import_folder, verify
+from synthseg_core.models import ModelCard, load_card, registered_models
+from synthseg_core.weights import cache_folder, find_weights, locate
+
+_GOOD = (Condition.PUBLISHED, Condition.UNKNOWN)
+_REDRAW_S = 0.1
+_LICENCE_WIDTH = 32  # the whole text is in --licenses
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = _action(actions, "list", _list, "list models: task, classes, voxel size, weights, licence")
+    listing.add_argument("models", nargs="*", metavar="MODEL", help="name, or path of a model card; default: all")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    listing.add_argument("--licenses", action="store_true", help="licence and papers to cite of each model")
+    _add_weights(listing)
+    fetching = _action(actions, "fetch", _fetch, "download weights; a download that was interrupted goes on")
+    fetching.add_argument("models", nargs="*", metavar="MODEL", help="name, or path of a model card")
+    fetching.add_argument("--all", action="store_true", help="every model that can be downloaded")
+    fetching.add_argument("--to", type=Path, metavar="DIR", help="folder; default: $SYNTHSEG_MODELS, or the cache")
+    verifying = _action(actions, "verify", _verify, "read weights and compare them with the published checksums")
+    verifying.add_argument("models", nargs="*", metavar="MODEL", help="name, or path of a model card; default: all")
+    _add_weights(verifying)
+    locating = _action(actions, "path", _path, "print the path of the weights that would be used")
+    locating.add_argument("model", metavar="MODEL", help="name, or path of a model card")
+    _add_weights(locating)
+    importing = _action(actions, "import", _import, "take weights from a folder, such as FreeSurfer's models")
+    importing.add_argument("folder", type=Path, metavar="FOLDER", help="folder with weights files, or its parent")
+    importing.add_argument("--link", action="store_true", help="link instead of copying")
+    importing.add_argument("--to", type=Path, metavar="DIR", help="folder; default: $SYNTHSEG_MODELS, or the cache")
+    converting = _action(actions, "convert", _convert, "write weights as .safetensors or as Keras .h5")
+    converting.add_argument("model", metavar="MODEL", help="name, or path of a model card")
+    converting.add_argument("output", type=Path, metavar="FILE", help="file to write; its extension is the format")
+    converting.add_argument("--half", action="store_true", help="16-bit floats (.safetensors only)")
+    _add_weights(converting)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the chosen action."""
+    return options.act(options)
+
+
+class TerminalWatcher(Watcher):
+    """Shows a progress line on a terminal; writes plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._terminal = self._stream.isatty()
+        self._began, self._drawn, self._first = time.monotonic(), 0.0, None
+
+    def note(self, line: str) -> None:
+        """Write a line, over the progress line if there is one."""
+        self._clear()
+        print(line, file=self._stream, flush=True)
+        self._began, self._first = time.monotonic(), None
+
+    def progress(self, received_bytes: int, size_bytes: int | None) -> None:
+        """Redraw the progress line, a few times a second."""
+        now = time.monotonic()
+        self._first = received_bytes if self._first is None else self._first
+        if not self._terminal or (now - self._drawn < _REDRAW_S and received_bytes != size_bytes):
+            return
+        self._drawn = now
+        speed = (received_bytes - self._first) / max(now - self._began, 1e-3)
+        print(f"\r\033[K{_progress_text(received_bytes, size_bytes, speed)}", end="", file=self._stream, flush=True)
+
+    def finish(self) -> None:
+        """Take the progress line away."""
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._terminal and self._drawn:
+            print("\r\033[K", end="", file=self._stream, flush=True)
+            self._drawn = 0.0
+
+
+def _action(actions: Any, name: str, act: Any, summary: str) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="look in this folder of yours instead")
+
+
+def _cards(names: Sequence[str]) -> list[ModelCard]:
+    return [load_card(name) for name in names or registered_models()]
+
+
+def _megabytes(size_bytes: float) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.0f} kB"
+
+
+def _progress_text(received_bytes: int, size_bytes: int | None, bytes_per_s: float) -> str:
+    whole = f" of {_megabytes(size_bytes)}, {100 * received_bytes // size_bytes} %" if size_bytes else ""
+    return f"  {_megabytes(received_bytes)}{whole}, {_megabytes(bytes_per_s)}/s"
+
+
+# list
+
+
+def _list(options: argparse.Namespace) -> int:
+    cards = _cards(options.models)
+    if options.json:
+        print(json.dumps([_record(card, options.weights) for card in cards], indent=2))
+    elif options.licenses:
+        print("\n\n".join(_licence_text(card) for card in cards))
+    else:
+        _print_table([_HEADER, *(_row(_record(card, options.weights)) for card in cards)])
+    return 0
+
+
+_HEADER = ("NAME", "TASK", "CLASSES", "VOXELS", "SIZE", "WEIGHTS", "LICENCE")
+
+
+def _record(card: ModelCard, folder: Path | None) -> dict[str, Any]:
+    """Return what ``list`` says about a model; files are located, not read."""
+    found = locate(card, folder)
+    weights = card.weights
+    return {
+        "name": card.name,
+        "title": card.title,
+        "task": card.task,
+        "classes": len(card.labels),
+        "voxel_size_mm": card.grid.voxel_size_mm,
+        "file": weights.file,
+        "size_bytes": weights.size_bytes or (found[0].stat().st_size if found else None),
+        "sha256": weights.sha256,
+        "licence": weights.licence,
+        "mirrors": len(mirrors_of(weights)),
+        "present": found is not None,
+        "path": str(found[0]) if found else None,
+        "place": found[1].name if found else None,
+        "card": str(card.source),
+    }
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    size = _megabytes(record["size_bytes"]) if record["size_bytes"] else "-"
+    absent = "not fetched" if record["mirrors"] else "missing"
+    edge = f"{record['voxel_size_mm']:g} mm"
+    classes, licence = str(record["classes"]), textwrap.shorten(record["licence"], _LICENCE_WIDTH, placeholder=" ...")
+    return (record["name"], record["task"], classes, edge, size, record["path"] or absent, licence)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _licence_text(card: ModelCard) -> str:
+    cited = "".join(f"\n  cite: {paper}" for paper in card.citation)
+    return f"{card.name}: {card.title}\n  weights {card.weights.file}: {card.weights.licence}{cited}"
+
+
+# fetch
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    if bool(options.models) == options.all:
+        raise UsageError(
+            "models fetch",
+            found="names and --all" if options.all else "no model",
+            expected="names of models, or --all",
+            remedy="see 'synthseg models list'",
+        )
+    cards = [card for card in _cards(options.models) if card.weights.urls or options.models]
+    folder = options.to or cache_folder()
+    failures = [error for card in cards if (error := _fetch_one(card, folder)) is not None]
+    if len(cards) == 1 and failures:
+        raise failures[0]
+    for error in failures:
+        print(f"synthseg models: error: {error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _fetch_one(card: ModelCard, folder: Path) -> SynthSegError | None:
+    """Fetch one model; a failure is returned, so that the others have their turn."""
+    target = folder / Path(card.weights.file).name
+    watcher = TerminalWatcher()
+    print(f"{card.name}: licence of the weights: {card.weights.licence}", file=sys.stderr)
+    try:
+        done = fetch(card.weights, target, watcher=watcher)
+    except SynthSegError as error:
+        return error
+    finally:
+        watcher.finish()
+    print(f"{card.name}: {'fetched' if done.mirror else 'was there already'}: {done.path}")
+    return None
+
+
+# verify, path
+
+
+def _verify(options: argparse.Namespace) -> int:
+    results = [verify(card, options.weights) for card in _cards(options.models)]
+    _print_table([(r.name, r.condition.value, str(r.path or "-"), r.detail) for r in results])
+    return 0 if all(result.condition in _GOOD for result in results) else 1
+
+
+def _path(options: argparse.Namespace) -> int:
+    found = find_weights(load_card(options.model), options.weights)
+    for warning in found.warnings:
+        print(f"synthseg models: warning: {warning}", file=sys.stderr)
+    print(found.path)
+    return 0
+
+
+# import, convert
+
+
+def _import(options: argparse.Namespace) -> int:
+    folder = options.to or cache_folder()
+    published = [card for card in _cards(()) if card.weights.urls]
+    outcomes = import_folder(options.folder, folder, published, link=options.link)
+    for outcome in outcomes:
+        where = f" to {outcome.target}" if outcome.target else ""
+        verdict = "" if outcome.target or not outcome.models else "not taken, "
+        print(f"{outcome.source}: {verdict}{outcome.detail}{where}")
+    return 1 if any(outcome.models and outcome.target is None for outcome in outcomes) else 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    card = load_card(options.model)
+    found = find_weights(card, options.weights)
+    for warning in found.warnings:
+        print(f"synthseg models: warning: {warning}", file=sys.stderr)
+    convert(card, found.path, options.output, half=options.half)
+    print(f"{card.name}: {found.path} written as {options.output}")
+    return 0
