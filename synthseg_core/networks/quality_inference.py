@@ -36,9 +36,9 @@ class RegressorRunner:
         for block in self.net.down:
             x = self._level(groups, x, block)  # type: ignore[arg-type]
         assert x is not None
-        for final, activate in zip(self.net.final, (functional.relu, torch.nn.Identity()), strict=True):
+        for final in self.net.final:
             pad = final.kernel_size[0] // 2  # type: ignore[index]
-            x = activate(conv3d(x, final.weight, final.bias, (pad, pad, pad)))  # type: ignore[arg-type]
+            x = conv3d(x, final.weight, final.bias, (pad, pad, pad)).relu_()  # type: ignore[arg-type]
         return x.mean(dim=(2, 3, 4), dtype=torch.float64)[0].float().cpu()
 
     def _level(self, groups: Tensor, x: Tensor | None, block: ResidualBlock) -> Tensor:

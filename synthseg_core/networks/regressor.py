@@ -56,5 +56,6 @@ class Regressor(nn.Module):
         x = groups
         for block in self.down:
             x = block(x)
-        x = functional.relu(self.final[0](x))
-        return self.final[1](x).mean(dim=(2, 3, 4))
+        for final in self.final:
+            x = functional.relu(final(x))
+        return x.mean(dim=(2, 3, 4))
