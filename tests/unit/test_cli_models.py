@@ -378,6 +378,13 @@ def test_convert_both_ways(card, tmp_path, weights_file, capsys):
     assert read_metadata(tmp_path / "again.safetensors")["source_sha256"] == name.weights.sha256
 
 
+def test_convert_warns_about_own_weights(card, tmp_path, capsys):
+    spec = load_card(card).networks[0]
+    write_keras(tmp_path / "own" / "tiny.h5", [(spec, random_state(spec, 1))])
+    assert run("convert", card, tmp_path / "out.safetensors", "--weights", tmp_path / "own") == 0
+    assert "not the published weights of tiny" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("output", "half"), [("x.pth", False), ("x", False), ("x.h5", True)])
 def test_convert_to_what_is_not_offered(card, tmp_path, weights_file, output, half):
     with pytest.raises(InputError, match="choose another file name"):
