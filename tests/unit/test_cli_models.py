@@ -22,6 +22,7 @@ from synthseg_core.keras_layout import write_keras
 from synthseg_core.model_store import Condition, StoredModel, convert, import_folder, verify
 from synthseg_core.models import load_card, registered_models
 from synthseg_core.weights import find_weights, load_state, read_metadata
+from tests.unit.downloads import forget_proxies
 from tests.unit.loopback_server import instead, loopback
 from tests.unit.test_weights import assert_same, random_state
 
@@ -31,9 +32,7 @@ NETWORK = {"role": "segmenter", "prefix": "unet", "out_channels": 2, "features":
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch, tmp_path):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+    forget_proxies(monkeypatch)
     monkeypatch.setenv("SYNTHSEG_MODELS", str(tmp_path / "store"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
 
