@@ -44,3 +44,12 @@ def exact_float32() -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = matmul
+
+
+def use_threads(count: int | None) -> None:
+    """Compute with ``count`` CPU threads; ``None``: leave torch's choice. ``UsageError`` below one."""
+    if count is None:
+        return
+    if count < 1:
+        raise UsageError("--threads", found=str(count), expected="at least 1", remedy="correct the option")
+    torch.set_num_threads(count)

@@ -1,0 +1,184 @@
+"""``synthseg segment``: one scan, the outputs that are named, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synthseg_core.atomic import write_json, write_text
+from synthseg_core.errors import SynthSegError, UsageError
+from synthseg_core.models import ModelCard, load_card
+from synthseg_core.volume import Volume
+
+if TYPE_CHECKING:
+    from synthseg_core.io import Scan
+    from synthseg_core.loading import LoadedModel
+    from synthseg_core.segment import Segmentation, SegmentOptions
+
+DEFAULT_MODEL = "synthseg-2.0"
+_IMAGES = ("dseg", "dseg_1mm", "posteriors", "resampled")
+_OUTPUTS = (*_IMAGES, "volumes", "sidecar", "decision")
+_IMAGE_EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".npz")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files to write; ``None``: not wanted."""
+
+    dseg: Path | None
+    dseg_1mm: Path | None
+    posteriors: Path | None
+    resampled: Path | None
+    volumes: Path | None
+    sidecar: Path | None
+    decision: Path | None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Outputs:
+        """Take the outputs from parsed arguments and refuse none, repeated ones, and unknown image formats."""
+        wanted = {name: getattr(args, name) for name in _OUTPUTS}
+        paths = [path for path in wanted.values() if path is not None]
+        flags = ", ".join(_flag(name) for name in _OUTPUTS)
+        if not paths:
+            raise UsageError(
+                "synthseg segment", found="no output", expected=f"at least one of {flags}", remedy="add one"
+            )
+        if len({path.absolute() for path in paths}) < len(paths):
+            raise UsageError(
+                "synthseg segment", found="one file for two outputs", expected="a file each", remedy="rename one"
+            )
+        for name in _IMAGES:
+            if wanted[name] is not None and not wanted[name].name.endswith(_IMAGE_EXTENSIONS):
+                raise UsageError(
+                    _flag(name),
+                    found=str(wanted[name]),
+                    expected=f"a name that ends with {', '.join(_IMAGE_EXTENSIONS)}",
+                    remedy="correct the name",
+                )
+        return cls(**wanted)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Fill the parser of this subcommand."""
+    parser.add_argument("scan", type=Path, metavar="SCAN", help="scan: .nii, .nii.gz, .mgz or .npz")
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="NAME|CARD",
+        help="registered model, or card file (default: %(default)s)",
+    )
+    model.add_argument("--weights", type=Path, metavar="DIR", help="folder with the weights (default: usual places)")
+    model.add_argument("--fast", action="store_true", help="no flip averaging, simpler clean-up: half the time")
+    model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    scan = parser.add_argument_group("scan")
+    scan.add_argument("--ct", action="store_true", help="the scan is a CT in Hounsfield units: clip to 0..80")
+    scan.add_argument(
+        "--crop", type=int, nargs="+", metavar="N", help="work on a centred crop, 1 or 3 numbers of voxels"
+    )
+    scan.add_argument("--volume", type=int, metavar="N", help="volume of a 4-D file, counted from 0 (default: first)")
+    scan.add_argument("--source", metavar="URI", help="name of the scan for the sidecar (default: its file name)")
+    out = parser.add_argument_group("outputs (at least one)")
+    out.add_argument("--dseg", type=Path, metavar="IMAGE", help="label map on the scan's own grid")
+    out.add_argument("--dseg-1mm", type=Path, metavar="IMAGE", help="label map at 1 mm")
+    out.add_argument("--posteriors", type=Path, metavar="IMAGE", help="posteriors on the network's grid, 4-D")
+    out.add_argument("--resampled", type=Path, metavar="IMAGE", help="the scan on the network's grid")
+    out.add_argument("--volumes", type=Path, metavar="TSV", help="soft and hard volumes of the structures, mm^3")
+    out.add_argument("--sidecar", type=Path, metavar="JSON", help="provenance and warnings")
+    out.add_argument("--decision", type=Path, metavar="NPZ", help="class indices that parcels and scores start from")
+    out.add_argument("--log-json", type=Path, metavar="JSON", help="if the scan fails, the reason as one JSON line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment and write; the reason of a failure goes to ``--log-json`` too."""
+    try:
+        _segment(args)
+    except SynthSegError as error:
+        if args.log_json is not None:
+            write_text(args.log_json, json.dumps(error.record()) + "\n")
+        raise
+    return 0
+
+
+def _segment(args: argparse.Namespace) -> None:
+    outputs = Outputs.of(args)
+    card = load_card(args.model)
+    crop = crop_of(args.crop)
+    # Everything cheap has been checked; only now the second that torch takes to load.
+    from synthseg_core.devices import choose_device, use_threads
+    from synthseg_core.io import read_scan
+    from synthseg_core.loading import load_models
+    from synthseg_core.segment import SegmentOptions, segment_scan
+
+    device = choose_device(args.device)
+    use_threads(args.threads)
+    scan = read_scan(args.scan, volume=args.volume)
+    models = load_models(card, weights=args.weights, device=device)
+    options = SegmentOptions(fast=args.fast, ct=args.ct, crop=crop)
+    result = segment_scan(scan, models, options)
+    for line in result.warnings:
+        print(f"synthseg segment: warning: {args.scan}: {line}", file=sys.stderr)
+    _write_images(outputs, scan, result)
+    _write_tables(outputs, result, card)
+    if outputs.sidecar is not None:
+        write_json(outputs.sidecar, _sidecar(args, scan, result, models.segmentation, options))
+
+
+def crop_of(values: list[int] | None) -> tuple[int, int, int] | None:
+    """Return the crop in voxels from one or three numbers; ``UsageError`` for anything else."""
+    if values is None:
+        return None
+    if len(values) not in (1, 3) or min(values) < 1:
+        raise UsageError(
+            "--crop",
+            found=" ".join(map(str, values)),
+            expected="one or three positive numbers of voxels",
+            remedy="correct the option",
+        )
+    i, j, k = values if len(values) == 3 else values * 3
+    return i, j, k
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _write_images(outputs: Outputs, scan: Scan, result: Segmentation) -> None:
+    from synthseg_core.io import write_volume
+
+    record = result.record
+    if outputs.dseg is not None:
+        write_volume(outputs.dseg, result.label_map_on(record.source), like=scan, dtype=np.int32)
+    if outputs.dseg_1mm is not None:
+        write_volume(outputs.dseg_1mm, result.label_map_on(record.isotropic_grid(1.0)), like=scan, dtype=np.int32)
+    if outputs.posteriors is not None:
+        write_volume(outputs.posteriors, result.posteriors, like=scan, dtype=np.float32)
+    if outputs.resampled is not None:
+        resampled = result.resampled or Volume(scan.volume.data, scan.volume.affine)
+        write_volume(outputs.resampled, resampled, like=scan, dtype=np.float32)
+
+
+def _write_tables(outputs: Outputs, result: Segmentation, card: ModelCard) -> None:
+    from synthseg_core.decision import Decision, write_decision
+
+    if outputs.volumes is not None:
+        write_text(outputs.volumes, result.volumes.to_tsv())
+    if outputs.decision is not None:
+        write_decision(outputs.decision, Decision(result.decision, result.record, card.name))
+
+
+def _sidecar(
+    args: argparse.Namespace, scan: Scan, result: Segmentation, model: LoadedModel, options: SegmentOptions
+) -> dict[str, object]:
+    from synthseg_core.provenance import Origin, sidecar
+    from synthseg_core.weights import sha256_of
+
+    origin = Origin(args.source or args.scan.name, sha256_of(args.scan), args.volume)
+    return sidecar(scan, origin, result, model, options)
