@@ -16,9 +16,9 @@ _NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order i
 
 
 def extension(path: Path) -> str:
-    """Return the extension in lower case, ``.nii.gz`` as one."""
-    name = path.name.lower()
-    return next((known for known in READABLE if name.endswith(known)), path.suffix.lower())
+    """Return the extension in lower case, ``.nii.gz`` as one; what mixes cases, nibabel does not open either."""
+    known = (kind for kind in READABLE if path.name.endswith((kind, kind.upper())))
+    return next(known, path.suffix)
 
 
 def check_file(path: Path) -> None:
@@ -29,8 +29,17 @@ def check_file(path: Path) -> None:
     InputError
         If the path leads to no file, or its first bytes are not what the extension promises.
     """
-    _check_exists(path)
     kind = extension(path)
+    try:
+        _check_exists(path)
+        head = _head(path) if kind in READABLE else b""
+    except OSError as error:
+        raise InputError(
+            path,
+            found=f"no access ({error.strerror or error})",
+            expected="a readable file",
+            remedy="correct the path or the permissions",
+        ) from error
     if kind not in READABLE:
         raise InputError(
             path,
@@ -38,7 +47,6 @@ def check_file(path: Path) -> None:
             expected=" or ".join(READABLE),
             remedy="convert the scan, for instance with dcm2niix",
         )
-    head = _head(path)
     found = describe(head)
     if found != _EXPECTED[kind]:
         raise InputError(path, found=found, expected=_EXPECTED[kind], remedy=_remedy(found))
@@ -84,13 +92,5 @@ def _check_exists(path: Path) -> None:
 
 
 def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise InputError(
-            path,
-            found=f"no access ({error.strerror or error})",
-            expected="a readable file",
-            remedy="correct the permissions",
-        ) from error
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,8 @@ def write_volume(
     with atomic_path(path) as temporary:
         if kind == ".npz":
             data = volume.data if dtype is None else volume.data.astype(dtype, copy=False)
-            np.savez_compressed(temporary, vol_data=data)
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, vol_data=data)
         else:
             _write_image(temporary, _image(kind, volume, like, dtype, quirks), compressed=kind != ".nii")
 
@@ -222,18 +224,30 @@ def _reading(path: Path) -> Iterator[None]:
         ) from error
 
 
+_repairs: ContextVar[list[str] | None] = ContextVar("_repairs", default=None)
+
+
+def _collect_repair(record: logging.LogRecord) -> bool:
+    """Keep what nibabel says while this thread reads a header; let pass what it says otherwise."""
+    messages = _repairs.get()
+    if messages is None:
+        return True
+    messages.append(record.getMessage())
+    return False
+
+
+imageglobals.logger.addFilter(_collect_repair)
+
+
 @contextmanager
 def _header_repairs() -> Iterator[list[str]]:
     """Collect what nibabel says while it repairs a header, instead of printing it."""
     messages: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-    logger = imageglobals.logger
-    kept, logger.handlers = logger.handlers, [handler]
+    token = _repairs.set(messages)
     try:
         yield messages
     finally:
-        logger.handlers = kept
+        _repairs.reset(token)
 
 
 def _check_dtype(stored: DTypeLike, path: Path) -> None:

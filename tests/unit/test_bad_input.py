@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel import imageglobals
 
 from synthseg_core import inspection
 from synthseg_core.conform import ConformConfig, conform
@@ -69,7 +71,7 @@ def test_pipe(tmp_path):
     refused(tmp_path / "x.nii.gz", "a device or pipe")
 
 
-@pytest.mark.parametrize("name", ["x.txt", "x.img", "x", "x.nii.gz.txt", "x.mgh"])
+@pytest.mark.parametrize("name", ["x.txt", "x.img", "x", "x.nii.gz.txt", "x.mgh", "x.Nii.Gz"])
 def test_wrong_extension(tmp_path, name):
     (tmp_path / name).write_text("hello")
     refused(tmp_path / name, f"the extension {Path(name).suffix or 'none'}", ".nii.gz or .nii or .mgz or .npz")
@@ -164,7 +166,13 @@ def test_no_read_permission():
     with ordinary_user() as folder:
         path = write_nifti(folder / "x.nii.gz", phantom())
         path.chmod(0)
-        refused(path, "no access (Permission denied)", "correct the permissions")
+        refused(path, "no access (Permission denied)", "the permissions")
+        folder.chmod(0)
+        refused(path, "no access (Permission denied)", "the permissions")
+
+
+def test_name_that_is_too_long(tmp_path):
+    refused(tmp_path / ("x" * 300 + ".nii.gz"), "no access (File name too long)", "correct the path")
 
 
 def test_no_write_permission():
@@ -401,6 +409,20 @@ def test_repairs_of_the_header_are_reported(tmp_path):
     save(tmp_path / "x.nii", brain())
     path = _stored_pixdim(tmp_path / "x.nii", 2, -1.0)
     assert "header repaired on reading: pixdim[1,2,3] should be positive" in warnings_of(path)
+
+
+def test_repairs_belong_to_the_scan_being_read(tmp_path, caplog):
+    """Two threads read at once, one a header that needs repair; only its own scan says so, and nothing is printed."""
+    save(tmp_path / "good.nii", brain())
+    save(tmp_path / "bad.nii", brain())
+    _stored_pixdim(tmp_path / "bad.nii", 2, -1.0)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda name: warnings_of(tmp_path / name), ["good.nii", "bad.nii"] * 8))
+    assert found[::2] == [""] * 8
+    assert all(text.startswith("header repaired") for text in found[1::2])
+    assert caplog.records == []
+    imageglobals.logger.warning("something else")
+    assert len(caplog.records) == 1
 
 
 def _stored_pixdim(path: Path, index: int, value: float) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from synthseg_core import memory
 from synthseg_core.affines import Orientation
@@ -38,7 +39,10 @@ def test_centred_grid_by_hand():
 
 
 def test_header_noise_adds_no_sample():
-    assert centred_grid((256, 256, 256), np.diag([1.0000001, 0.9999999, 1.2000000477, 1]), 1.0).shape == (256, 256, 308)
+    affine = np.diag([1.0000001, 0.9999999, 1.2000000477, 1])
+    assert centred_grid((256, 256, 256), affine, 1.0).shape == (256, 256, 308)
+    # 10 * 1.1 is 11.000000000000002 in float64.
+    assert centred_grid((10, 20, 30), np.diag([1.1, 1.1, 1.1, 1]), 1.0).shape == (11, 22, 33)
 
 
 def test_reference_counts_follow_arange():

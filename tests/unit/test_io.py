@@ -273,6 +273,14 @@ def test_formats_convert_into_each_other(tmp_path, read, written):
     np.testing.assert_allclose(again.volume.affine, scan.volume.affine, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["X.NII", "X.NII.GZ", "X.NPZ", "X.MGZ"])
+def test_extensions_in_capitals(tmp_path, name):
+    source = phantom(shape=BIG)
+    write_volume(tmp_path / name, source, dtype=np.float32)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    np.testing.assert_array_equal(read_scan(tmp_path / name).volume.data, source.data.astype(np.float32))
+
+
 def test_unknown_output_extension(tmp_path):
     with pytest.raises(OutputError, match=r"x.img: found the extension .img; expected .nii, .nii.gz, .mgz or .npz"):
         write_volume(tmp_path / "x.img", phantom())
