@@ -41,14 +41,28 @@ def test_centred_grid_by_hand():
 def test_header_noise_adds_no_sample():
     affine = np.diag([1.0000001, 0.9999999, 1.2000000477, 1])
     assert centred_grid((256, 256, 256), affine, 1.0).shape == (256, 256, 308)
-    # 10 * 1.1 is 11.000000000000002 in float64.
-    assert centred_grid((10, 20, 30), np.diag([1.1, 1.1, 1.1, 1]), 1.0).shape == (11, 22, 33)
+    # 50 * 1.1 is 55.00000000000001 in float64.
+    assert centred_grid((50, 20, 30), np.diag([1.1, 1.1, 1.1, 1]), 1.0).shape == (55, 22, 33)
 
 
 def test_reference_counts_follow_arange():
     assert len(reference_positions(10, 1.0000001)) == 11
     assert len(reference_positions(12, 5.0)) == 60
     np.testing.assert_allclose(reference_positions(3, 2.0), [-0.25, 0.25, 0.75, 1.25, 1.75, 2.25])
+
+
+def test_resampling_is_a_small_blur_and_linear_interpolation():
+    """The same computed by other means: fine axes are blurred by a quarter of the step, thick ones are not."""
+    volume = phantom((0.4, 0.8, 2.0), (31, 22, 12))
+    blurred = gaussian_filter(volume.data, (0.25 / 0.4, 0.25 / 0.8, 0))
+    positions = [
+        (n - 1) / 2 + (np.arange(m) - (m - 1) / 2) / f
+        for n, m, f in zip(volume.shape, (13, 18, 24), (0.4, 0.8, 2.0), strict=True)
+    ]
+    expected = map_coordinates(blurred, np.meshgrid(*positions, indexing="ij"), order=1, mode="nearest")
+    found = conform(scan_of(volume), ConformConfig(grid=SMALL)).resampled
+    assert found is not None
+    np.testing.assert_allclose(found.data, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
