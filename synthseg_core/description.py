@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ DATASET_FILES = (
     "seg-synthseg_volumes.json",
 )
 # Names that BIDS 1.11 does not know.
-_IGNORED = ("work/", "group_*", "*_volumes.tsv", "*_volumes.json")
+_IGNORED = ("/work", "group_*", "*_volumes.tsv", "*_volumes.json")
 _README = """\
 # Brain segmentations
 
@@ -45,7 +46,7 @@ VOLUME_COLUMNS: dict[str, dict[str, str]] = {
     "hard_volume_mm3": {"Description": "Voxels with this label", "Units": "mm^3"},
 }
 _LABEL_COLUMNS = {
-    "index": {"Description": "Value of the structure in label maps"},
+    "index": {"Description": "Value of the structure in label maps", "Format": "integer"},
     "name": {"Description": "Structure"},
     "hemisphere": {"Description": "left, right or neutral"},
     "counterpart": {"Description": "Value of the same structure on the other side"},
@@ -80,7 +81,7 @@ def dataset_files(facts: DatasetFacts) -> dict[str, str]:
         _README.format(version=facts.version, model=card.name, title=card.title, notes=notes),
         "".join(f"{line}\n" for line in _IGNORED),
         _label_tsv(card),
-        _json({"Resolution": {"1mm": "Isotropic voxels of 1 mm"}, **_LABEL_COLUMNS}),
+        _json(_LABEL_COLUMNS),
         _json(VOLUME_COLUMNS),
     )
     return dict(zip(DATASET_FILES, texts, strict=True))
@@ -116,5 +117,5 @@ def _label_tsv(card: ModelCard) -> str:
     return format_tsv((dict(zip(_LABEL_COLUMNS, row, strict=True)) for row in columns), tuple(_LABEL_COLUMNS))
 
 
-def _json(content: dict[str, Any]) -> str:
+def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -129,9 +129,14 @@ def _unfinished(row: ScanRow, dataset: Path, log: str) -> ScanStatus:
     record = _last_record(dataset / "logs" / STAGE / f"{row.scan}.json")
     if record:
         return ScanStatus(row, "failed", _reason_text(record), log, recorded="found" in record)
-    if log:
-        return ScanStatus(row, "missing", "ended without giving a reason, perhaps killed; see the log", log)
-    return ScanStatus(row, "missing", "not run yet")
+    return ScanStatus(row, "missing", _guess(dataset / log) if log else "not run yet", log)
+
+
+def _guess(log: Path) -> str:
+    """Say what can be said of a job that left no record: it was killed, interrupted, or met an unknown error."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    last = next((" ".join(line.split()) for line in reversed(lines) if line.strip()), "")
+    return f"ended without giving a reason; {f'its log ends with: {last}' if last else 'perhaps killed'}"
 
 
 def _last_record(path: Path) -> dict[str, str]:

@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,23 +89,26 @@ def run_snakemake(call: SnakemakeCall, *arguments: str) -> ChildEnd:
     It leads a process group of its own. Whoever interrupts or terminates this process stops the whole group at once;
     if this process is killed, Snakemake finishes the jobs that run and starts no more (on Linux).
     """
-    child = subprocess.Popen(
-        call.command(*arguments),
-        env=_environment(),
-        start_new_session=True,
-        pass_fds=(call.lock_descriptor,),
-        preexec_fn=_terminate_with(os.getpid()) if sys.platform == "linux" else None,
-    )
-    with _forwarding_to(child.pid) as interrupted:
+    environment = _environment()
+    tie = _terminate_with(os.getpid()) if sys.platform == "linux" else None
+    with _Interrupts() as interrupts:
+        child = subprocess.Popen(
+            call.command(*arguments),
+            env=environment,
+            start_new_session=True,
+            pass_fds=(call.lock_descriptor,),
+            preexec_fn=tie,
+        )
+        interrupts.forward_to(child.pid)
         status = child.wait()
     if status < 0:
         _signal_group(child.pid, signal.SIGTERM)
-    return ChildEnd(status, bool(interrupted))
+    return ChildEnd(status, interrupts.received)
 
 
 def _environment() -> dict[str, str]:
     """Return the environment, with this installation's commands first in the search path."""
-    here = (Path(sys.executable).parent, Path(sys.argv[0]).absolute().parent)
+    here = (Path(sys.argv[0]).absolute().parent, Path(sys.executable).parent)
     folders = [str(folder) for folder in here if (folder / _COMMAND).is_file()]
     path = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
     if shutil.which(_COMMAND, path=path) is None:
@@ -131,21 +133,31 @@ def _terminate_with(parent: int) -> Callable[[], None]:
     return ask
 
 
-@contextmanager
-def _forwarding_to(group: int) -> Iterator[Sequence[int]]:
-    """Interrupt a process group in place of this process; yield the list of signals that came."""
-    received: list[int] = []
+class _Interrupts:
+    """While active, interrupts and requests to terminate go to a process group instead of this process."""
 
-    def forward(number: int, _frame: object) -> None:
-        received.append(number)
-        _signal_group(group, signal.SIGINT)
+    def __init__(self) -> None:
+        self.received = False
+        self._group: int | None = None
 
-    former = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in former.items():
+    def __enter__(self) -> _Interrupts:
+        self._former = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
             signal.signal(number, handler)
+
+    def forward_to(self, group: int) -> None:
+        """Name the group; a signal that came before is passed on now."""
+        self._group = group
+        if self.received:
+            _signal_group(group, signal.SIGINT)
+
+    def _handle(self, _number: int, _frame: object) -> None:
+        self.received = True
+        if self._group is not None:
+            _signal_group(self._group, signal.SIGINT)
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -7,7 +7,6 @@ says who runs, for messages; it is emptied at the end, so that a later run knows
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -99,7 +98,7 @@ def _try_lock(file: TextIO, path: Path) -> bool:
     except OSError as error:
         raise UsageError(
             path,
-            found=f"a file system without locks ({errno.errorcode.get(error.errno or 0, error)})",
+            found=f"a file system without locks ({error.strerror})",
             expected="one with locks",
             remedy="choose another folder with --work-dir",
         ) from error

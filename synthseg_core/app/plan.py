@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from synthseg_core import __version__
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.stages import SegmentStage, write_stage_file
 from synthseg_core.discovery import Search
@@ -69,7 +71,7 @@ class Plan:
         """All rows of the scan table: found anew where the dataset can be seen, otherwise as written before."""
         if self.search is None or (self.table.is_file() and not self.dataset.is_dir()):
             return read_table(self.table)
-        rows = find_scans(self.dataset, self.search)
+        rows = tuple(_refusing_braces(row) for row in find_scans(self.dataset, self.search))
         write_table(self.table, rows)
         return rows
 
@@ -84,19 +86,26 @@ class Plan:
         return select(self.rows, self.participants, self.sessions)
 
     @cached_property
-    def _sources(self) -> dict[str, str]:
-        return {row.scan: row.source for row in self.rows if row.usable}
+    def _usable(self) -> dict[str, ScanRow]:
+        return {row.scan: row for row in self.rows if row.usable}
 
     def source_of(self, stem: str) -> str:
         """Return the image of a scan; ``InputError`` if the table does not have it."""
-        if stem not in self._sources:
+        return self._row_of(stem).source
+
+    def source_uri(self, stem: str) -> str:
+        """Return the BIDS URI of a scan; ``raw`` is explained in ``dataset_description.json``."""
+        return f"bids:raw:{quote(self._row_of(stem).path)}"
+
+    def _row_of(self, stem: str) -> ScanRow:
+        if stem not in self._usable:
             raise InputError(
                 stem,
                 found="no usable scan of that name in the scan table",
                 expected="a scan that the table lists without a problem",
                 remedy=f"see {self.table}",
             )
-        return self._sources[stem]
+        return self._usable[stem]
 
     def targets(self) -> list[str]:
         """Return every file that a run makes: the one place where optional results are decided.
@@ -123,7 +132,8 @@ class Plan:
     def _settings(self, stage: str) -> dict[str, Any]:
         if stage == "segment":
             return self.segment.settings()
-        return {"model": self.segment.model, "input": os.path.relpath(self.dataset, self.layout.output)}
+        source = os.path.relpath(self.dataset, self.layout.output)
+        return {"model": self.segment.model, "input": source, "version": __version__}
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:
@@ -144,3 +154,10 @@ def search_of(config: Mapping[str, Any], layout: Layout) -> Search:
     """Return what a configuration looks for; a plain folder's search leaves the run's own folders out."""
     folders = (layout.output, layout.work)
     return Search(config["layout"], tuple(config["suffixes"]), tuple(config["datatypes"]), exclude=folders)
+
+
+def _refusing_braces(row: ScanRow) -> ScanRow:
+    """Snakemake takes braces in a path for wildcards, and cannot be told otherwise."""
+    if "{" not in row.source or row.problem:
+        return row
+    return replace(row, problem="a brace in the path, which Snakemake cannot take; rename it")

@@ -46,7 +46,7 @@ def dataset(tmp_path):
     error = InputError("/gone/sub-3.nii", found="an empty file", expected="a scan", remedy="convert it\nagain")
     log(tmp_path, failed)
     log(tmp_path, failed, f"noise\n{json.dumps(error.record())}\n", "json")
-    log(tmp_path, killed)
+    log(tmp_path, killed, "\n")
     refused = row("6", problem="a link to a file that is not there")
     nameless = ScanRow("", "", "", "", "odd.nii", "/gone/odd.nii", "a name that is not BIDS")
     write_table(tmp_path / "work" / "scans.tsv", [done, other, failed, killed, missing, refused, nameless])
@@ -68,7 +68,7 @@ def test_every_scan_is_listed_with_its_fate(dataset, capsys):
     assert table["sub-1.nii"]["reason"] == "n/a"
     assert table["sub-1.nii"]["log"] == "logs/segment/sub-1/anat/sub-1_space-T1w.log"
     assert table["sub-3.nii"]["reason"] == "InputError: found an empty file; expected a scan; convert it again"
-    assert "perhaps killed" in table["sub-4.nii"]["reason"]
+    assert table["sub-4.nii"]["reason"] == "ended without giving a reason; perhaps killed"
     assert table["sub-5.nii"]["reason"] == "not run yet"
     assert table["sub-6.nii"]["reason"] == "a link to a file that is not there"
     assert capsys.readouterr().out.startswith("2 done, 2 failed, 2 missing, 1 skipped\n")
@@ -107,18 +107,21 @@ def test_structures_of_one_name_keep_columns_of_their_own(tmp_path):
 
 
 def test_damaged_volumes_and_unknown_errors(tmp_path):
-    damaged, crashed, silent = row("1"), row("2"), row("3")
+    damaged, crashed, silent, unknown = row("1"), row("2"), row("3"), row("4")
     finish(tmp_path, damaged, "name\nx\n")
     log(tmp_path, crashed, '{"error": "MemoryError", "message": "out of\\n memory"}', "json")
     log(tmp_path, silent, "[1]\nnot json\n", "json")
-    statuses = gather([damaged, crashed, silent], tmp_path).statuses
+    log(tmp_path, unknown, "Traceback\n  ...\nKeyError:  'x'\n\n")
+    statuses = gather([damaged, crashed, silent, unknown], tmp_path).statuses
     assert [(status.status, status.recorded) for status in statuses] == [
         ("failed", False),
         ("failed", False),
         ("missing", False),
+        ("missing", False),
     ]
     assert "unusable volumes" in statuses[0].reason
     assert statuses[1].reason == "MemoryError: out of memory"
+    assert statuses[3].reason == "ended without giving a reason; its log ends with: KeyError: 'x'"
 
 
 def test_no_scans_and_repeated_gathering(tmp_path, dataset, capsys):

@@ -26,6 +26,11 @@ def source_of(wildcards):
     return PLAN.source_of(wildcards.scan)
 
 
+def source_uri(wildcards):
+    """Return what the sidecar calls the scan."""
+    return PLAN.source_uri(wildcards.scan)
+
+
 @cache
 def stage_file(stage):
     """Return the settings file of a stage, rewritten if the configuration says something new."""

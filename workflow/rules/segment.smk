@@ -21,9 +21,11 @@ rule segment:
         runtime=60,
     params:
         flags=PLAN.segment.flags(),
+        source=source_uri,
         device=config["device"],
     shell:
-        "synthseg segment {input.scan:q} {params.flags:q} --device {params.device} --threads {threads}"
+        "synthseg segment {input.scan:q} {params.flags:q} --source {params.source:q}"
+        " --device {params.device} --threads {threads}"
         " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
         " --sidecar {output.sidecar:q} --decision {output.decision:q} --log-json {log.reason:q} > {log.text:q} 2>&1"
 

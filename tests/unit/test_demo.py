@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import yaml
+
+from synthseg_core import demo
+from synthseg_core.affines import voxel_size
+from synthseg_core.description import DATASET_FILES, DatasetFacts, dataset_files
+from synthseg_core.discovery import Search, discover
+from synthseg_core.io import read_scan
+from synthseg_core.models import load_card
+from synthseg_core.tables import read_tsv
+from synthseg_core.weights import find_weights, load_state
+from tests.trees import contents
+
+
+def test_shipped_weights_are_those_that_the_code_makes(tmp_path):
+    card = load_card(demo.MODEL)
+    demo.write_weights(tmp_path / "again.safetensors")
+    shipped = find_weights(card)
+    assert shipped.published
+    assert (tmp_path / "again.safetensors").read_bytes() == shipped.path.read_bytes()
+    assert shipped.path.stat().st_size < 100_000
+    state = load_state(shipped.path, card.networks[0])
+    assert np.isfinite(np.concatenate([array.ravel() for array in state.values()])).all()
+
+
+def test_card_says_that_the_weights_are_random():
+    card = load_card(demo.MODEL)
+    assert "RANDOM" in card.title
+    assert "mean nothing" in card.notes
+    assert card.labels.flip_channels == (0, 3, 2, 1)
+
+
+def test_dataset_is_bids_and_the_same_every_time(tmp_path):
+    paths = demo.write_dataset(tmp_path / "a")
+    demo.write_dataset(tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    found = discover(tmp_path / "a", Search())
+    assert sorted(tmp_path / "a" / candidate.path for candidate in found) == sorted(paths)
+    assert not [candidate for candidate in found if candidate.problem]
+
+
+@pytest.mark.parametrize("scan", demo.SCANS, ids=lambda scan: scan.path)
+def test_phantoms_are_heads_about_the_origin(scan, tmp_path):
+    volume = demo.phantom(scan)
+    assert volume.shape == scan.shape
+    assert voxel_size(volume.affine) == pytest.approx(scan.voxel_size)
+    centre = volume.affine @ [*((np.array(scan.shape) - 1) / 2), 1]
+    assert centre[:3] == pytest.approx([0, 0, 0], abs=1e-9)
+    inside = (volume.data > 0.2 * max(scan.tissues)).sum() * np.prod(scan.voxel_size)
+    assert 0.6 < inside / (4 / 3 * np.pi * 38 * 46 * 36) < 1.05
+    # The left ventricle is the longer one.
+    i = np.array(np.nonzero(volume.data < 0.35 * max(scan.tissues)))
+    x, y, z = (volume.affine[:3, :3] @ i + volume.affine[:3, 3:])[:3]
+    deep = (x / 38) ** 2 + (y / 46) ** 2 + (z / 36) ** 2 < 0.3
+    assert (deep & (x < 0)).sum() > (deep & (x > 0)).sum() > 0
+
+
+def test_command_line(tmp_path, capsys):
+    assert demo.main([str(tmp_path / "bids")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(demo.SCANS)
+    assert read_scan(tmp_path / "bids" / demo.SCANS[0].path).warnings == ()
+    assert demo.main([]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_dataset_files_of_a_derivative_dataset(tmp_path):
+    card = load_card(demo.MODEL)
+    texts = dataset_files(DatasetFacts(card, "../bids", "9.9"))
+    assert tuple(texts) == DATASET_FILES
+    description = yaml.safe_load(texts["dataset_description.json"])
+    assert description["DatasetType"] == "derivative"
+    assert description["GeneratedBy"][0]["Version"] == "9.9"
+    assert description["DatasetLinks"] == {"raw": "../bids"}
+    assert "RANDOM" in texts["README.md"]
+    path = tmp_path / "labels.tsv"
+    path.write_text(texts["seg-synthseg_dseg.tsv"])
+    rows = read_tsv(path, required=("index", "name"))
+    assert [int(row["index"]) for row in rows] == list(card.labels.labels)
+    explained = yaml.safe_load(texts["seg-synthseg_dseg.json"])
+    assert set(rows[0]) == set(explained)
