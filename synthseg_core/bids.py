@@ -121,7 +121,7 @@ class Product:
 
     suffix: str
     extension: str
-    entities: Mapping[str, str] = field(default_factory=dict)
+    entities: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def ending(self) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 from synthseg_core.atomic import write_json, write_text
 from synthseg_core.bids import PRODUCTS, derivative
@@ -21,6 +22,9 @@ SCANS_NAME = "group_scans"
 WIDE_NAME = "group_seg-synthseg_volumes"
 LONG_NAME = "group_seg-synthseg_desc-long_volumes"
 STAGE = "segment"
+
+# A scan with the rows of its table of volumes.
+ScanVolumes: TypeAlias = tuple[ScanRow, list[dict[str, str]]]
 
 _KEYS = ("participant_id", "session_id", "suffix", "scan")
 _KEY_COLUMNS = {
@@ -76,7 +80,7 @@ class GroupTables:
     """Everything that the group level knows, one entry a scan."""
 
     statuses: tuple[ScanStatus, ...]
-    volumes: tuple[tuple[ScanRow, list[dict[str, str]]], ...]
+    volumes: tuple[ScanVolumes, ...]
 
     def counts(self) -> dict[str, int]:
         """Return how many scans have each status, in the order of ``STATUSES``, without zeros."""
@@ -86,7 +90,8 @@ class GroupTables:
 
 def gather(rows: Iterable[ScanRow], dataset: Path) -> GroupTables:
     """Look at the derivatives and logs of every scan; the scans themselves need not be there."""
-    statuses, volumes = [], []
+    statuses: list[ScanStatus] = []
+    volumes: list[ScanVolumes] = []
     for row in rows:
         status, table = _examine(row, dataset)
         statuses.append(status)
@@ -139,21 +144,21 @@ def _guess(log: Path) -> str:
     return f"ended without giving a reason; {f'its log ends with: {last}' if last else 'perhaps killed'}"
 
 
-def _last_record(path: Path) -> dict[str, str]:
+def _last_record(path: Path) -> dict[str, Any]:
     """Return the last JSON line of a file; empty if there is none."""
     if not path.is_file():
         return {}
     for line in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):
         try:
-            record = json.loads(line)
+            record: Any = json.loads(line)
         except json.JSONDecodeError:
             continue
         if isinstance(record, dict):
-            return record
+            return cast(dict[str, Any], record)
     return {}
 
 
-def _reason_text(record: Mapping[str, str]) -> str:
+def _reason_text(record: Mapping[str, Any]) -> str:
     """Put a recorded error in one line."""
     if {"found", "expected", "remedy"} <= record.keys():
         text = f"found {record['found']}; expected {record['expected']}; {record['remedy']}"
@@ -171,19 +176,17 @@ def _key_cells(row: ScanRow) -> dict[str, str | None]:
     return {key: getattr(row, key) or None for key in _KEYS}
 
 
-def _long(volumes: Sequence[tuple[ScanRow, list[dict[str, str]]]]) -> Iterable[dict[str, str | None]]:
+def _long(volumes: Sequence[ScanVolumes]) -> Iterable[dict[str, str | None]]:
     for row, table in volumes:
         for structure in table:
             yield {**_key_cells(row), **{column: structure[column] for column in VOLUME_COLUMNS}}
 
 
-def _wide(
-    volumes: Sequence[tuple[ScanRow, list[dict[str, str]]]],
-) -> tuple[list[dict[str, str | None]], dict[str, dict[str, str]]]:
+def _wide(volumes: Sequence[ScanVolumes]) -> tuple[list[dict[str, str | None]], dict[str, dict[str, str]]]:
     """Return one row a scan with the soft volume of each structure, and the columns that explain them."""
     names: dict[tuple[str, str], str] = {}
     columns: dict[str, dict[str, str]] = {}
-    rows = []
+    rows: list[dict[str, str | None]] = []
     for row, table in volumes:
         cells = _key_cells(row)
         for structure in table:

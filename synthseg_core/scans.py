@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -100,7 +100,7 @@ def select(
 
 def _row(candidate: Candidate, root: Path) -> ScanRow:
     name = candidate.name
-    entities = name.entities if name else {}
+    entities: Mapping[str, str] = name.entities if name else {}
     return ScanRow(
         scan=name.stem if name else "",
         participant_id=f"sub-{entities['sub']}" if name else "",

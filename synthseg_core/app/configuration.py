@@ -33,10 +33,8 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     error = best_match(Draft202012Validator(schema).iter_errors(config))
     if error is not None:
         key = ".".join(map(str, error.absolute_path)) or "configuration"
-        raise UsageError(
-            key, found=error.message, expected=str(error.schema.get("description", "what the schema says")).rstrip("."),
-            remedy="correct the option",
-        )  # fmt: skip
+        expected = str(error.schema.get("description", "what the schema says")).rstrip(".")
+        raise UsageError(key, found=error.message, expected=expected, remedy="correct the option")
     return config
 
 

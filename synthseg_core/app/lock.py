@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ class RunLock:
 
 
 @contextmanager
-def run_lock(path: Path, *, force: bool = False) -> Iterator[RunLock]:
+def run_lock(path: Path, *, force: bool = False) -> Generator[RunLock, None, None]:
     """Hold the lock of a work folder.
 
     Parameters

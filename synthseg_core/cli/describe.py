@@ -20,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files."""
-    source = Path(os.path.relpath(args.source, args.dataset)).as_posix()
-    write_dataset_files(args.dataset, DatasetFacts(load_card(args.model), source, __version__))
+    dataset: Path = args.dataset
+    source: Path = args.source
+    facts = DatasetFacts(load_card(args.model), Path(os.path.relpath(source, dataset)).as_posix(), __version__)
+    write_dataset_files(dataset, facts)
     return 0
