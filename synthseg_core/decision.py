@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from synthseg_core.atomic import atomic_path
 from synthseg_core.conform_record import ConformRecord
 from synthseg_core.errors import InputError
 
-_KEYS = {"channels", "record", "model"}
+_KEYS = ("channels", "record", "model")
+# What numpy, zipfile and json raise on files of another kind or damaged ones.
+_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,27 @@ def write_decision(path: Path, decision: Decision) -> None:
 def read_decision(path: Path) -> Decision:
     """Read what :func:`write_decision` wrote; ``InputError`` for any other file."""
     try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {key: content[key] for key in _KEYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return _checked(_stored(path))
+    except _READ_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             path,
-            found=f"no stored decision ({error})",
+            found=f"no stored decision ({reason})",
             expected="a file made with 'synthseg segment --decision'",
             remedy="segment the scan again",
         ) from error
-    record = ConformRecord.from_json(json.loads(str(arrays["record"])))
-    return Decision(arrays["channels"], record, str(arrays["model"]))
+
+
+def _stored(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as file:
+        content = np.load(file, allow_pickle=False)
+        if not isinstance(content, NpzFile):
+            raise TypeError("a single array")
+        return {key: content[key] for key in _KEYS}
+
+
+def _checked(arrays: dict[str, np.ndarray]) -> Decision:
+    channels, record = arrays["channels"], ConformRecord.from_json(json.loads(str(arrays["record"])))
+    if channels.dtype.kind != "u" or channels.shape != record.padded_shape:
+        raise ValueError(f"{channels.dtype} of shape {channels.shape} for a grid of {record.padded_shape}")
+    return Decision(channels, record, str(arrays["model"]))
