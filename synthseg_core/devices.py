@@ -22,16 +22,23 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind = name.partition(":")[0]
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(kind, False):
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    kind, separator, number = name.partition(":")
+    index = int(number) if number.isdecimal() else -1 if separator else 0
+    if not 0 <= index < counts.get(kind, 0):
         raise UsageError(
             "--device",
-            found=name,
-            expected=f"auto or one of {', '.join(k for k, there in available.items() if there)} on this machine",
+            found=name or "nothing",
+            expected=f"auto or one of {', '.join(_names(counts))} on this machine",
             remedy="choose another device",
         )
-    return torch.device(name)
+    return torch.device(kind, index) if separator else torch.device(kind)
+
+
+def _names(counts: dict[str, int]) -> list[str]:
+    """Return the devices of this machine as they can be asked for."""
+    several = [f"{kind}:{number}" for kind, count in counts.items() if count > 1 for number in range(count)]
+    return [kind for kind, count in counts.items() if count] + several
 
 
 @contextmanager
