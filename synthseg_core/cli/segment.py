@@ -98,6 +98,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment and write; the reason of a failure goes to ``--log-json`` too."""
+    if args.log_json is not None and args.log_json.is_file():
+        args.log_json.unlink()  # of an earlier attempt
     try:
         _segment(args)
     except SynthSegError as error:
