@@ -103,7 +103,10 @@ def companion(card: ModelCard, task: str) -> ModelCard:
         )
     name = card.companions[task]
     beside = card.source.parent / name
-    return load_card(beside if beside.is_file() else name)
+    found = load_card(beside if beside.is_file() else name)
+    if found.task != task:
+        raise card.fault(f"a model for {found.task} ({found.name}) as companion for {task}", f"a model for {task}")
+    return found
 
 
 def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = None) -> nn.Module:

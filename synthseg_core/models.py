@@ -165,6 +165,28 @@ class ModelCard:
                     f"a grid of multiples of {self.grid.multiple_voxels} voxels for {spec.config.levels} levels",
                     f"multiples of {2 ** (spec.config.levels - 1)}",
                 )
+        self._check_chain()
+
+    def _check_chain(self) -> None:
+        """Refuse networks that cannot be run one after the other; what each one reads depends on the task."""
+        kind = RegressorConfig if self.task == "quality" else UNetConfig
+        lengths = (1, 3) if self.task == "segmentation" else (1,)
+        if len(self.networks) not in lengths or not all(isinstance(spec.config, kind) for spec in self.networks):
+            architectures = ", ".join(type(spec.config).__name__ for spec in self.networks)
+            wanted = f"{' or '.join(map(str, lengths))} of {kind.__name__}"
+            raise self.fault(f"the networks {architectures} for {self.task}", wanted)
+        for spec, channels in zip(self.networks, self._inputs(), strict=True):
+            if spec.config.in_channels != channels:
+                raise self.fault(f"{spec.config.in_channels} input channels of network {spec.role}", str(channels))
+
+    def _inputs(self) -> list[int]:
+        """Return the channels that each network is given."""
+        outputs = [spec.config.out_channels for spec in self.networks]
+        if self.task == "quality":
+            return [len(self.labels)]
+        if self.task == "parcellation":
+            return [3]  # image, everything but the cortex, cortex
+        return [1, outputs[0], 1 + outputs[1]] if len(outputs) == 3 else [1]
 
     def fault(self, found: str, expected: str, remedy: str = "correct the model card") -> ModelError:
         """Return an error about this card."""
