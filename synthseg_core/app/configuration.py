@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
 from synthseg_core.app.bundle import config_schema
 from synthseg_core.atomic import write_text
@@ -28,6 +27,10 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     UsageError
         If a value does not fit the schema; the message names the key.
     """
+    _require_packages()
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
     schema = yaml.safe_load(config_schema().read_text(encoding="utf-8"))
     config = _with_defaults(values, schema)
     error = best_match(Draft202012Validator(schema).iter_errors(config))
@@ -41,6 +44,18 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
 def write_config(path: Path, config: Mapping[str, Any]) -> None:
     """Write a configuration as YAML; quoting keeps labels such as 005 text."""
     write_text(path, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+
+def _require_packages() -> None:
+    """Notice an installation of the core alone."""
+    missing = [name for name in ("snakemake", "jsonschema") if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            "synthseg-bids",
+            found=f"no {' and no '.join(missing)} in this environment",
+            expected="the packages of the workflow",
+            remedy="pip install 'synthseg-bids[workflow]'",
+        )
 
 
 def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

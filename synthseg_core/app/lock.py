@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from synthseg_core.errors import UsageError
+from synthseg_core.errors import OutputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ def run_lock(path: Path, *, force: bool = False) -> Generator[RunLock, None, Non
     ------
     UsageError
         If another run holds the lock, or may hold it on another computer.
+    OutputError
+        If the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    with _open(path) as file:
         _acquire(file, path)
         former = _record(file)
         if former and former.get("host") != socket.gethostname() and not force:
@@ -76,6 +77,19 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            path.parent,
+            found=(error.strerror or str(error)).lower(),
+            expected="a folder that can be written to",
+            remedy="correct its permissions, or choose another output or --work-dir",
+        ) from error
 
 
 def _acquire(file: TextIO, path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from synthseg_core.app import bundle, child
+from synthseg_core.app import bundle, child, configuration
 from synthseg_core.app.arguments import build_parser, config_values
 from synthseg_core.app.child import ChildEnd, SnakemakeCall
 from synthseg_core.app.configuration import checked, write_config
@@ -87,6 +87,12 @@ def test_configurations_that_do_not_fit_the_schema(values, message):
 def test_labels_that_look_like_numbers_stay_text(tmp_path):
     write_config(tmp_path / "c.yaml", {"participants": ["005", "1e3"]})
     assert yaml.safe_load((tmp_path / "c.yaml").read_text()) == {"participants": ["005", "1e3"]}
+
+
+def test_core_without_the_packages_of_the_workflow(monkeypatch):
+    monkeypatch.setattr(configuration, "find_spec", lambda name: None if name == "snakemake" else name)
+    with pytest.raises(UsageError, match=r"no snakemake in .*synthseg-bids\[workflow\]"):
+        checked({"input": "a", "output": "b"})
 
 
 def test_help_names_the_exit_status(capsys):
@@ -235,6 +241,12 @@ def test_second_run_is_refused_with_the_owner(tmp_path):
     path = tmp_path / "run.json"
     with run_lock(path), pytest.raises(UsageError, match=f"a run by process {os.getpid()} on"), run_lock(path):
         pass
+
+
+def test_output_that_cannot_be_a_folder(bids, tmp_path, capsys):
+    make_tree(tmp_path, ["out"])
+    assert main([str(bids), str(tmp_path / "out"), "participant", "--model", "tiny-random"]) == 2
+    assert "expected a folder that can be written to" in capsys.readouterr().err
 
 
 def record(pid, host=None):
