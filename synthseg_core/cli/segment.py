@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthseg_core.atomic import write_json, write_text
-from synthseg_core.errors import SynthSegError, UsageError
+from synthseg_core.errors import OutputError, SynthSegError, UsageError
 from synthseg_core.models import ModelCard, load_card
 from synthseg_core.volume import Volume
 
@@ -41,17 +41,13 @@ class Outputs:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Outputs:
-        """Take the outputs from parsed arguments and refuse none, repeated ones, and unknown image formats."""
+        """Take the outputs from parsed arguments; refuse none at all and unknown image formats."""
         wanted = {name: getattr(args, name) for name in _OUTPUTS}
         paths = [path for path in wanted.values() if path is not None]
         flags = ", ".join(_flag(name) for name in _OUTPUTS)
         if not paths:
             raise UsageError(
                 "synthseg segment", found="no output", expected=f"at least one of {flags}", remedy="add one"
-            )
-        if len({path.absolute() for path in paths}) < len(paths):
-            raise UsageError(
-                "synthseg segment", found="one file for two outputs", expected="a file each", remedy="rename one"
             )
         for name in _IMAGES:
             if wanted[name] is not None and not wanted[name].name.endswith(_IMAGE_EXTENSIONS):
@@ -98,15 +94,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment and write; the reason of a failure goes to ``--log-json`` too."""
+    _refuse_repeats(args)
     if args.log_json is not None and args.log_json.is_file():
         args.log_json.unlink()  # of an earlier attempt
     try:
         _segment(args)
     except SynthSegError as error:
         if args.log_json is not None:
-            write_text(args.log_json, json.dumps(error.record()) + "\n")
+            _keep_reason(args.log_json, error)
         raise
     return 0
+
+
+def _refuse_repeats(args: argparse.Namespace) -> None:
+    """Refuse one file in two roles, above all an output over the scan; links and folders are followed."""
+    taken = {args.scan.resolve(): "the scan"}
+    for name in (*_OUTPUTS, "log_json"):
+        path = getattr(args, name)
+        if path is None:
+            continue
+        if (other := taken.setdefault(path.resolve(), _flag(name))) != _flag(name):
+            raise UsageError(
+                _flag(name), found=f"{path}, which is {other} too", expected="a file of its own", remedy="rename one"
+            )
+
+
+def _keep_reason(path: Path, error: SynthSegError) -> None:
+    """Write the record of a failure; that this fails as well must not hide the failure."""
+    try:
+        write_text(path, json.dumps(error.record()) + "\n")
+    except OutputError as second:
+        print(f"synthseg segment: warning: {second}", file=sys.stderr)
 
 
 def _segment(args: argparse.Namespace) -> None:
