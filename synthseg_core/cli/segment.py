@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from synthseg_core.segment import Segmentation, SegmentOptions
 
 DEFAULT_MODEL = "synthseg-2.0"
-_IMAGES = ("dseg", "dseg_1mm", "posteriors", "resampled")
-_OUTPUTS = (*_IMAGES, "volumes", "sidecar", "decision")
-_IMAGE_EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".npz")
+# Output -> the extensions that its file may have; --volumes 3 in place of --volume 3 must not make a file called 3.
+_OUTPUTS = {
+    **dict.fromkeys(("dseg", "dseg_1mm", "posteriors", "resampled"), (".nii", ".nii.gz", ".mgz", ".npz")),
+    **{"volumes": (".tsv",), "sidecar": (".json",), "decision": (".npz",)},
+}
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,19 @@ class Outputs:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Outputs:
-        """Take the outputs from parsed arguments; refuse none at all and unknown image formats."""
+        """Take the outputs from parsed arguments; refuse none at all and unknown formats."""
         wanted = {name: getattr(args, name) for name in _OUTPUTS}
-        paths = [path for path in wanted.values() if path is not None]
         flags = ", ".join(_flag(name) for name in _OUTPUTS)
-        if not paths:
+        if not any(wanted.values()):
             raise UsageError(
                 "synthseg segment", found="no output", expected=f"at least one of {flags}", remedy="add one"
             )
-        for name in _IMAGES:
-            if wanted[name] is not None and not wanted[name].name.endswith(_IMAGE_EXTENSIONS):
+        for name, extensions in _OUTPUTS.items():
+            if wanted[name] is not None and not wanted[name].name.endswith(extensions):
                 raise UsageError(
                     _flag(name),
                     found=str(wanted[name]),
-                    expected=f"a name that ends with {', '.join(_IMAGE_EXTENSIONS)}",
+                    expected=f"a name that ends with {', '.join(extensions)}",
                     remedy="correct the name",
                 )
         return cls(**wanted)

@@ -356,12 +356,13 @@ def test_output_over_the_log(segment, scan, tmp_path):
     assert log.read_text() == "earlier"
 
 
-@pytest.mark.parametrize("flag", [f"--{name}" for name in IMAGES])
-@pytest.mark.parametrize("name", ["a.img", "a", "a.nii.bz2", "a.tsv"])
-def test_unknown_extension(failing, tmp_path, flag, name):
-    record = failing(flag, tmp_path / "out" / name)
-    assert record["subject"] == flag
-    assert ".nii.gz" in record["expected"]
+@pytest.mark.parametrize("name", EXTENSIONS)
+@pytest.mark.parametrize("file", ["a.img", "a", "a.nii.bz2", "3", "a.nii.gz.txt"])
+def test_unknown_extension(failing, tmp_path, name, file):
+    """``--volumes 3`` in place of ``--volume 3`` makes no file called 3."""
+    record = failing(f"--{name}", tmp_path / "out" / file)
+    assert record["subject"] == f"--{name}"
+    assert EXTENSIONS[name] in record["expected"]
 
 
 def test_unknown_model(failing, tmp_path):
