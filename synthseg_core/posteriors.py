@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from synthseg_core.devices import exact_float32
-from synthseg_core.labels import CORTEX_LABELS, LabelTable
+from synthseg_core.labels import LabelTable
 from synthseg_core.loading import LoadedModel
 from synthseg_core.networks.inference import UNetRunner
 from synthseg_core.ops.blur import RowBlur, blur_in_place
@@ -74,11 +74,13 @@ class Decisions:
 def segmentation_posteriors(model: LoadedModel, image: np.ndarray, *, flip_average: bool, plan: BlurPlan) -> Decisions:
     """Run a segmentation model on a conformed image (I, J, K)."""
     x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
-    if len(model.runners) > 1:
-        x = _robust_input(model.runners, x)
-    posteriors = _all_rows(model.runners[-1], x)
+    *earlier, segmenter = model.runners
+    if earlier:
+        group_segmenter, denoiser = earlier
+        x = _robust_input(group_segmenter, denoiser, x)
+    posteriors = _all_rows(segmenter, x)
     if flip_average:
-        _average_with_mirror(model.runners[-1], x, posteriors, model.card.labels)
+        _average_with_mirror(segmenter, x, posteriors, model.card.labels)
     sigma = model.card.inference.posterior_sigma_voxels
     late_blur = plan.parcel_decision and not plan.posteriors
     if plan.posteriors and sigma > 0:
@@ -110,12 +112,18 @@ def parcel_posteriors(
     Returns
     -------
     (M, I, J, K) float32
+
+    Raises
+    ------
+    ModelError
+        If the segmentation has no cortex to divide.
     """
-    cortex = np.isin(decision, [table.channel_of(label) for label in CORTEX_LABELS.values()])
+    cortex = np.isin(decision, list(table.cortex_channels().values()))
     channels = np.stack([image.astype(np.float32), ~cortex, cortex], dtype=np.float32)
     posteriors = _all_rows(model.runners[0], torch.from_numpy(channels))
-    if blur:
-        blur_in_place(posteriors, model.card.inference.posterior_sigma_voxels)
+    sigma = model.card.inference.posterior_sigma_voxels
+    if blur and sigma > 0:
+        blur_in_place(posteriors, sigma)
     return posteriors.numpy()
 
 
@@ -157,9 +165,8 @@ def _average_with_mirror(runner: UNetRunner, image: Tensor, posteriors: Tensor, 
     _run(runner, image.flip(1), add)
 
 
-def _robust_input(runners: tuple[UNetRunner, ...], image: Tensor) -> Tensor:
+def _robust_input(group_segmenter: UNetRunner, denoiser: UNetRunner, image: Tensor) -> Tensor:
     """Return the image with the one-hot groups that the first two networks of the robust chain agree on."""
-    group_segmenter, denoiser, _ = runners
     first = _decision(group_segmenter, image)
     denoised = _decision(denoiser, _one_hot(first, denoiser.net.config.in_channels))
     return torch.cat([image, _one_hot(denoised, denoiser.net.config.out_channels)])
