@@ -15,7 +15,7 @@ _PUBLIC = {
     "ModelCard": "models",
 }
 
-__all__ = [*_PUBLIC, "__version__"]
+__all__ = [*_PUBLIC, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]  built from the lazy table above
 
 
 def __getattr__(name: str) -> Any:

@@ -71,8 +71,19 @@ class Decisions:
     quality_map: np.ndarray
 
 
-def segmentation_posteriors(model: LoadedModel, image: np.ndarray, *, flip_average: bool, plan: BlurPlan) -> Decisions:
-    """Run a segmentation model on a conformed image (I, J, K)."""
+def segmentation_posteriors(
+    model: LoadedModel, image: np.ndarray, *, flip_average: bool, plan: BlurPlan, off_centre: int = 0
+) -> Decisions:
+    """Run a segmentation model on a conformed image.
+
+    Parameters
+    ----------
+    image : (I, J, K)
+        On the padded grid, RAS.
+    off_centre
+        Rows of padding before the scan minus rows after it, along the left-right axis. Flip averaging mirrors about
+        the middle of the scan, so that the mirrored scan gives the mirrored answer, bit for bit.
+    """
     x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
     *earlier, segmenter = model.runners
     if earlier:
@@ -80,7 +91,7 @@ def segmentation_posteriors(model: LoadedModel, image: np.ndarray, *, flip_avera
         x = _robust_input(group_segmenter, denoiser, x)
     posteriors = _all_rows(segmenter, x)
     if flip_average:
-        _average_with_mirror(segmenter, x, posteriors, model.card.labels)
+        _average_with_mirror(segmenter, x, posteriors, model.card.labels.flip_channels, off_centre)
     sigma = model.card.inference.posterior_sigma_voxels
     late_blur = plan.parcel_decision and not plan.posteriors
     if plan.posteriors and sigma > 0:
@@ -152,17 +163,27 @@ def _all_rows(runner: UNetRunner, image: Tensor) -> Tensor:
     return result
 
 
-def _average_with_mirror(runner: UNetRunner, image: Tensor, posteriors: Tensor, table: LabelTable) -> None:
-    """Average with the answer for the mirrored image, mirrored back, left and right channels exchanged; in place."""
+def _average_with_mirror(
+    runner: UNetRunner, image: Tensor, posteriors: Tensor, flip_channels: tuple[int, ...], off_centre: int
+) -> None:
+    """Average with the answer for the mirrored image, mirrored back, left and right channels exchanged; in place.
+
+    The mirror stands ``off_centre`` half rows beside the middle of the grid: row ``i`` of the mirrored image is row
+    ``total - 1 - i + off_centre``. Rows of padding without a counterpart become zero, like all that lies outside.
+    """
     total = image.shape[1]
 
     def add(start: int, stop: int, rows: Tensor) -> None:
-        mirrored = rows.flip(1)
-        for channel, other in enumerate(table.flip_channels):
-            part = posteriors[channel, total - stop : total - start]
+        low, high = total - stop + off_centre, total - start + off_centre
+        first, last = max(low, 0), min(high, total)
+        mirrored = rows.flip(1)[:, first - low : last - low]
+        for channel, other in enumerate(flip_channels):
+            part = posteriors[channel, first:last]
             part.add_(mirrored[other].to(part.device)).mul_(0.5)
 
-    _run(runner, image.flip(1), add)
+    _run(runner, image.flip(1).roll(off_centre, 1), add)
+    posteriors[:, : max(off_centre, 0)] = 0
+    posteriors[:, total + min(off_centre, 0) :] = 0
 
 
 def _robust_input(group_segmenter: UNetRunner, denoiser: UNetRunner, image: Tensor) -> Tensor:

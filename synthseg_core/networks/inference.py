@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synthseg_core.networks.convolution import conv3d
-from synthseg_core.networks.slabs import SLAB_BYTES, empty_map, normalise, pad_rows, padded_rows, slab_rows
+from synthseg_core.networks.slabs import SLAB_BYTES, empty_map, normalise, pad_rows, padded_rows, prepared, slab_rows
 from synthseg_core.networks.unet import ConvBlock, UNet
 from synthseg_core.networks.upsampling import MergedKernel, add_upsampled_convolution, merge_kernel
 
@@ -46,7 +46,8 @@ class UNetRunner:
     """
 
     def __init__(self, net: UNet, *, slab_bytes: int = SLAB_BYTES) -> None:
-        self.net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last_3d)
+        prepared(net)
+        self.net = net
         self.slab_bytes = slab_bytes
         self.steps = [self._decoder_step(step, block) for step, block in enumerate(net.up)]  # type: ignore[arg-type]
         self.head_weight, self.head_bias = _fold_norm(net.up[-1].norm, net.head)  # type: ignore[arg-type]

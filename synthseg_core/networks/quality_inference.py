@@ -1,6 +1,11 @@
-"""Run the quality regressor in bounded memory: each level is computed in slabs of rows, only pooled maps are kept."""
+"""Run the quality regressor in bounded memory: levels are computed in slabs, only pooled maps are kept.
+
+What surrounds the head is left out exactly (:mod:`synthseg_core.networks.repetition`).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,14 +13,16 @@ from torch.nn import functional
 
 from synthseg_core.networks.convolution import conv3d
 from synthseg_core.networks.regressor import Regressor, ResidualBlock
-from synthseg_core.networks.slabs import normalise, padded_rows, slab_rows
+from synthseg_core.networks.repetition import AxisPlan, Run, background_runs, select
+from synthseg_core.networks.slabs import normalise, padded_rows, prepared, slab_rows
 
 
 class RegressorRunner:
     """A quality regressor prepared for inference; the numbers of :class:`Regressor` up to float32 rounding."""
 
     def __init__(self, net: Regressor) -> None:
-        self.net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last_3d)
+        prepared(net)
+        self.net = net
 
     @property
     def device(self) -> torch.device:
@@ -32,14 +39,30 @@ class RegressorRunner:
             Group of every voxel, integers; edges divisible by ``2 ** levels``.
         """
         groups = groups.to(self.device)
+        runs = [background_runs(groups, axis) for axis in range(3)]
         x: Tensor | None = None
         for block in self.net.down:
-            x = self._level(groups, x, block)  # type: ignore[arg-type]
+            x, runs = self._level_without_repetition(groups, x, block, runs)  # type: ignore[arg-type]
         assert x is not None
         for final in self.net.final:
             pad = final.kernel_size[0] // 2  # type: ignore[index]
             x = conv3d(x, final.weight, final.bias, (pad, pad, pad)).relu_()  # type: ignore[arg-type]
         return x.mean(dim=(2, 3, 4), dtype=torch.float64)[0].float().cpu()
+
+    def _level_without_repetition(
+        self, groups: Tensor, x: Tensor | None, block: ResidualBlock, runs: Sequence[tuple[Run, ...]]
+    ) -> tuple[Tensor, list[tuple[Run, ...]]]:
+        """Compute one level on the slices that differ; returns its output and the runs of equal slices in it."""
+        reach = 2 * (block.conv0.kernel_size[0] // 2)
+        shape = groups.shape if x is None else x.shape[2:]
+        plans = [AxisPlan.of(n, axis_runs, reach) for n, axis_runs in zip(shape, runs, strict=True)]
+        kept = [plan.kept for plan in plans]
+        if x is None:
+            result = self._level(select(groups, kept), None, block)
+        else:
+            result = self._level(groups, select(x, kept).contiguous(memory_format=torch.channels_last_3d), block)
+        repeated = select(result, [plan.repeated for plan in plans])
+        return repeated, [tuple(run.pooled(reach) for run in axis_runs) for axis_runs in runs]
 
     def _level(self, groups: Tensor, x: Tensor | None, block: ResidualBlock) -> Tensor:
         """Compute one level; the first reads the map of groups and makes its one-hot rows on the way."""
