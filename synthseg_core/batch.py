@@ -92,6 +92,13 @@ class FailureTable:
         else:
             append_whole(self.path, row)
 
+    def closing_lines(self, total: int) -> list[str]:
+        """Return the list of failures for the end of a run."""
+        if not self.failures:
+            return []
+        place = "" if self.path is None else f", also listed in {self.path}"
+        return [f"{len(self.failures)} of {total} scans failed{place}:", *(f"  {f.line()}" for f in self.failures)]
+
 
 class Progress:
     """What a person sees while a batch runs: a status line on a terminal, plain lines of events in a log.
@@ -197,14 +204,13 @@ def run_batch(
     stages
         How.
     progress, failures
-        Where events go.
+        Where events go; the table may hold failures found before.
 
     Returns
     -------
     int
         Number of jobs that succeeded.
     """
-    failures.start()
     batch = _Batch(stages, progress, failures)
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
         for job, scan in _read_ahead(jobs, stages.read, reader):

@@ -64,14 +64,14 @@ class Entry:
     settings
         All options and weights that the outputs depend on.
     outputs
-        Files that were written, and their sizes in bytes.
+        Files that were asked for, and their sizes in bytes; ``None`` for one that this scan does not need.
     version
         Version of this package, for information.
     """
 
     scan: Identity
     settings: Mapping[str, Any]
-    outputs: Mapping[Path, int]
+    outputs: Mapping[Path, int | None]
     version: str
 
 
@@ -116,7 +116,7 @@ class Ledger:
             return "other options or weights"
         if not set(wanted) <= set(entry.outputs):
             return "more outputs wanted"
-        if not all(path.is_file() and path.stat().st_size == size for path, size in entry.outputs.items()):
+        if not all(_has_size(path, size) for path, size in entry.outputs.items()):
             return "output missing or changed"
         return None if entry.scan.still_true_of(scan) else "scan changed"
 
@@ -180,8 +180,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _entry(stored: Mapping[str, Any], folder: Path) -> Entry:
     """Make an entry of its JSON form; paths become absolute."""
-    outputs = {Path(os.path.normpath(folder / path)): int(size) for path, size in stored["outputs"].items()}
+    outputs = {Path(os.path.normpath(folder / path)): size for path, size in stored["outputs"].items()}
     return Entry(Identity(**stored["scan"]), dict(stored["settings"]), outputs, str(stored["version"]))
+
+
+def _has_size(path: Path, size: int | None) -> bool:
+    return size is None or (path.is_file() and path.stat().st_size == size)
 
 
 def _no_ledger(path: Path, found: str) -> InputError:

@@ -45,6 +45,7 @@ def stages(log: list, faults: dict[tuple[str, str], Exception], keep_results: in
 def run(jobs, faults, table: Path | None = None, stream: io.StringIO | None = None, keep_results: int = 1):
     log: list = []
     failures = FailureTable(table)
+    failures.start()
     stream = stream or io.StringIO()
     succeeded = run_batch(jobs, stages(log, faults, keep_results), Progress(len(jobs), stream), failures)
     return succeeded, failures.failures, log, stream.getvalue()
@@ -155,3 +156,16 @@ def test_a_failure_about_another_file_names_both():
     assert Failure.of("a.nii.gz", error).line() == (
         "a.nii.gz: /out/a.nii.gz: found a full disk; expected space; free some"
     )
+
+
+def test_failures_are_listed_at_the_end(tmp_path):
+    table = FailureTable(tmp_path / "f.tsv")
+    assert table.closing_lines(3) == []
+    table.add(Failure.of("a", broken("a")))
+    assert table.closing_lines(3) == [
+        f"1 of 3 scans failed, also listed in {tmp_path}/f.tsv:",
+        "  a: found zero bytes; expected a scan; copy it again",
+    ]
+    silent = FailureTable(None)
+    silent.add(Failure.of("a", broken("a")))
+    assert silent.closing_lines(1)[0] == "1 of 1 scans failed:"

@@ -28,6 +28,7 @@ def study(tmp_path: Path) -> Path:
 
 def record(study: Path) -> None:
     outputs = {p: p.stat().st_size for p in (study / "derived/seg.nii.gz", study / "derived/volumes.csv")}
+    outputs[study / "derived/resampled.nii.gz"] = None
     with ledger.opened(study / "done.json") as book:
         entry = Entry(Identity.of(study / "scan.nii.gz"), SETTINGS, outputs, "1.2")
         book.add(study / "derived/seg.nii.gz", entry)
@@ -42,7 +43,7 @@ def test_a_scan_is_done_once_recorded(study):
     assert why(study) == "new"
     record(study)
     assert why(study) is None
-    assert why(study, wanted=[study / "derived/volumes.csv"]) is None
+    assert why(study, wanted=[study / "derived/volumes.csv", study / "derived/resampled.nii.gz"]) is None
     with ledger.opened(study / "done.json") as book:
         assert len(book) == 1
         assert book.version_of(study / "derived/seg.nii.gz") == "1.2"

@@ -1,0 +1,127 @@
+"""``synthseg predict``: the reference command's flags, file names, tables and numbers, with safe errors and writing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synthseg_core.appended import start_table
+from synthseg_core.batch import FailureTable, Progress, Stages, run_batch, run_one
+from synthseg_core.cli import reference_run
+from synthseg_core.cli.reference_flags import ModelFlags, add_model_flags, checked_flags
+from synthseg_core.errors import OutputError
+from synthseg_core.io import Scan
+from synthseg_core.reference_csv import SharedTable, single_scan_table
+from synthseg_core.reference_names import InputMode, subject_name
+from synthseg_core.reference_plan import Plan, Request, ScanJob, make_plan
+
+if TYPE_CHECKING:
+    from synthseg_core.segment import Segmentation
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the reference command, and ours."""
+    paths = parser.add_argument_group("paths: an image, a folder, or a .txt list of paths (then all outputs are lists)")
+    paths.add_argument("--i", required=True, metavar="PATH", help="scan(s)")
+    paths.add_argument("--o", required=True, metavar="PATH", help="segmentation(s)")
+    paths.add_argument("--vol", metavar="PATH", help="volumes, CSV")
+    paths.add_argument("--qc", metavar="PATH", help="quality scores, CSV")
+    paths.add_argument("--post", metavar="PATH", help="posteriors")
+    paths.add_argument("--resample", metavar="PATH", help="scan(s) resampled to 1 mm, where that was needed")
+    paths.add_argument("--failures", type=Path, metavar="FILE", help="table of failed scans (default: beside --o)")
+    add_model_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything, load the models, and run the scans."""
+    flags = checked_flags(args)
+    plan = make_plan(Request(args.i, args.o, args.post, args.resample, args.vol, args.qc))
+    command = _Command(plan, flags, quality=args.qc is not None)
+    _make_folders(plan)
+    models = reference_run.load(flags, quality=command.quality)
+    command.start_tables()
+    stages: Stages[ScanJob, Scan, Segmentation] = Stages(
+        name=lambda job: str(job.scan),
+        read=lambda job: reference_run.read(job.scan),
+        compute=lambda _job, scan: reference_run.compute(scan, models, flags, keep_posteriors=args.post is not None),
+        write=command.write,
+        keep_results=0 if args.post else 1,
+    )
+    failures = FailureTable(args.failures or plan.failures)
+    status = _run_single(plan, stages) if plan.mode is InputMode.IMAGE else _run_many(plan, stages, failures)
+    print(reference_run.citations(flags, quality=command.quality))
+    return status
+
+
+@dataclass(frozen=True)
+class _Command:
+    """What writing the results of one scan needs to know."""
+
+    plan: Plan
+    flags: ModelFlags
+    quality: bool
+
+    def start_tables(self) -> None:
+        """Write the headers of the tables that all scans share."""
+        if self.plan.volumes is not None:
+            SharedTable(self.plan.volumes, reference_run.volume_columns(self.flags)).start()
+        if self.plan.quality is not None:
+            SharedTable(self.plan.quality, reference_run.quality_columns(self.flags)).start()
+
+    def write(self, job: ScanJob, scan: Scan, result: Segmentation) -> tuple[str, ...]:
+        """Write all outputs of one scan; tables last, so that a row means that all is there."""
+        reference_run.write_images(job.outputs, scan, result)
+        volumes = reference_run.volumes_row(result, cropped=self.flags.crop is not None)
+        self._write_row(self.plan.volumes, job.outputs.volumes, job.scan, volumes)
+        if self.quality:
+            self._write_row(self.plan.quality, job.outputs.quality, job.scan, reference_run.quality_row(result))
+        return result.warnings
+
+    @staticmethod
+    def _write_row(shared: Path | None, own: Path | None, scan: Path, row: reference_run.Row) -> None:
+        subject = subject_name(scan)
+        if shared is not None:
+            SharedTable(shared, row.columns).add(subject, row.cells)
+        if own is not None:
+            start_table(own, single_scan_table(subject, row.columns, row.cells))
+
+
+def _make_folders(plan: Plan) -> None:
+    """Make output folders before the run; a list may name many, whose faults then belong to single scans."""
+    if plan.mode is InputMode.LIST:
+        return
+    for folder in plan.folders():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error.strerror or str(error)) from error
+        if not os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise _unwritable(folder, "no permission to write")
+
+
+def _unwritable(folder: Path, reason: str) -> OutputError:
+    return OutputError(
+        folder, found=reason, expected="a folder for outputs", remedy="correct the permissions or choose another folder"
+    )
+
+
+def _run_single(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation]) -> int:
+    """Run the only scan: its error ends the command with status 2."""
+    (job,) = plan.jobs
+    for warning in run_one(job, stages):
+        print(f"warning: {job.scan}: {warning}", file=sys.stderr)
+    print(f"segmentation saved in {job.outputs.segmentation}")
+    return 0
+
+
+def _run_many(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation], failures: FailureTable) -> int:
+    progress = Progress(len(plan.jobs), sys.stderr)
+    failures.start()
+    done = run_batch(plan.jobs, stages, progress, failures)
+    progress.say(*failures.closing_lines(len(plan.jobs)))
+    print(f"{done} of {len(plan.jobs)} scans segmented")
+    return 1 if failures.failures else 0

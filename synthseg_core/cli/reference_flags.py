@@ -1,0 +1,118 @@
+"""Flags that the reference command and its data-set variant share: which model, on what, with which settings."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthseg_core.affines import Shape3
+from synthseg_core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ModelFlags:
+    """The model flags, checked.
+
+    Parameters
+    ----------
+    model
+        Name of the model card.
+    parcellation, fast, ct
+        ``--parc``, ``--fast`` and ``--ct``.
+    crop
+        Patch size in voxels; ``None``: the whole scan.
+    threads
+        CPU threads.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    gpu
+        Number of the GPU, void where none is used; ``None``: the first.
+    weights
+        Folder of the user's weights; ``None``: the usual places.
+    """
+
+    model: str
+    parcellation: bool
+    fast: bool
+    ct: bool
+    crop: Shape3 | None
+    threads: int
+    device: str
+    gpu: int | None
+    weights: Path | None
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags to a parser."""
+    model = parser.add_argument_group("model")
+    model.add_argument("--parc", action="store_true", help="also parcellate the cortex")
+    model.add_argument("--robust", action="store_true", help="three networks, for clinical scans; implies --fast")
+    model.add_argument("--fast", action="store_true", help="no flip averaging, less clean-up")
+    model.add_argument("--v1", action="store_true", help="model 1.0 instead of 2.0; not with --robust")
+    model.add_argument("--ct", action="store_true", help="CT scan in Hounsfield units: clip to [0, 80]")
+    model.add_argument(
+        "--crop",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="segment a centred patch of 1 or 3 sizes, rounded up to multiples of 32 (default: the whole scan)",
+    )
+    model.add_argument("--weights", type=Path, metavar="DIR", help="folder of .h5 or .safetensors files")
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    machine.add_argument("--cpu", action="store_true", help="same as --device cpu")
+    machine.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="default: auto")
+    machine.add_argument("--gpu_id", type=int, metavar="N", help="which GPU to use (default: the first)")
+
+
+def checked_flags(args: argparse.Namespace) -> ModelFlags:
+    """Check the flags and their combinations.
+
+    Raises
+    ------
+    UsageError
+        If two flags contradict each other or a value is out of range.
+    """
+    if args.robust and args.v1:
+        raise UsageError(
+            "--robust", found="--v1 as well", expected="one of them", remedy="there is no robust model of version 1.0"
+        )
+    if args.threads < 1:
+        raise UsageError("--threads", found=str(args.threads), expected="at least 1", remedy="correct the number")
+    return ModelFlags(
+        model="synthseg-robust-2.0" if args.robust else "synthseg-1.0" if args.v1 else "synthseg-2.0",
+        parcellation=args.parc,
+        fast=args.fast or args.robust,
+        ct=args.ct,
+        crop=_crop(args.crop),
+        threads=args.threads,
+        device=_device(args),
+        gpu=args.gpu_id,
+        weights=args.weights,
+    )
+
+
+def _crop(values: list[int] | None) -> Shape3 | None:
+    if values is None:
+        return None
+    if len(values) not in (1, 3) or min(values) < 1:
+        raise UsageError(
+            "--crop",
+            found=" ".join(map(str, values)),
+            expected="1 or 3 positive numbers of voxels",
+            remedy="give one size for all axes, or one for each",
+        )
+    i, j, k = values * 3 if len(values) == 1 else values
+    return i, j, k
+
+
+def _device(args: argparse.Namespace) -> str:
+    """Join ``--cpu`` and ``--device``, and check ``--gpu_id``."""
+    if args.cpu and args.device not in ("auto", "cpu"):
+        raise UsageError(
+            "--cpu", found=f"--device {args.device} as well", expected="one of them", remedy="leave one of them out"
+        )
+    if args.gpu_id is not None and args.gpu_id < 0:
+        raise UsageError("--gpu_id", found=str(args.gpu_id), expected="0 or more", remedy="correct the number")
+    return "cpu" if args.cpu else args.device

@@ -1,0 +1,156 @@
+"""One scan the way the reference command does it: read, segment, write its images and the cells of its tables.
+
+The parts that need torch are imported late, so that usage errors and help come at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthseg_core.cli.reference_flags import ModelFlags
+from synthseg_core.errors import UsageError
+from synthseg_core.io import Scan, read_scan, write_volume
+from synthseg_core.models import ModelCard, load_card
+from synthseg_core.quirks import REFERENCE
+from synthseg_core.reference_csv import score_text, volume_text
+from synthseg_core.reference_plan import ScanOutputs
+from synthseg_core.volumetry import volume_table
+from synthseg_core.weights import find_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from synthseg_core.loading import Models
+    from synthseg_core.segment import Segmentation
+
+
+@dataclass(frozen=True)
+class Row:
+    """Column names and cells of one scan in one table."""
+
+    columns: tuple[str, ...]
+    cells: tuple[str, ...]
+
+
+def needed_cards(flags: ModelFlags, *, quality: bool) -> tuple[ModelCard, ...]:
+    """Return the cards of the model and of the companions that were asked for."""
+    card = load_card(flags.model)
+    tasks = [task for task, wanted in (("parcellation", flags.parcellation), ("quality", quality)) if wanted]
+    return (card, *(load_card(card.companions[task]) for task in tasks))
+
+
+def settings_of(flags: ModelFlags, *, quality: bool) -> dict[str, Any]:
+    """Return all but the scan that numbers depend on, as plain JSON values; missing weights are an error here."""
+    cards = needed_cards(flags, quality=quality)
+    return {
+        "model": flags.model,
+        "weights": {card.name: find_weights(card, flags.weights).sha256 for card in cards},
+        "parcellation": flags.parcellation,
+        "quality": quality,
+        "fast": flags.fast,
+        "ct": flags.ct,
+        "crop": None if flags.crop is None else list(flags.crop),
+    }
+
+
+def load(flags: ModelFlags, *, quality: bool) -> Models:
+    """Load the models onto the device, and say once what is doubtful about them."""
+    import torch
+
+    from synthseg_core.loading import load_models
+
+    torch.set_num_threads(flags.threads)
+    models = load_models(
+        load_card(flags.model),
+        weights=flags.weights,
+        device=_device(flags),
+        parcellation=flags.parcellation,
+        quality=quality,
+    )
+    for warning in models.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return models
+
+
+def _device(flags: ModelFlags) -> torch.device:
+    import torch
+
+    from synthseg_core.devices import choose_device
+
+    device = choose_device(flags.device)
+    if device.type != "cuda" or flags.gpu is None:
+        return device
+    if flags.gpu >= torch.cuda.device_count():
+        raise UsageError(
+            "--gpu_id",
+            found=str(flags.gpu),
+            expected=f"less than {torch.cuda.device_count()}, the number of GPUs",
+            remedy="choose another GPU",
+        )
+    return torch.device("cuda", flags.gpu)
+
+
+def read(path: Path) -> Scan:
+    """Read a scan with the reference's rules."""
+    return read_scan(path, quirks=REFERENCE)
+
+
+def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: bool) -> Segmentation:
+    """Segment a scan with the reference's rules.
+
+    Parameters
+    ----------
+    keep_posteriors
+        Whether posteriors will be written; otherwise their memory, about a gigabyte, is given back at once.
+    """
+    from synthseg_core.segment import SegmentOptions, segment_scan
+
+    options = SegmentOptions(fast=flags.fast, ct=flags.ct, crop=flags.crop, quirks=REFERENCE)
+    result = segment_scan(scan, models, options)
+    known = set(models.warnings)
+    result = replace(result, warnings=tuple(line for line in result.warnings if line not in known))
+    return result if keep_posteriors else replace(result, channel_posteriors=np.empty((0, 0, 0, 0), np.float32))
+
+
+def write_images(outputs: ScanOutputs, scan: Scan, result: Segmentation) -> None:
+    """Write the images that are wanted; the resampled scan only if there was resampling."""
+    write_volume(outputs.segmentation, result.label_map, like=scan, dtype=np.int32, quirks=REFERENCE)
+    if outputs.posteriors is not None:
+        write_volume(outputs.posteriors, result.posteriors, like=scan, dtype=np.float32, quirks=REFERENCE)
+    if outputs.resampled is not None and result.resampled is not None:
+        write_volume(outputs.resampled, result.resampled, like=scan, quirks=REFERENCE)
+
+
+def volume_columns(flags: ModelFlags) -> tuple[str, ...]:
+    """Return the names of the volume columns, before there is any result."""
+    cards = needed_cards(flags, quality=False)
+    groups = [(card.labels, np.zeros(len(card.labels)), None) for card in cards]
+    return volume_table(*groups, total_intracranial=cards[0].inference.total_intracranial).names
+
+
+def quality_columns(flags: ModelFlags) -> tuple[str, ...]:
+    """Return the names of the score columns."""
+    return needed_cards(flags, quality=True)[-1].labels.names[1:]
+
+
+def volumes_row(result: Segmentation, *, cropped: bool) -> Row:
+    """Return volumes in mm³; the reference sums in float64 after cropping and in float32 otherwise."""
+    table = result.volumes
+    return Row(table.names, tuple(volume_text(volume, double=cropped) for volume in table.soft_mm3))
+
+
+def quality_row(result: Segmentation) -> Row:
+    """Return the scores of a segmentation that was made with quality control."""
+    assert result.quality is not None
+    return Row(tuple(s.name for s in result.quality), tuple(score_text(s.score) for s in result.quality))
+
+
+def citations(flags: ModelFlags, *, quality: bool) -> str:
+    """Return what to cite when the results are used."""
+    papers = dict.fromkeys(paper for card in needed_cards(flags, quality=quality) for paper in card.citation)
+    return "\n".join(["If you use these results, please cite:", *(f"  {paper}" for paper in papers)])
