@@ -6,6 +6,7 @@ more than a few single volumes beside them. Steps and constants follow the post-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ FOREGROUND_THRESHOLD = 0.25
 CLASS_THRESHOLD = 0.25
 CHANNEL_THRESHOLD = 0.2
 
+Point = tuple[float, float, float]
 _EVERYWHERE: Box = (slice(None), slice(None), slice(None))
 
 
@@ -56,8 +58,10 @@ def clean_up(
     """
     _check_request(posteriors, table, mode)
     unpadded = unpad(posteriors, pad)
-    working = posteriors if mode == "topology" else unpadded
-    box = _EVERYWHERE if mode == "none" else _isolate(working, table, mode, quirks)
+    padded = mode == "topology"
+    working = posteriors if padded else unpadded
+    centre = None if quirks.array_order_ties else _middle(unpadded.shape[1:], pad[0] if padded else (0, 0, 0))
+    box = _EVERYWHERE if mode == "none" else _isolate(working, table, padded, quirks, centre)
     _normalise(working, box, table, quirks)
     return unpadded
 
@@ -142,26 +146,28 @@ def _check_channels(posteriors: np.ndarray, table: LabelTable) -> None:
         )
 
 
-def _isolate(posteriors: np.ndarray, table: LabelTable, mode: str, quirks: Quirks) -> Box | None:
+def _isolate(
+    posteriors: np.ndarray, table: LabelTable, by_class: bool, quirks: Quirks, centre: Point | None
+) -> Box | None:
     """Zero what ``clean_up`` removes; return the box outside which all channels but the background are now zero."""
-    foreground = _main_component(posteriors, table, quirks)
+    foreground = _main_component(posteriors, table, quirks, centre)
     box = bounding_box(foreground)
     _zero_outside(posteriors, box)
-    if box is not None and mode == "topology":
-        _keep_classes(posteriors, foreground, box, table, quirks)
+    if box is not None and by_class:
+        _keep_classes(posteriors, foreground, box, table, centre)
     elif box is not None:
         _keep_large(posteriors[(slice(1, None), *box)], foreground[box])
     return box
 
 
-def _main_component(posteriors: np.ndarray, table: LabelTable, quirks: Quirks) -> np.ndarray:
+def _main_component(posteriors: np.ndarray, table: LabelTable, quirks: Quirks, centre: Point | None) -> np.ndarray:
     """Return the largest component of the foreground, (I, J, K) bool."""
     foreground = np.empty(posteriors.shape[1:], dtype=bool)
     for mask, plane in zip(foreground, planes(posteriors), strict=True):
         total = _sum_from(1, plane, table, quirks)
         _require_finite(total, quirks)
         np.greater(total, FOREGROUND_THRESHOLD, out=mask)
-    return largest_component(foreground, _middle(foreground, _EVERYWHERE, quirks))
+    return largest_component(foreground, centre)
 
 
 def _sum_from(first: int, plane: np.ndarray, table: LabelTable, quirks: Quirks) -> np.ndarray:
@@ -182,11 +188,15 @@ def _require_finite(total: np.ndarray, quirks: Quirks) -> None:
         )
 
 
-def _middle(grid: np.ndarray, box: Box, quirks: Quirks) -> tuple[float, float, float] | None:
-    """Return the middle of the grid in voxels of ``box``, which decides ties; ``None``: array order decides them."""
-    if quirks.array_order_ties:
-        return None
-    i, j, k = ((n - 1) / 2 - (axis.start or 0) for n, axis in zip(grid.shape, box, strict=True))
+def _middle(shape: Sequence[int], start: Sequence[int]) -> Point:
+    """Return the middle of the scan in voxels of a grid in which it begins at ``start``; it decides ties."""
+    i, j, k = (a + (n - 1) / 2 for n, a in zip(shape, start, strict=True))
+    return i, j, k
+
+
+def _seen_from(box: Box, point: Point) -> Point:
+    """Return a point in voxels of a box."""
+    i, j, k = (p - axis.start for p, axis in zip(point, box, strict=True))
     return i, j, k
 
 
@@ -202,9 +212,11 @@ def _zero_outside(posteriors: np.ndarray, box: Box | None) -> None:
         inside.append(axis)
 
 
-def _keep_classes(posteriors: np.ndarray, foreground: np.ndarray, box: Box, table: LabelTable, quirks: Quirks) -> None:
+def _keep_classes(
+    posteriors: np.ndarray, foreground: np.ndarray, box: Box, table: LabelTable, centre: Point | None
+) -> None:
     """Zero each channel outside the largest component of its class; class 0 only outside the foreground."""
-    middle = _middle(foreground, box, quirks)
+    middle = None if centre is None else _seen_from(box, centre)
     for topology_class in sorted(set(table.topology_classes)):
         members = [
             posteriors[(channel, *box)]

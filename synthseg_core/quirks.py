@@ -27,6 +27,9 @@ class Quirks:
         NaN and infinite voxels stay; one NaN empties the segmentation and makes all volumes NaN.
     accept_featureless
         Constant scans, scans without contrast and implausible voxel sizes are processed.
+    mirror_padded_grid
+        Flip averaging mirrors the padded grid instead of the scan; with odd padding the two are half a voxel apart, and
+        a mirrored scan does not give the mirrored answer.
     flags_change_blur
         Asking for parcels or quality scores changes which posteriors are blurred.
     nan_on_zero_sum
@@ -49,6 +52,7 @@ class Quirks:
     last_axis_channels: bool = False
     propagate_nan: bool = False
     accept_featureless: bool = False
+    mirror_padded_grid: bool = False
     flags_change_blur: bool = False
     nan_on_zero_sum: bool = False
     array_order_ties: bool = False

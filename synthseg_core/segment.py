@@ -186,7 +186,16 @@ def _decide(conformed: Conformed, models: Models, options: SegmentOptions) -> De
     else:
         plan = BlurPlan.natural(blurred)
     flip_average = inference.flip_average and not options.fast
-    return segmentation_posteriors(models.segmentation, conformed.image, flip_average=flip_average, plan=plan)
+    off_centre = 0 if options.quirks.mirror_padded_grid else _off_centre(conformed.record)
+    return segmentation_posteriors(
+        models.segmentation, conformed.image, flip_average=flip_average, plan=plan, off_centre=off_centre
+    )
+
+
+def _off_centre(record: ConformRecord) -> int:
+    """Return the rows of padding before the scan minus those after it, left to right: 0, or -1 for odd padding."""
+    start, stop = (corner[0] for corner in record.pad)
+    return start - (record.padded_shape[0] - stop)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ With tiny random networks, which no symmetry protects: any shift by a voxel or b
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -17,6 +18,7 @@ from synthseg_core.cli.main import main
 from synthseg_core.io import Scan
 from synthseg_core.loading import Models, load_models
 from synthseg_core.models import load_card
+from synthseg_core.quirks import NATIVE
 from synthseg_core.segment import Segmentation, SegmentOptions, segment_scan
 from synthseg_core.volume import Volume
 from tests.models import COARSE, FLIPPED, ONE_SIDED, ROBUST, STRUCTURE_LABELS, TINY
@@ -161,33 +163,84 @@ def _mirrored_pair(voxel_size, shape) -> tuple[Volume, Volume]:
     return source, Volume(source.data[::-1].copy(), source.affine)
 
 
-def _left_right_padding(result: Segmentation) -> int:
-    return result.record.padded_shape[0] - result.record.core_shape[0]
+def _left_right_padding(result: Segmentation) -> tuple[int, int]:
+    before, stop = (corner[0] for corner in result.record.pad)
+    return before, result.record.padded_shape[0] - stop
 
 
-EVEN = [
-    ("tiny", FITTING, (18, 23, 17)),
-    ("tiny", FITTING, (16, 9, 33)),
-    ("tiny", (0.9, 1.3, 2.4), (20, 15, 9)),
-    ("tiny", (2.0, 2.0, 2.0), (21, 15, 9)),
-    ("coarse", FITTING, (19, 23, 17)),
-    ("coarse", (2.0, 2.0, 2.0), (12, 15, 9)),
-]
-
-
-@pytest.mark.parametrize(("name", "voxel_size", "shape"), EVEN)
-def test_mirrored_head_swaps_left_and_right_exactly(models, name, voxel_size, shape):
-    """With an even number of rows of padding the scan lies in the middle of the padded grid."""
+@pytest.mark.parametrize(
+    ("name", "voxel_size", "shape", "padding"),
+    [
+        ("tiny", FITTING, (18, 23, 17), (3, 3)),
+        ("tiny", FITTING, (16, 9, 33), (0, 0)),
+        ("tiny", (0.9, 1.3, 2.4), (20, 15, 9), (3, 3)),
+        ("tiny", FITTING, (19, 23, 17), (2, 3)),
+        ("tiny", FITTING, (23, 20, 16), (0, 1)),
+        ("tiny", (2.5, 2.0, 3.0), (21, 15, 9), (1, 2)),
+        ("coarse", (2.0, 2.0, 2.0), (12, 15, 9), (2, 2)),
+        ("coarse", FITTING, (18, 23, 17), (3, 4)),
+        ("coarse", (2.0, 2.0, 2.0), (15, 13, 9), (0, 1)),
+    ],
+)
+def test_mirrored_head_swaps_left_and_right_exactly(models, name, voxel_size, shape, padding):
+    """The mirror of flip averaging stands in the middle of the scan, so this holds for even and for odd padding."""
     source, mirror = (_segment(volume, models[name]) for volume in _mirrored_pair(voxel_size, shape))
-    assert _left_right_padding(source) % 2 == 0
+    assert _left_right_padding(source) == padding
     np.testing.assert_array_equal(_native(mirror).data, _swapped(_native(source).data)[::-1])
     np.testing.assert_array_equal(mirror.label_map.data, _swapped(source.label_map.data)[::-1])
     np.testing.assert_array_equal(mirror.channel_posteriors, source.channel_posteriors[[0, 2, 1, 3], ::-1])
     assert len(np.unique(_native(mirror).data)) == len(STRUCTURE_LABELS)
 
 
+@given(
+    shape=st.tuples(*[st.integers(8, 26)] * 3),
+    voxel_size=st.just(FITTING) | st.tuples(*[st.floats(0.5, 3.0)] * 3),
+    name=st.sampled_from(["tiny", "coarse"]),
+)
+@settings(deadline=None, max_examples=25)
+def test_mirrored_head_on_any_grid(models, shape, voxel_size, name):
+    """Posteriors always agree to the bit. Where two of them are equal the first class wins on both sides of the mirror:
+
+    one voxel in one of 924 scans of up to 50 voxels an edge, when measured.
+    """
+    source, mirror = (_segment(volume, models[name]) for volume in _mirrored_pair(voxel_size, shape))
+    np.testing.assert_array_equal(mirror.channel_posteriors, source.channel_posteriors[[0, 2, 1, 3], ::-1])
+    assert (_native(mirror).data != _swapped(_native(source).data)[::-1]).sum() <= 1
+
+
+def test_volumes_of_the_sides_are_exchanged(models):
+    source, mirror = (_segment(volume, models["tiny"]) for volume in _mirrored_pair(RESAMPLED, (19, 26, 9)))
+    before, after = ({row.label: row for row in result.volumes.rows} for result in (source, mirror))
+    for label, other in ((3, 42), (42, 3), (16, 16)):
+        assert after[label].hard_mm3 == before[other].hard_mm3
+        assert after[label].soft_mm3 == pytest.approx(before[other].soft_mm3, rel=1e-9)
+
+
+@pytest.mark.parametrize(("shape", "exact"), [((18, 23, 17), True), ((19, 23, 17), False)])
+def test_the_reference_mirrors_the_padded_grid(models, shape, exact):
+    """Its mirror stands half a voxel beside the scan when the padding is odd: pooling then pairs other voxels.
+
+    Labels of a mirrored head then agree in part only; with these random networks, which amplify a shift as no trained
+    one does, in 0.7 of the voxels.
+    """
+    quirks = replace(NATIVE, mirror_padded_grid=True)
+    source, mirror = (_native(_segment(v, models["tiny"], quirks=quirks)) for v in _mirrored_pair(FITTING, shape))
+    agreement = (mirror.data == _swapped(source.data)[::-1]).mean()
+    assert agreement == 1 if exact else 0.6 < agreement < 0.9
+
+
+@pytest.mark.parametrize(("shape", "exact"), [((20, 23, 17), True), ((21, 23, 17), False)])
+def test_mirrored_head_with_a_crop(models, shape, exact):
+    """A crop of an even number of voxels has no middle place in an odd number: the mirrored crop lies one voxel on."""
+    results = [_segment(volume, models["tiny"], crop=(8, 16, 8)) for volume in _mirrored_pair(FITTING, shape)]
+    (start, *_), (stop, *_) = results[0].record.crop
+    assert (start == shape[0] - stop) is exact
+    source, mirror = (_native(result) for result in results)
+    assert np.array_equal(mirror.data, _swapped(source.data)[::-1]) is exact
+
+
 def test_mirrored_head_with_every_storage_order(models):
-    source, mirror = _mirrored_pair(FITTING, (18, 23, 17))
+    source, mirror = _mirrored_pair(FITTING, (19, 23, 17))
     expected = Volume(_swapped(_native(_segment(source, models["tiny"])).data)[::-1], source.affine)
     for orientation in all_orientations()[::7]:
         found = _native(_segment(reoriented(mirror, *orientation), models["tiny"]))

@@ -91,6 +91,21 @@ def test_flip_average(tiny, image):
     np.testing.assert_allclose(found.posteriors, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("off_centre", [-1, 1, -3])
+def test_flip_average_about_the_middle_of_the_scan(tiny, image, off_centre):
+    """The mirrored image moves so that the scan stays where it was; rows without a counterpart become zero."""
+    rows = len(image)
+    counterpart = rows - 1 + off_centre - np.arange(rows)
+    inside = (counterpart >= 0) & (counterpart < rows)
+    moved = image[counterpart % rows]
+    answer = _plain(tiny, moved)[[0, 2, 1, 3]][:, counterpart % rows]
+    expected = (_plain(tiny, image) + answer) / 2
+    expected[:, ~inside] = 0
+    found = segmentation_posteriors(tiny, image, flip_average=True, plan=SHARP, off_centre=off_centre)
+    np.testing.assert_allclose(found.posteriors, expected, atol=2e-5)
+    assert (~inside).sum() == abs(off_centre)
+
+
 def test_flip_average_then_blur(tiny, image):
     expected = _blur((_plain(tiny, image) + _mirrored(_plain(tiny, image[::-1].copy()))) / 2)
     found = segmentation_posteriors(tiny, image, flip_average=True, plan=BLURRED)
