@@ -25,6 +25,7 @@ def volumes_of(path: Path) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             header, row = csv.reader(file)
+        return dict(zip(header[1:], row[1:], strict=True))
     except (OSError, ValueError) as error:
         raise InputError(
             path,
@@ -32,7 +33,6 @@ def volumes_of(path: Path) -> dict[str, str]:
             expected="a header and a row",
             remedy="remove the file and run again",
         ) from error
-    return dict(zip(header[1:], row[1:], strict=True))
 
 
 def results_table(table: Table, volumes: Mapping[int, Mapping[str, str]]) -> str:

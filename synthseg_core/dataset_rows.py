@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.errors import InputError, UsageError
+from synthseg_core.errors import InputError, OutputError, UsageError
 from synthseg_core.file_kinds import check_file
 from synthseg_core.reference_names import without_extension
 from synthseg_core.reference_plan import ScanOutputs
@@ -179,6 +179,21 @@ def unreadable(rows: Iterable[Row]) -> list[tuple[Row, InputError]]:
         except InputError as error:
             bad.append((row, error))
     return bad
+
+
+def unwritable(row: Row, outputs: ScanOutputs) -> OutputError | None:
+    """Return an error if the outputs of a row cannot be written where they belong, before anything is computed."""
+    for folder in sorted({path.parent for path in outputs.paths()}):
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        effective = os.access in os.supports_effective_ids
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK, effective_ids=effective):
+            return OutputError(
+                existing,
+                found=f"no way to write the outputs of {row.scan.name} there",
+                expected="a writable folder",
+                remedy="correct the permissions, or write to a folder of its own with --out",
+            )
+    return None
 
 
 def shortened(items: Sequence[str]) -> str:

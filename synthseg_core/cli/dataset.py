@@ -17,7 +17,7 @@ from synthseg_core.cli import reference_run
 from synthseg_core.cli.reference_flags import ModelFlags, add_model_flags, checked_flags
 from synthseg_core.dataset_results import results_table, volumes_of
 from synthseg_core.dataset_rows import Columns, Row, Suffixes, Table, absolute, shortened
-from synthseg_core.errors import InputError
+from synthseg_core.errors import InputError, SynthSegError
 from synthseg_core.io import Scan
 from synthseg_core.ledger import Entry, Identity, Ledger
 from synthseg_core.reference_csv import single_scan_table
@@ -97,15 +97,21 @@ def run(args: argparse.Namespace) -> int:
     """Check the table, find out what is to do, do it, and gather the results."""
     flags = checked_flags(args)
     table = dataset_rows.read_table(args.csv, Columns(args.path_column, args.ct_column, flags.ct))
-    jobs, broken = _checked_jobs(table, args, flags)
+    outputs = _named_outputs(table, args)
+    broken = dataset_rows.unreadable(table.rows)
+    if len(broken) == len(table.rows):
+        raise _nothing_to_do(table, broken)
+    missing = {row.line for row, _ in broken}
+    jobs = _jobs([row for row in table.rows if row.line not in missing], outputs, flags, quality=args.qc)
     places = _places(args)
     failures = FailureTable(places.failures)
     with ledger.opened(places.checkpoint) as book:
         failures.start()
-        _report_unusable(table, broken, failures)
+        _report_empty(table)
+        _report(table, broken, failures)
         todo = _to_do(jobs, book)
         if todo:
-            _compute(todo, book, args, failures)
+            _compute(_writable(todo, table, failures), book, args, failures)
         _write_results(table, jobs, failures, places.results)
     _say(*failures.closing_lines(len(table.rows)))
     finished = len(table.rows) - len(failures.failures)
@@ -128,10 +134,8 @@ def _places(args: argparse.Namespace) -> _Places:
     )
 
 
-def _checked_jobs(
-    table: Table, args: argparse.Namespace, flags: ModelFlags
-) -> tuple[list[_Job], list[tuple[Row, InputError]]]:
-    """Return what can be run and what cannot; errors of the table as a whole are raised."""
+def _named_outputs(table: Table, args: argparse.Namespace) -> dict[int, ScanOutputs]:
+    """Name the outputs of every row, by line, and refuse names that get in each other's way."""
     suffixes = Suffixes(
         args.suffix_segm,
         args.suffix_vol,
@@ -147,19 +151,14 @@ def _checked_jobs(
         [(row.scan, outputs[row.line].paths()) for row in table.rows],
         [places.checkpoint, places.failures, places.results],
     )
-    broken = dataset_rows.unreadable(table.rows)
-    if len(broken) == len(table.rows):
-        raise _nothing_to_do(table, broken)
-    unusable = {row.line for row, _ in broken}
-    settings = {
-        ct: reference_run.settings_of(replace(flags, ct=ct), quality=args.qc) for ct in {r.ct for r in table.rows}
-    }
-    jobs = [
-        _Job(row, outputs[row.line], replace(flags, ct=row.ct), settings[row.ct])
-        for row in table.rows
-        if row.line not in unusable
-    ]
-    return jobs, broken
+    return outputs
+
+
+def _jobs(rows: Sequence[Row], outputs: Mapping[int, ScanOutputs], flags: ModelFlags, *, quality: bool) -> list[_Job]:
+    """Add to each row the settings that its results depend on; missing weights are an error here."""
+    variants = {ct: replace(flags, ct=ct) for ct in {row.ct for row in rows}}
+    settings = {ct: reference_run.settings_of(variant, quality=quality) for ct, variant in variants.items()}
+    return [_Job(row, outputs[row.line], variants[row.ct], settings[row.ct]) for row in rows]
 
 
 def _nothing_to_do(table: Table, broken: Sequence[tuple[Row, InputError]]) -> InputError:
@@ -172,14 +171,27 @@ def _nothing_to_do(table: Table, broken: Sequence[tuple[Row, InputError]]) -> In
     )
 
 
-def _report_unusable(table: Table, broken: Sequence[tuple[Row, InputError]], failures: FailureTable) -> None:
-    """Say before the run which rows name no scan or one that cannot be read; the latter count as failures."""
+def _report_empty(table: Table) -> None:
     if table.empty_lines:
         lines = shortened([str(line) for line in table.empty_lines])
         _say(f"warning: {table.path}: {len(table.empty_lines)} rows without a path are left out; lines: {lines}")
-    for row, error in broken:
+
+
+def _report(table: Table, faults: Sequence[tuple[Row, SynthSegError]], failures: FailureTable) -> None:
+    """Say before the run which rows cannot be done; they count as failures."""
+    for row, error in faults:
         failures.add(Failure.of(str(row.scan), error))
         _say(f"{table.path}: line {row.line}: {error}")
+
+
+def _writable(jobs: Sequence[_Job], table: Table, failures: FailureTable) -> list[_Job]:
+    """Return the jobs whose outputs can be written; the others fail now, or end the run if there is nothing else."""
+    faults = {job.row.line: dataset_rows.unwritable(job.row, job.outputs) for job in jobs}
+    closed = [(job.row, error) for job in jobs if (error := faults[job.row.line]) is not None]
+    if len(closed) == len(jobs):
+        raise closed[0][1]
+    _report(table, closed, failures)
+    return [job for job in jobs if faults[job.row.line] is None]
 
 
 def _to_do(jobs: Sequence[_Job], book: Ledger) -> list[_Job]:

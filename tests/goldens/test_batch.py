@@ -94,6 +94,19 @@ def test_failed_single_image_leaves_the_header(study, index, reference_weights, 
     assert len((tmp_path / "v.csv").read_text().splitlines()) == 1
 
 
+def test_dataset_gives_the_same_numbers(study, goldens, reference_weights, tmp_path):
+    table = "\n".join(["path", *(f"in/{name}" for name in SCANS)])
+    (study.parent / "scans.csv").write_text(table + "\n")
+    arguments = ["--csv", study.parent / "scans.csv", "--out", tmp_path, "--crop", 32, "--weights", reference_weights]
+    assert main(["dataset", "--cpu", "--threads", "2", *map(str, arguments)]) == 1
+    tables = sorted(tmp_path.glob("in/*_volumes.csv"))
+    header = "subject" + tables[0].read_bytes().decode().split("\r\n")[0]
+    rows = [path.read_bytes().decode().split("\r\n")[1] for path in tables]
+    joined = tmp_path / "joined.csv"
+    joined.write_bytes("".join(f"{line}\r\n" for line in [header, *rows]).encode())
+    assert_volumes_agree(joined, goldens / "batch/folder_volumes.csv", PLAIN)
+
+
 @pytest.mark.parametrize(
     ("case", "arguments"),
     [

@@ -27,12 +27,17 @@ class FakeSegmenter:
         self.computed: list[tuple] = []
         self.faults: dict[str, BaseException] = {}
         self.warnings: tuple[str, ...] = ()
+        self.sha256 = "ab" * 32
         monkeypatch.setattr(reference_run, "load", self._load)
         monkeypatch.setattr(reference_run, "compute", self._compute)
 
     def _load(self, flags, *, quality):
         self.loaded.append((flags, quality))
         return quality
+
+    def weights(self, card, folder):
+        """Stand in for :func:`find_weights`."""
+        return SimpleNamespace(sha256=self.sha256)
 
     def _compute(self, scan, models, flags, *, keep_posteriors):
         self.computed.append((scan.source.name, flags, keep_posteriors))

@@ -17,6 +17,7 @@ from synthseg_core.dataset_rows import (
     refuse_duplicates,
     shortened,
     unreadable,
+    unwritable,
 )
 from synthseg_core.errors import InputError, UsageError
 from tests.phantoms import phantom, write_nifti
@@ -138,3 +139,11 @@ def test_unreadable_rows_are_found_before_the_run(tmp_path):
 def test_long_lists_are_shortened():
     assert shortened(["a", "b"]) == "a; b"
     assert shortened([str(n) for n in range(13)]).endswith("8; 9; and 3 more")
+
+
+def test_a_file_in_the_way_of_the_output_folder(tmp_path):
+    (tmp_path / "derived").touch()
+    scan = row(str(tmp_path / "s1/a.nii"))
+    outputs = outputs_of(scan, tmp_path / "scans.csv", Suffixes(), tmp_path / "derived")
+    assert "no way to write the outputs of a.nii" in str(unwritable(scan, outputs))
+    assert unwritable(scan, outputs_of(scan, tmp_path / "scans.csv", Suffixes(), tmp_path / "other")) is None
