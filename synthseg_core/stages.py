@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
-@dataclass
+@dataclass(eq=False)  # told apart by identity: collectors that hold equal times are not the same
 class StageTimes:
     """Seconds spent in each named stage, in order of first use."""
 
@@ -22,3 +22,22 @@ class StageTimes:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+
+_collectors: list[StageTimes] = []
+
+
+@contextmanager
+def collected() -> Iterator[StageTimes]:
+    """Collect the times of all stages that run inside the ``with`` block, in whatever thread."""
+    times = StageTimes()
+    _collectors.append(times)
+    try:
+        yield times
+    finally:
+        _collectors.remove(times)
+
+
+def current() -> StageTimes:
+    """Return the innermost collector, or one that nobody reads."""
+    return _collectors[-1] if _collectors else StageTimes()

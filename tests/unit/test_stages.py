@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from synthseg_core import stages
-from synthseg_core.stages import StageTimes
+from synthseg_core.stages import StageTimes, collected, current
 
 
 @pytest.fixture
@@ -45,3 +47,47 @@ def test_instances_do_not_share_times():
     with StageTimes().stage("network"):
         pass
     assert StageTimes().seconds == {}
+
+
+def test_collector_gets_the_stages_of_the_block(clock):
+    with collected() as times:
+        with current().stage("network"):
+            clock(2)
+        with current().stage("load"):
+            clock(1)
+    with current().stage("network"):
+        clock(5)
+    assert times.seconds == {"network": 2.0, "load": 1.0}
+
+
+def test_inner_collector_wins_and_ends(clock):
+    """Also when both hold the same times, for instance none yet."""
+    with collected() as outer:
+        with collected() as inner:
+            assert current() is inner
+        assert current() is outer
+        with current().stage("network"):
+            clock(1)
+    assert (outer.seconds, inner.seconds) == ({"network": 1.0}, {})
+    assert current() is not outer
+
+
+def test_collector_ends_after_an_error():
+    def fail() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"), collected() as times:
+        fail()
+    assert current() is not times
+
+
+def test_collector_hears_other_threads(clock):
+    def work() -> None:
+        with current().stage("network"):
+            clock(4)
+
+    with collected() as times:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert times.seconds == {"network": 4.0}
