@@ -185,8 +185,8 @@ def _fold_norm(norm: nn.BatchNorm3d, head: nn.Conv3d) -> tuple[Tensor, Tensor]:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert head.bias is not None
-    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    shift = norm.bias.double() - norm.running_mean.double() * scale
-    weight = head.weight.double()[:, :, 0, 0, 0]
-    bias = head.bias.double() + weight @ shift
-    return (weight * scale).to(head.weight.dtype), bias.to(head.bias.dtype)
+    arrays = (norm.weight, norm.bias, norm.running_mean, norm.running_var, head.weight[:, :, 0, 0, 0], head.bias)
+    gamma, beta, mean, variance, weight, bias = (array.cpu().double() for array in arrays)  # MPS has no float64
+    scale = gamma / torch.sqrt(variance + norm.eps)
+    bias = bias + weight @ (beta - mean * scale)
+    return (weight * scale).to(head.weight), bias.to(head.bias)

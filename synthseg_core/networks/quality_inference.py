@@ -47,7 +47,7 @@ class RegressorRunner:
         for final in self.net.final:
             pad = final.kernel_size[0] // 2  # type: ignore[index]
             x = conv3d(x, final.weight, final.bias, (pad, pad, pad)).relu_()  # type: ignore[arg-type]
-        return x.mean(dim=(2, 3, 4), dtype=torch.float64)[0].float().cpu()
+        return x.cpu().mean(dim=(2, 3, 4), dtype=torch.float64)[0].float()
 
     def _level_without_repetition(
         self, groups: Tensor, x: Tensor | None, block: ResidualBlock, runs: Sequence[tuple[Run, ...]]

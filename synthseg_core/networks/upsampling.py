@@ -42,12 +42,12 @@ class MergedKernel:
 def merge_kernel(weight: Tensor) -> MergedKernel:
     """Sum the taps of a kernel (O, C, k, k, k), k odd, that meet the same coarse voxel."""
     radius = weight.shape[-1] // 2
-    merged = weight.double()
+    merged = weight.cpu().double()  # MPS has no float64
     for axis in range(3):
         merged = torch.stack([_merge_axis(merged, 2 + axis + axis, parity, radius) for parity in (0, 1)], dim=2 + axis)
     # (O, C, a, b, c, w, w, w) -> (a, b, c, O, C, w, w, w)
     merged = merged.permute(2, 3, 4, 0, 1, 5, 6, 7).flatten(0, 3)
-    return MergedKernel(merged.to(weight.dtype).contiguous(), -((-radius) // 2), (radius % 2))
+    return MergedKernel(merged.to(weight).contiguous(), -((-radius) // 2), (radius % 2))
 
 
 def _merge_axis(weight: Tensor, axis: int, parity: int, radius: int) -> Tensor:
