@@ -27,6 +27,7 @@ from synthseg_core.atomic import atomic_path
 from synthseg_core.errors import GeometryError, InputError, OutputError
 from synthseg_core.file_kinds import check_file, extension
 from synthseg_core.quirks import NATIVE, Quirks
+from synthseg_core.stages import current
 from synthseg_core.volume import Volume
 from synthseg_core.volume_choice import Choice, choose_like_reference, choose_volume
 
@@ -116,7 +117,8 @@ def read_scan(
     choice = choose(tuple(opened.array.shape), volume, path)
     memory.require(8 * choice.voxels, path, f"{' x '.join(map(str, choice.shape))} voxels", memory_bytes)
     warnings = [*opened.warnings, *choice.warnings, *_check_geometry(opened, choice, quirks)]
-    data = _values(opened, choice)
+    with current().stage("read"):
+        data = _values(opened, choice)
     warnings += _check_values(data, path, quirks)
     return Scan(Volume(data, opened.affine), opened.header_voxel_size, path, opened.header, tuple(warnings))
 
@@ -155,7 +157,7 @@ def write_volume(
             expected=".nii, .nii.gz, .mgz or .npz",
             remedy="name the output accordingly",
         )
-    with atomic_path(path) as temporary:
+    with current().stage("write"), atomic_path(path) as temporary:
         if kind == ".npz":
             data = volume.data if dtype is None else volume.data.astype(dtype, copy=False)
             with temporary.open("wb") as file:

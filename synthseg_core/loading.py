@@ -15,6 +15,7 @@ from synthseg_core.networks.inference import UNetRunner
 from synthseg_core.networks.quality_inference import RegressorRunner
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.unet import UNet
+from synthseg_core.stages import current
 from synthseg_core.weights import FoundWeights, find_weights, load_state
 
 
@@ -85,8 +86,9 @@ def load_models(
         raise card.fault(f"a model for {card.task}", "a segmentation model", "see 'synthseg models list'")
     wanted = {"parcellation": parcellation, "quality": quality}
     companions = {task: companion(card, task) for task, asked in wanted.items() if asked}
-    found = {one.name: find_weights(one, weights) for one in (card, *companions.values())}
-    loaded = {one.name: _load(one, found[one.name], device) for one in (card, *companions.values())}
+    with current().stage("load"):
+        found = {one.name: find_weights(one, weights) for one in (card, *companions.values())}
+        loaded = {one.name: _load(one, found[one.name], device) for one in (card, *companions.values())}
     added = {task: loaded[one.name] for task, one in companions.items()}
     return Models(loaded[card.name], added.get("parcellation"), added.get("quality"))
 

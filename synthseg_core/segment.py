@@ -19,7 +19,7 @@ from synthseg_core.posteriors import BlurPlan, Decisions, parcel_posteriors, qua
 from synthseg_core.postprocess import Parcellation, apply_parcellation, clean_up, label_map_from, unpad
 from synthseg_core.quality import QualityScore
 from synthseg_core.quirks import NATIVE, Quirks
-from synthseg_core.stages import StageTimes
+from synthseg_core.stages import StageTimes, current
 from synthseg_core.volume import Volume
 from synthseg_core.volumetry import VolumeTable, hard_volumes, parcel_volumes, soft_volumes, volume_table
 
@@ -110,14 +110,14 @@ def segment_scan(
     models
         From :func:`synthseg_core.loading.load_models`; parcels and scores are computed if it holds their models.
     times
-        Collects seconds by stage.
+        Collects seconds by stage; ``None``: whoever collects at the time.
 
     Raises
     ------
     InputError
         If the scan cannot be brought to the network's grid.
     """
-    options, times = options or SegmentOptions(), times or StageTimes()
+    options, times = options or SegmentOptions(), times or current()
     card = models.segmentation.card
     with times.stage("conform"):
         conformed = conform(scan, conform_config(card, options))
