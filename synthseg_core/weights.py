@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from synthseg_core.atomic import atomic_path
+from synthseg_core.atomic import write_bytes
 from synthseg_core.errors import WeightsError
 from synthseg_core.file_identity import FileKind, identify, kind_of_file, sha256_of
 from synthseg_core.keras_layout import (
@@ -170,8 +170,8 @@ def save_safetensors(
         stored |= {f"{spec.prefix}.{name}": _cast(path, arrays[name], half) for name in torch_shapes(spec)}
     # One metadata entry only: safetensors writes several in an order that changes from run to run.
     header = {_METADATA_KEY: json.dumps(dict(metadata or {}), sort_keys=True)}
-    with atomic_path(path) as temporary:
-        save_file(stored, temporary, metadata=header)
+    # Not save_file: it makes files that only their owner can read, and weights lie in folders that groups share.
+    write_bytes(path, save(stored, metadata=header))
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -199,6 +199,15 @@ def test_the_format_is_recognised_by_content(tmp_path, keras_file):
     assert_same(random_state(UNET), load_state(renamed, UNET))
 
 
+def test_files_can_be_read_by_whom_other_files_can_be_read(tmp_path):
+    """Weights lie in folders that groups share."""
+    networks = [(UNET, random_state(UNET))]
+    write_keras(tmp_path / "w.h5", networks)
+    save_safetensors(tmp_path / "w.safetensors", networks)
+    (tmp_path / "plain").touch()
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
 def test_same_arrays_same_bytes(tmp_path):
     networks = [(UNET, random_state(UNET)), (QC, random_state(QC))]
     for name in ("a", "b"):
