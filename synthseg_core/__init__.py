@@ -1,5 +1,16 @@
 """Segment brain scans of any contrast and resolution; the functions behind the ``synthseg`` command.
 
+Three lines segment a scan on its own grid::
+
+    from synthseg_core import load_card, load_models, read_scan, segment_scan
+
+    models = load_models(load_card("synthseg-2.0"))
+    result = segment_scan(read_scan("scan.nii.gz"), models)
+    labels = result.label_map_on(result.record.source)
+
+Arrays are (I, J, K) in the scan's own axis order, affines lead from voxel centres to world mm (RAS+), volumes are mm³.
+Known faults are raised as children of :class:`SynthSegError`.
+
 Importing this package loads neither torch nor nibabel: the names below are resolved on first use.
 """
 
@@ -13,6 +24,15 @@ _PUBLIC = {
     "Volume": "volume",
     "LabelTable": "labels",
     "ModelCard": "models",
+    "load_card": "models",
+    "registered_models": "models",
+    "Scan": "io",
+    "read_scan": "io",
+    "write_volume": "io",
+    "load_models": "loading",
+    "SegmentOptions": "segment",
+    "Segmentation": "segment",
+    "segment_scan": "segment",
 }
 
 __all__ = [*_PUBLIC, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]  built from the lazy table above
