@@ -62,11 +62,18 @@ def _settings() -> tuple:
     return torch.backends.cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
 
 
-def test_exact_float32_holds_inside_and_ends_outside():
-    before = _settings()
-    with exact_float32():
-        assert _settings() == (False, False, False, True)
-    assert _settings() == before
+@pytest.mark.parametrize("allowed", [True, False])
+def test_exact_float32_holds_inside_and_ends_outside(allowed):
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    original = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+    try:
+        before = _settings()
+        with exact_float32():
+            assert _settings() == (False, False, False, True)
+        assert _settings() == before
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = original
 
 
 def test_exact_float32_ends_after_errors_and_nests():

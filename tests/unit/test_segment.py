@@ -10,11 +10,13 @@ import pytest
 
 from synthseg_core import memory
 from synthseg_core import quality as quality_module
+from synthseg_core.conform import conform
 from synthseg_core.errors import InputError, ModelError
 from synthseg_core.io import Scan
 from synthseg_core.labels import LabelTable
 from synthseg_core.loading import Models, load_models
 from synthseg_core.models import load_card
+from synthseg_core.posteriors import parcel_posteriors
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segment import Segmentation, SegmentOptions, conform_config, network_bytes, segment_scan
 from synthseg_core.stages import StageTimes
@@ -233,6 +235,22 @@ def test_parcels_and_scores(whole):
     assert [score.name for score in result.quality] == ["cortex", "stem"]
     assert all(0 <= score.score <= 1 for score in result.quality)
     assert list(times.seconds) == ["conform", "network", "clean-up", "parcels", "quality"]
+
+
+def test_parcels_lie_where_the_network_puts_them(whole):
+    """Voxel by voxel: the most probable parcel of the side, on the unpadded grid."""
+    volume = phantom(FITTING, (19, 26, 11))
+    scan, models = _scan(volume), replace(whole, quality=None)
+    result = segment_scan(scan, models)
+    image = conform(scan, conform_config(models.segmentation.card, SegmentOptions())).image
+    table = models.segmentation.card.labels
+    raw = parcel_posteriors(models.parcellation, image, result.decision, table, blur=True)
+    raw = result.record.unpad(raw)
+    plain = segment_scan(scan, replace(whole, parcellation=None, quality=None)).label_map.data
+    expected = plain.copy()
+    expected[plain == 3] = np.array([1001, 1005])[raw[1:3].argmax(axis=0)][plain == 3]
+    expected[plain == 42] = np.array([2001, 2005])[raw[3:5].argmax(axis=0)][plain == 42]
+    np.testing.assert_array_equal(result.label_map.data, expected)
 
 
 def test_asking_for_parcels_and_scores_changes_nothing_else(whole):
