@@ -56,6 +56,24 @@ def atomic_path(final: Path) -> Iterator[Path]:
         raise output_error(final, error) from error
 
 
+def check_writable(final: Path) -> None:
+    """Find out before long work, without touching anything, whether ``final`` can be expected to be written.
+
+    Raises
+    ------
+    OutputError
+        If a folder or device has that name, or the folder is not one or may not be written to.
+    """
+    final = Path(final)
+    try:
+        _check_target(final)
+        _check_folder(next(parent for parent in final.absolute().parents if parent.exists()))
+    except SynthSegError:
+        raise
+    except OSError as error:
+        raise output_error(final, error) from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` atomically."""
     with atomic_path(path) as temporary:
@@ -84,6 +102,14 @@ def _check_target(final: Path) -> None:
         raise OutputError(
             final, found="a device or pipe", expected="a regular file name", remedy="give the path of a file"
         )
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse what is no folder, or may not be written to."""
+    if not folder.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _flush(path: Path) -> None:

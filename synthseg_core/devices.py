@@ -10,6 +10,8 @@ import torch
 from synthseg_core.errors import UsageError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+# More than any machine has use for; their stacks alone would fill the memory.
+MOST_THREADS = 1024
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -54,9 +56,11 @@ def exact_float32() -> Iterator[None]:
 
 
 def use_threads(count: int | None) -> None:
-    """Compute with ``count`` CPU threads; ``None``: leave torch's choice. ``UsageError`` below one."""
+    """Compute with ``count`` CPU threads; ``None``: leave torch's choice. ``UsageError`` for impossible numbers."""
     if count is None:
         return
-    if count < 1:
-        raise UsageError("--threads", found=str(count), expected="at least 1", remedy="correct the option")
+    if not 1 <= count <= MOST_THREADS:
+        raise UsageError(
+            "--threads", found=str(count), expected=f"1 to {MOST_THREADS}", remedy="give the number of cores to use"
+        )
     torch.set_num_threads(count)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthseg_core.atomic import write_json, write_text
+from synthseg_core.atomic import check_writable, write_json, write_text
 from synthseg_core.errors import OutputError, SynthSegError, UsageError
 from synthseg_core.models import ModelCard, load_card
 from synthseg_core.volume import Volume
@@ -43,7 +43,7 @@ class Outputs:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Outputs:
-        """Take the outputs from parsed arguments; refuse none at all and unknown formats."""
+        """Take the outputs from parsed arguments; refuse none at all, unknown formats and closed folders."""
         wanted = {name: getattr(args, name) for name in _OUTPUTS}
         flags = ", ".join(_flag(name) for name in _OUTPUTS)
         if not any(wanted.values()):
@@ -58,6 +58,8 @@ class Outputs:
                     expected=f"a name that ends with {', '.join(extensions)}",
                     remedy="correct the name",
                 )
+            if wanted[name] is not None:
+                check_writable(wanted[name])
         return cls(**wanted)
 
 

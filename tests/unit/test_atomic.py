@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core.atomic import atomic_path, write_bytes, write_json, write_text
+from synthseg_core.atomic import atomic_path, check_writable, write_bytes, write_json, write_text
 from synthseg_core.errors import InputError, OutputError
 from tests.privileges import ordinary_user
 
@@ -154,3 +154,28 @@ with atomic_path(Path(sys.argv[1])) as temporary:
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
     assert not (tmp_path / "x.txt").exists()
+
+
+def test_what_can_be_written_is_told_beforehand_without_a_trace(tmp_path):
+    (tmp_path / "old.txt").write_text("old")
+    for name in ("old.txt", "new.txt", "a/b/c.txt"):
+        check_writable(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.txt"]
+
+
+@pytest.mark.parametrize(("name", "found"), [("folder", "a folder of that name"), ("file/x.txt", "not a directory")])
+def test_what_cannot_be_written_is_told_beforehand(tmp_path, name, found):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=f"{name}: found {found}"):
+        check_writable(tmp_path / name)
+
+
+def test_closed_folders_and_devices_are_told_beforehand():
+    with ordinary_user() as folder:
+        (folder / "closed").mkdir(mode=0o500)
+        for path in (folder / "closed" / "x.txt", folder / "closed" / "new" / "x.txt"):
+            with pytest.raises(OutputError, match="permission denied; .*correct the permissions"):
+                check_writable(path)
+    with pytest.raises(OutputError, match="a device or pipe"):
+        check_writable(Path("/dev/null"))

@@ -406,6 +406,7 @@ def test_crop_of_other_numbers(failing, tmp_path, crop):
     [
         (("--threads", 0), "--threads"),
         (("--threads", -2), "--threads"),
+        (("--threads", 100_000), "--threads"),
         (("--device", "nonsense"), "--device"),
         (("--device", "cpu:x"), "--device"),
         (("--device", "cuda:77"), "--device"),
@@ -453,6 +454,24 @@ def test_unwritable_output(card, capsys):
             rf"error: {out}: found permission denied; expected .*; correct the perm", capsys.readouterr().err
         )
         assert _files(place / "closed") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("folder.nii.gz", "a folder of that name"),
+        ("file/d.nii.gz", "not a directory"),
+        ("file/a/d.nii", "not a directory"),
+    ],
+)
+def test_output_that_cannot_be_written_is_found_before_the_work(failing, tmp_path, monkeypatch, name, found):
+    import synthseg_core.segment as library
+
+    monkeypatch.setattr(library, "segment_scan", lambda *args: pytest.fail("segmented for nothing"))
+    (tmp_path / "folder.nii.gz").mkdir()
+    (tmp_path / "file").write_text("")
+    record = failing("--dseg", tmp_path / name)
+    assert (record["error"], record["subject"], record["found"]) == ("OutputError", str(tmp_path / name), found)
 
 
 def test_reason_is_only_written_on_failure(segment, scan, tmp_path):
