@@ -14,6 +14,7 @@ from synthseg_core.io import Scan
 from synthseg_core.labels import LabelTable
 from synthseg_core.loading import Models
 from synthseg_core.models import ModelCard
+from synthseg_core.networks.config import NetworkConfig
 from synthseg_core.plausibility import doubts
 from synthseg_core.posteriors import BlurPlan, Decisions, parcel_posteriors, quality_scores, segmentation_posteriors
 from synthseg_core.postprocess import Parcellation, apply_parcellation, clean_up, label_map_from, unpad
@@ -121,7 +122,7 @@ def segment_scan(
     card = models.segmentation.card
     with times.stage("conform"):
         conformed = conform(scan, conform_config(card, options))
-    _require_memory(scan, card, conformed.record, options)
+    _require_memory(scan, models, conformed.record, options)
     with times.stage("network"):
         decisions = _decide(conformed, models, options)
     with times.stage("clean-up"):
@@ -160,21 +161,27 @@ def conform_config(card: ModelCard, options: SegmentOptions) -> ConformConfig:
     )
 
 
-def network_bytes(card: ModelCard, shape: Shape3) -> int:
-    """Estimate the memory that a model needs for a padded grid of ``shape``, beside the program itself.
+def network_bytes(models: Models, shape: Shape3) -> int:
+    """Estimate the memory that models need for a padded grid of ``shape``, beside the program itself.
 
-    Posteriors and the finest skip tensor live at the same time; the coarser levels and the temporaries of a slab add
-    about a gigabyte at most (measured: tests/benchmarks).
+    The posteriors and the finest skip tensor live at the same time, those of the parcels beside those of the
+    structures; coarser levels and the temporaries of a slab add less than half of that (tests/benchmarks measures it).
     """
-    widest = max(spec.config.out_channels + spec.config.features for spec in card.networks)
-    voxels = int(np.prod(shape, dtype=np.int64))
-    return int(1.4 * 4 * widest * voxels)
+    maps = max(config.out_channels + config.features for config in _configs(models.segmentation.card))
+    if models.parcellation is not None:
+        table = models.segmentation.card.labels
+        maps = max(len(table) + c.out_channels + c.features for c in _configs(models.parcellation.card))
+    return int(1.4 * 4 * maps * np.prod(shape, dtype=np.int64))
 
 
-def _require_memory(scan: Scan, card: ModelCard, record: ConformRecord, options: SegmentOptions) -> None:
-    shape = record.padded_shape
+def _configs(card: ModelCard) -> list[NetworkConfig]:
+    return [spec.config for spec in card.networks]
+
+
+def _require_memory(scan: Scan, models: Models, record: ConformRecord, options: SegmentOptions) -> None:
+    card, shape = models.segmentation.card, record.padded_shape
     text = f"{' x '.join(map(str, shape))} voxels of {card.grid.voxel_size_mm:g} mm for model {card.name}"
-    memory.require(network_bytes(card, shape), scan.source, text, options.memory_bytes)
+    memory.require(network_bytes(models, shape), scan.source, text, options.memory_bytes)
 
 
 def _decide(conformed: Conformed, models: Models, options: SegmentOptions) -> Decisions:

@@ -13,10 +13,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from synthseg_core.networks.convolution import conv3d
-from synthseg_core.networks.slabs import SLAB_BYTES, empty_map, normalise, pad_rows, padded_rows, prepared, slab_rows
+from synthseg_core.networks.slabs import (
+    SLAB_BYTES,
+    empty_map,
+    normalise,
+    normalise_and_pool,
+    padded_rows,
+    prepared,
+    slab_rows,
+)
 from synthseg_core.networks.unet import ConvBlock, UNet
 from synthseg_core.networks.upsampling import MergedKernel, add_upsampled_convolution, merge_kernel
 
@@ -108,14 +115,11 @@ class UNetRunner:
             radius = block.conv0.kernel_size[0] // 2
             return _conv_rows(block.conv0, padded_rows(x, start - radius, stop + radius))
 
-        for start, stop, features in self._block_rows(first, block, shape):
-            if skip is not None:
-                skip[:, :, start:stop] = features
-            normed = normalise(block.norm, features)
+        for start, stop, features in self._block_rows(first, block, shape, skip):
             if pool:
-                result[:, :, start // 2 : stop // 2] = functional.max_pool3d(normed, 2)
+                result[:, :, start // 2 : stop // 2] = normalise_and_pool(block.norm, features)
             else:
-                result[:, :, start:stop] = normed
+                result[:, :, start:stop] = normalise(block.norm, features)
         return result, skip
 
     def _decode(self, coarse: Tensor, skip: Tensor | None, step: _DecoderStep) -> Tensor:
@@ -147,37 +151,44 @@ class UNetRunner:
         return self._block_rows(first, step.block, shape)
 
     def _block_rows(
-        self, first: Callable[[int, int], Tensor], block: ConvBlock, shape: torch.Size
+        self, first: Callable[[int, int], Tensor], block: ConvBlock, shape: torch.Size, keep: Tensor | None = None
     ) -> Iterator[tuple[int, int, Tensor]]:
         """Yield ``start, stop, features`` of a block; ``first`` gives rows of its first convolution.
 
-        The second convolution needs ``radius`` rows around its own: they are kept from one slab to the next.
+        The second convolution needs ``radius`` rows around its own: they are kept from one slab to the next. All
+        features are written into ``keep`` if it is given.
         """
         total = shape[0]
         radius = block.conv1.kernel_size[0] // 2
         margin = radius + radius % 2  # rows come in pairs, so that pooling and upsampling stay aligned
-        rows = slab_rows(block.conv0.out_channels, shape, self.slab_bytes)
-        buffer: Tensor | None = None
-        done = 0
+        rows = min(slab_rows(block.conv0.out_channels, shape, self.slab_bytes), total)
+        window = empty_map(block.conv1.weight, block.conv0.out_channels, (rows + radius + margin, *shape[1:]))
+        window[:, :, :radius] = 0  # above row 0
+        held, done = radius, 0
         for start in range(0, total, rows):
             stop = min(start + rows, total)
             need = min(stop + margin, total)
             if need > done:
-                fresh = functional.elu_(first(done, need))
-                below = radius if done == 0 else 0
-                above = radius if need == total else 0
-                fresh = pad_rows(fresh, below, above)
-                buffer = fresh if buffer is None else torch.cat([buffer, fresh], dim=2)
-                done = need
-            assert buffer is not None
-            yield start, stop, functional.elu_(_conv_rows(block.conv1, buffer[:, :, : stop - start + 2 * radius]))
-            buffer = buffer[:, :, stop - start :]
+                _elu_into(first(done, need), window[:, :, held : held + need - done])
+                held, done = held + need - done, need
+            used = stop - start + 2 * radius
+            if held < used:  # below the last row
+                window[:, :, held:used] = 0
+            features = _conv_rows(block.conv1, window[:, :, :used])
+            yield start, stop, _elu_into(features, features if keep is None else keep[:, :, start:stop])
+            held -= stop - start
+            window[:, :, :held] = window[:, :, stop - start : stop - start + held].clone()
 
 
 def _conv_rows(conv: nn.Conv3d, rows: Tensor) -> Tensor:
     """Convolve; the margin of axis I is already in ``rows``, the other axes are padded with zeros."""
     radius = conv.kernel_size[0] // 2
     return conv3d(rows, conv.weight, conv.bias, (0, radius, radius))
+
+
+def _elu_into(x: Tensor, out: Tensor) -> Tensor:
+    """Write the ELU of ``x`` into ``out``, which may be ``x``; sparing a copy of full-size maps."""
+    return torch.ops.aten.elu.out(x, out=out)
 
 
 def _fold_norm(norm: nn.BatchNorm3d, head: nn.Conv3d) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from synthseg_core.networks.convolution import conv3d
 from synthseg_core.networks.regressor import Regressor, ResidualBlock
 from synthseg_core.networks.repetition import AxisPlan, Run, background_runs, select
-from synthseg_core.networks.slabs import normalise, padded_rows, prepared, slab_rows
+from synthseg_core.networks.slabs import normalise_and_pool, padded_rows, prepared, slab_rows
 
 
 class RegressorRunner:
@@ -88,7 +88,7 @@ class RegressorRunner:
             hidden = functional.pad(both[:, :channels], (0, 0, 0, 0, low - (start - radius), (stop + radius) - high))
             straight = conv3d(hidden, block.conv1.weight, block.conv1.bias, (0, radius, radius))
             joined = straight.add_(both[:, channels:, start - low : stop - low]).relu_()
-            result[:, :, start // 2 : stop // 2] = functional.max_pool3d(normalise(block.norm, joined), 2)
+            result[:, :, start // 2 : stop // 2] = normalise_and_pool(block.norm, joined)
         return result
 
     def _input_rows(self, groups: Tensor, x: Tensor | None, start: int, stop: int) -> Tensor:

@@ -50,3 +50,10 @@ def empty_map(like: Tensor, channels: int, shape: Sequence[int]) -> Tensor:
 def normalise(norm: nn.BatchNorm3d, x: Tensor) -> Tensor:
     """Apply batch norm with running statistics."""
     return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
+
+
+def normalise_and_pool(norm: nn.BatchNorm3d, x: Tensor) -> Tensor:
+    """Apply batch norm, then pool by two; pooling first gives the same bits where no channel is turned around."""
+    if bool((norm.weight >= 0).all()):
+        return normalise(norm, functional.max_pool3d(x, 2))
+    return functional.max_pool3d(normalise(norm, x), 2)
