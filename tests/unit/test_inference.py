@@ -22,6 +22,10 @@ def _net(config: UNetConfig, seed: int) -> UNet:
     net = UNet(config).eval()
     arrays = random_arrays(NetworkSpec("segmenter", "unet", config), seed)
     net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False)
+    if seed % 2:  # some channels turned around: a maximum before the norm is a minimum after it
+        for part in net.modules():
+            if isinstance(part, torch.nn.BatchNorm3d):
+                part.weight.data[::2] *= -1
     return net
 
 
@@ -138,6 +142,17 @@ def test_padded_rows(start, stop):
     x = _image(1, 2, 5, 3, 4)
     padded = torch.nn.functional.pad(x, (0, 0, 0, 0, 3, 3))
     assert torch.equal(slabs.padded_rows(x, start, stop), padded[:, :, start + 3 : stop + 3])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_norm_and_pooling_in_either_order(turned):
+    norm = torch.nn.BatchNorm3d(3).eval()
+    norm.weight.data = torch.tensor([0.7, -1.3 if turned else 1.3, 0.0])
+    norm.bias.data, norm.running_mean.data = torch.tensor([[0.1, 0.2, 0.3], [1.0, -1.0, 0.5]])
+    x = _image(1, 3, 4, 6, 8) - 0.5
+    with torch.inference_mode():
+        expected = torch.nn.functional.max_pool3d(slabs.normalise(norm, x), 2)
+        assert torch.equal(slabs.normalise_and_pool(norm, x), expected)
 
 
 @pytest.mark.parametrize("padding", [(0, 0, 0), (0, 1, 1), (1, 1, 1)])
