@@ -196,3 +196,18 @@ def test_python_lines_run(tmp_path, monkeypatch, capsys):
     assert found.shape == expected.shape
     np.testing.assert_array_equal(found.affine, expected.affine)
     assert capsys.readouterr().out.startswith("index\tname\themisphere\tsoft_volume_mm3\thard_volume_mm3\n")
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=lambda page: page.name)
+def test_decisions_speak_of_files_and_tests_that_exist(page):
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {page.name[:3]} ")
+    for place in re.findall(r"`([\w./-]+(?:\.py|/))`", text):
+        assert (ROOT / place).exists() or list((ROOT / "synthseg_core").rglob(place)), place
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert any(f"def {name}(" in path.read_text() for path in (ROOT / "tests").rglob("test_*.py")), name
+
+
+def test_decisions_are_numbered_once():
+    numbers = [page.name[:3] for page in (ROOT / "docs" / "decisions").glob("*.md")]
+    assert sorted(numbers) == [f"{number:03d}" for number in range(1, len(numbers) + 1)]
