@@ -135,7 +135,7 @@ def segment_scan(
     if models.quality is not None:
         with times.stage("quality"):
             quality = quality_scores(models.quality, decisions.quality_map, card.labels)
-    volumes = _volumes(structures, parcels, models, conformed.record)
+    volumes = _volumes(structures, parcels, models, conformed.record, options.quirks)
     return Segmentation(
         labels=card.labels,
         label_map=_placed(structures.labels if parcels is None else parcels.label_map, conformed.record),
@@ -231,10 +231,10 @@ def _parcels(
 
 
 def _volumes(
-    structures: _Structures, parcels: Parcellation | None, models: Models, record: ConformRecord
+    structures: _Structures, parcels: Parcellation | None, models: Models, record: ConformRecord, quirks: Quirks
 ) -> VolumeTable:
     card, size = models.segmentation.card, record.grid_voxel_size
-    soft = soft_volumes(structures.posteriors, size)
+    soft = soft_volumes(structures.posteriors, size, single_precision=quirks.float32_volumes and record.crop is None)
     groups = [(card.labels, soft, hard_volumes(structures.labels, card.labels, size))]
     if parcels is not None and models.parcellation is not None:
         table = models.parcellation.card.labels

@@ -63,7 +63,7 @@ class VolumeTable:
         return format_tsv((_cells(row) for row in self.rows), COLUMNS)
 
 
-def soft_volumes(posteriors: np.ndarray, voxel_size: Size3) -> np.ndarray:
+def soft_volumes(posteriors: np.ndarray, voxel_size: Size3, *, single_precision: bool = False) -> np.ndarray:
     """Sum posteriors over space, in float64.
 
     Parameters
@@ -72,6 +72,8 @@ def soft_volumes(posteriors: np.ndarray, voxel_size: Size3) -> np.ndarray:
         Class probabilities; they sum to one over ``N``.
     voxel_size
         Edge lengths, mm.
+    single_precision
+        Add voxel by voxel in float32 instead, as the reference does (quirk ``float32_volumes``).
 
     Returns
     -------
@@ -83,7 +85,12 @@ def soft_volumes(posteriors: np.ndarray, voxel_size: Size3) -> np.ndarray:
     GeometryError
         If an edge is not positive and finite.
     """
-    return np.array([np.sum(channel, dtype=np.float64) for channel in posteriors]) * voxel_mm3(voxel_size)
+    if single_precision:
+        # NumPy's sum adds in pairs; the last running total has the rounding of one addition after the other.
+        sums = [float(np.cumsum(channel, dtype=np.float32)[-1]) for channel in posteriors]
+    else:
+        sums = [np.sum(channel, dtype=np.float64) for channel in posteriors]
+    return np.array(sums) * voxel_mm3(voxel_size)
 
 
 def hard_volumes(label_map: np.ndarray, table: LabelTable, voxel_size: Size3) -> np.ndarray:

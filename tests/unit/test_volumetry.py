@@ -47,6 +47,14 @@ def test_soft_volumes_do_not_lose_small_values():
     assert soft_volumes(posteriors, (1, 1, 1))[0] == 257**3
 
 
+def test_single_precision_adds_one_voxel_after_the_other():
+    posteriors = np.full((1, 3, 5, 7), 2.0**-24, np.float32)
+    posteriors[0, 0, 0, 0] = 1
+    assert soft_volumes(posteriors, (1, 1, 1), single_precision=True)[0] == 1
+    assert soft_volumes(posteriors[..., ::-1], (1, 1, 1), single_precision=True)[0] > 1
+    assert soft_volumes(posteriors, (1, 1, 1))[0] == 1 + 104 * 2.0**-24
+
+
 def test_soft_volumes_of_nan_are_nan():
     posteriors = np.ones((2, 2, 2, 2), dtype=np.float32)
     posteriors[1, 0, 0, 0] = np.nan
