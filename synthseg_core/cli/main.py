@@ -1,7 +1,8 @@
 """Entry point of ``synthseg``: picks the subcommand and turns errors into exit status.
 
 Exit status: 0 all well; 1 finished but some scans failed, or an unknown error with its traceback; 2 usage,
-configuration, or a known error of the only scan; 130 interrupted.
+configuration, or a known error of the only scan; 130 interrupted; 141 when nobody reads standard output any more, as in
+``synthseg models list | head``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ COMMANDS = {
 # Read when torch is loaded or first allocates. Large pages spare an inference a tenth of its time; threads that sleep
 # while they wait spare a tenth of its processor time on a machine that is shared with other jobs.
 _TORCH_SETTINGS = {"THP_MEM_ALLOC_ENABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+_SIGPIPE = 13  # the shell's status for a program that writes to a closed pipe is 128 and this; Windows lacks the name
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -56,13 +59,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     module = importlib.import_module(f"synthseg_core.cli.{COMMANDS[options.command][0]}")
     try:
-        return module.run(options)
+        status = module.run(options)
+        sys.stdout.flush()  # on leaving the interpreter a closed pipe can no longer be handled
+    except BrokenPipeError:
+        _silence_stdout()
+        return 128 + _SIGPIPE
     except SynthSegError as error:
         print(f"synthseg {options.command}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"synthseg {options.command}: interrupted", file=sys.stderr)
         return 130
+    return status
+
+
+def _silence_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter does not complain about it on leaving."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 if __name__ == "__main__":
