@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthseg_core.atomic import check_writable, write_json, write_text
+from synthseg_core.atomic import check_writable, output_error, write_json, write_text
 from synthseg_core.errors import OutputError, SynthSegError, UsageError
 from synthseg_core.models import ModelCard, load_card
-from synthseg_core.volume import Volume
 
 if TYPE_CHECKING:
     from synthseg_core.io import Scan
@@ -98,13 +97,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment and write; the reason of a failure goes to ``--log-json`` too."""
     _refuse_repeats(args)
-    if args.log_json is not None and args.log_json.is_file():
-        args.log_json.unlink()  # of an earlier attempt
+    _forget_reason(args.log_json)
     try:
         _segment(args)
-    except SynthSegError as error:
+    except Exception as error:  # known or not, it goes on from here; only its reason is kept
         if args.log_json is not None:
-            _keep_reason(args.log_json, error)
+            _keep_reason(args.log_json, error, args.scan)
         raise
     return 0
 
@@ -122,10 +120,24 @@ def _refuse_repeats(args: argparse.Namespace) -> None:
             )
 
 
-def _keep_reason(path: Path, error: SynthSegError) -> None:
-    """Write the record of a failure; that this fails as well must not hide the failure."""
+def _forget_reason(path: Path | None) -> None:
+    """Remove the record of an earlier attempt."""
+    if path is None or not path.is_file():
+        return
     try:
-        write_text(path, json.dumps(error.record()) + "\n")
+        path.unlink()
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _keep_reason(path: Path, error: Exception, scan: Path) -> None:
+    """Write the record of a failure; that this fails as well must not hide the failure."""
+    if isinstance(error, SynthSegError):
+        record = error.record()
+    else:
+        record = {"error": type(error).__name__, "subject": str(scan), "message": str(error)}
+    try:
+        write_text(path, json.dumps(record) + "\n")
     except OutputError as second:
         print(f"synthseg segment: warning: {second}", file=sys.stderr)
 
@@ -184,8 +196,7 @@ def _write_images(outputs: Outputs, scan: Scan, result: Segmentation) -> None:
     if outputs.posteriors is not None:
         write_volume(outputs.posteriors, result.posteriors, like=scan, dtype=np.float32)
     if outputs.resampled is not None:
-        resampled = result.resampled or Volume(scan.volume.data, scan.volume.affine)
-        write_volume(outputs.resampled, resampled, like=scan, dtype=np.float32)
+        write_volume(outputs.resampled, result.resampled or scan.volume, like=scan, dtype=np.float32)
 
 
 def _write_tables(outputs: Outputs, result: Segmentation, card: ModelCard) -> None:

@@ -481,6 +481,30 @@ def test_reason_is_only_written_on_failure(segment, scan, tmp_path):
     assert not log.exists()
 
 
+def test_unknown_error_leaves_its_reason_too(segment, scan, tmp_path, monkeypatch):
+    import synthseg_core.segment as library
+
+    def broken(*args):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(library, "segment_scan", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        segment(scan, "--dseg", tmp_path / "d.nii.gz", "--log-json", tmp_path / "reason.json")
+    record = json.loads((tmp_path / "reason.json").read_text())
+    assert record == {"error": "RuntimeError", "subject": str(scan), "message": "a bug"}
+
+
+def test_reason_of_an_earlier_attempt_that_cannot_be_removed(card, capsys):
+    with ordinary_user() as folder:
+        log = folder / "closed" / "reason.json"
+        log.parent.mkdir()
+        log.write_text("{}")
+        log.parent.chmod(0o555)
+        words = ("a.nii", "--dseg", folder / "d.nii.gz", "--log-json", log, "--model", card)
+        assert main(["segment", *map(str, words)]) == 2
+    assert f"{log}: found permission denied; " in capsys.readouterr().err
+
+
 def test_failure_without_a_record_of_it(segment, scan):
     status, said = segment(scan)
     assert status == 2
