@@ -87,10 +87,9 @@ def load_models(
     wanted = {"parcellation": parcellation, "quality": quality}
     companions = {task: companion(card, task) for task, asked in wanted.items() if asked}
     with current().stage("load"):
-        found = {one.name: find_weights(one, weights) for one in (card, *companions.values())}
-        loaded = {one.name: _load(one, found[one.name], device) for one in (card, *companions.values())}
-    added = {task: loaded[one.name] for task, one in companions.items()}
-    return Models(loaded[card.name], added.get("parcellation"), added.get("quality"))
+        cards = {card.task: card, **companions}
+        found = {task: find_weights(one, weights) for task, one in cards.items()}
+        return Models(**{task: _load(one, found[task], device) for task, one in cards.items()})
 
 
 def companion(card: ModelCard, task: str) -> ModelCard:

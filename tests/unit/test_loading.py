@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from synthseg_core import loading
 from synthseg_core.errors import ModelError, WeightsError
@@ -162,3 +163,16 @@ def test_chain_whose_networks_do_not_fit_together(tmp_path):
     ):
         with pytest.raises(ModelError, match=r"robust.yaml: found .*(input channels of|the networks)"):
             load_card(replace(ROBUST, networks=networks).write(tmp_path))
+
+
+def test_companion_of_the_same_name(tmp_path):
+    """Names are the users' business: a companion may be called like the model that it belongs to."""
+    path = write_family(tmp_path)
+    for card in tmp_path.glob("*.yaml"):
+        content = yaml.safe_load(card.read_text())
+        card.write_text(yaml.safe_dump({**content, "name": "mine"}))
+    models = load_models(load_card(path), parcellation=True, quality=True)
+    assert models.parcellation is not None
+    assert models.quality is not None
+    loaded = (models.segmentation, models.parcellation, models.quality)
+    assert [model.card.task for model in loaded] == ["segmentation", "parcellation", "quality"]
