@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Generic, TextIO, TypeVar
 
 from synthseg_core.appended import append_whole, start_table
+from synthseg_core.atomic import check_writable
 from synthseg_core.errors import SynthSegError
 from synthseg_core.tables import format_tsv
 
@@ -77,9 +78,11 @@ class FailureTable:
         self.failures: list[Failure] = []
 
     def start(self) -> None:
-        """Remove the table of an earlier run."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        """Remove the table of an earlier run; ``OutputError`` if its place cannot be written to."""
+        if self.path is None:
+            return
+        check_writable(self.path)
+        self.path.unlink(missing_ok=True)
 
     def add(self, failure: Failure) -> None:
         """Keep a failure and write it down at once, so that an interrupted run has its table too."""

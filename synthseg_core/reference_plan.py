@@ -7,7 +7,7 @@ outputs that would overwrite each other or an input are refused here, before a n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthseg_core import reference_names as names
@@ -32,6 +32,8 @@ class Request:
         ``--i`` and ``--o``.
     posteriors, resampled, volumes, quality
         ``--post``, ``--resample``, ``--vol`` and ``--qc``; ``None`` where not given.
+    failures
+        ``--failures``; ``None``: beside the segmentations of a folder or list.
     """
 
     scans: str
@@ -40,6 +42,7 @@ class Request:
     resampled: str | None = None
     volumes: str | None = None
     quality: str | None = None
+    failures: Path | None = None
 
     def images(self) -> dict[str, str]:
         """Return the image outputs that were asked for."""
@@ -95,7 +98,8 @@ class Plan:
     volumes, quality
         Tables shared by all scans; ``None`` in list mode, where each scan has its own.
     failures
-        Where failures are listed for machines; ``None`` for a single image, whose error ends the command.
+        Where failures are listed for machines; ``None`` for a single image, whose error ends the command, unless asked
+        for.
     """
 
     mode: InputMode
@@ -128,8 +132,10 @@ def make_plan(request: Request) -> Plan:
         InputMode.LIST: _plan_list,
     }
     plan = planner[mode](request)
-    shared = [path for path in (plan.volumes, plan.quality) if path is not None]
-    refuse_collisions([job.scan for job in plan.jobs], [(j.scan, j.outputs.paths()) for j in plan.jobs], shared)
+    plan = replace(plan, failures=request.failures or plan.failures)
+    shared = [path for path in (plan.volumes, plan.quality, plan.failures) if path is not None]
+    inputs = [*(job.scan for job in plan.jobs), *(_lists(request) if mode is InputMode.LIST else ())]
+    refuse_collisions(inputs, [(j.scan, j.outputs.paths()) for j in plan.jobs], shared)
     return plan
 
 
@@ -239,6 +245,11 @@ def _outputs(paths: dict[str, Path]) -> ScanOutputs:
     """Name the outputs of one scan."""
     remaining = dict(paths)
     return ScanOutputs(segmentation=remaining.pop("segmentations"), **remaining)
+
+
+def _lists(request: Request) -> list[Path]:
+    """Return the text lists of a request whose scans are one."""
+    return [Path(path) for path in (request.scans, *request.images().values(), *request.tables().values())]
 
 
 def _plan_list(request: Request) -> Plan:

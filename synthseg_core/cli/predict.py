@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthseg_core.appended import start_table
-from synthseg_core.batch import FailureTable, Progress, Stages, run_batch, run_one
+from synthseg_core.batch import Failure, FailureTable, Progress, Stages, run_batch, run_one
 from synthseg_core.cli import reference_run
 from synthseg_core.cli.reference_flags import ModelFlags, add_model_flags, checked_flags
-from synthseg_core.errors import OutputError
+from synthseg_core.errors import OutputError, SynthSegError
 from synthseg_core.io import Scan
 from synthseg_core.reference_csv import SharedTable, single_scan_table
 from synthseg_core.reference_names import InputMode, subject_name
@@ -32,14 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     paths.add_argument("--qc", metavar="PATH", help="quality scores, CSV")
     paths.add_argument("--post", metavar="PATH", help="posteriors")
     paths.add_argument("--resample", metavar="PATH", help="scan(s) resampled to 1 mm, where that was needed")
-    paths.add_argument("--failures", type=Path, metavar="FILE", help="table of failed scans (default: beside --o)")
+    paths.add_argument(
+        "--failures",
+        type=Path,
+        metavar="FILE",
+        help="table of failed scans (default: beside --o; none for one image)",
+    )
     add_model_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, load the models, and run the scans."""
     flags = checked_flags(args)
-    plan = make_plan(Request(args.i, args.o, args.post, args.resample, args.vol, args.qc))
+    plan = make_plan(Request(args.i, args.o, args.post, args.resample, args.vol, args.qc, args.failures))
     command = _Command(plan, flags, quality=args.qc is not None)
     _make_folders(plan)
     models = reference_run.load(flags, quality=command.quality)
@@ -51,8 +56,9 @@ def run(args: argparse.Namespace) -> int:
         write=command.write,
         keep_results=0 if args.post else 1,
     )
-    failures = FailureTable(args.failures or plan.failures)
-    status = _run_single(plan, stages) if plan.mode is InputMode.IMAGE else _run_many(plan, stages, failures)
+    failures = FailureTable(plan.failures)
+    failures.start()
+    status = (_run_single if plan.mode is InputMode.IMAGE else _run_many)(plan, stages, failures)
     print(reference_run.citations(flags, quality=command.quality))
     return status
 
@@ -109,10 +115,15 @@ def _unwritable(folder: Path, reason: str) -> OutputError:
     )
 
 
-def _run_single(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation]) -> int:
+def _run_single(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation], failures: FailureTable) -> int:
     """Run the only scan: its error ends the command with status 2."""
     (job,) = plan.jobs
-    for warning in run_one(job, stages):
+    try:
+        warnings = run_one(job, stages)
+    except SynthSegError as error:
+        failures.add(Failure.of(str(job.scan), error))
+        raise
+    for warning in warnings:
         print(f"warning: {job.scan}: {warning}", file=sys.stderr)
     print(f"segmentation saved in {job.outputs.segmentation}")
     return 0
@@ -120,7 +131,6 @@ def _run_single(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation]) -> int:
 
 def _run_many(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation], failures: FailureTable) -> int:
     progress = Progress(len(plan.jobs), sys.stderr)
-    failures.start()
     done = run_batch(plan.jobs, stages, progress, failures)
     progress.say(*failures.closing_lines(len(plan.jobs)))
     print(f"{done} of {len(plan.jobs)} scans segmented")

@@ -237,3 +237,17 @@ def test_help_names_every_flag_and_loads_no_torch():
     flags = "--i --o --parc --robust --fast --ct --vol --qc --post --resample --crop --threads --cpu --v1 --gpu_id"
     for flag in [*flags.split(), "--weights", "--device", "--failures"]:
         assert f" {flag} " in done.stdout or f"{flag}]" in done.stdout
+
+
+def test_failure_of_the_only_scan_is_listed_where_asked_for(segmenter, study, tmp_path):
+    table = tmp_path / "failures.tsv"
+    words = ("--i", study / "b_broken.nii.gz", "--o", tmp_path / "s.nii.gz", "--failures", table)
+    assert predict(*words) == 2
+    assert [row["error"] for row in read_tsv(table)] == ["InputError"]
+    assert predict("--i", study / "a.nii.gz", *words[2:]) == 0
+    assert not table.exists()
+
+
+def test_table_of_failures_that_is_a_folder(segmenter, study, tmp_path, capsys):
+    assert predict("--i", study, "--o", tmp_path / "seg", "--failures", tmp_path) == 2
+    assert f"{tmp_path}: found a folder of that name" in capsys.readouterr().err

@@ -148,3 +148,25 @@ def test_outputs_never_replace_an_input_or_each_other(study, tmp_path):
     scans = lines(tmp_path / "in.txt", study / "sub-01.nii.gz", study / "sub-02.mgz")
     with pytest.raises(UsageError, match=r"one output file for .*sub-01.* and .*sub-02"):
         make_plan(Request(scans, lines(tmp_path / "out.txt", "a.nii", "./a.nii")))
+
+
+def test_failures_never_replace_an_input_or_an_output(study, tmp_path):
+    for name in ("sub-01.nii.gz", "sub-02.mgz"):
+        with pytest.raises(UsageError, match="an output of the run that is an input"):
+            make_plan(Request(str(study), f"{tmp_path}/seg", failures=study / name))
+    with pytest.raises(UsageError, match="one output file for"):
+        make_plan(Request(str(study), f"{tmp_path}/seg", volumes=f"{tmp_path}/v.csv", failures=tmp_path / "v.csv"))
+
+
+@pytest.mark.parametrize("victim", ["in.txt", "out.txt", "vol.txt"])
+def test_outputs_never_replace_a_list(study, tmp_path, victim):
+    scans = lines(tmp_path / "in.txt", study / "sub-01.nii.gz")
+    request = Request(scans, lines(tmp_path / "out.txt", tmp_path / "a.nii"))
+    with pytest.raises(UsageError, match=rf"{victim}: found an output of .* that is an input"):
+        make_plan(replace(request, volumes=lines(tmp_path / "vol.txt", tmp_path / victim)))
+
+
+def test_failures_go_where_they_are_asked_for(study, tmp_path):
+    wanted = tmp_path / "f.tsv"
+    for scans, segmentation in ((study, tmp_path / "seg"), (study / "sub-02.mgz", tmp_path / "s.mgz")):
+        assert make_plan(Request(str(scans), str(segmentation), failures=wanted)).failures == wanted
