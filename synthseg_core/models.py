@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -79,6 +80,11 @@ class IntensitySpec:
             raise ModelError(
                 "percentiles", found=f"{low} and {high}", expected="0 <= low < high <= 100", remedy="correct the card"
             )
+        low, high = self.ct_window_hu
+        if not low < high:
+            raise ModelError(
+                "ct_window_hu", found=f"{low} and {high}", expected="low < high", remedy="correct the model card"
+            )
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,13 @@ class InferenceSpec:
         if self.clean_up not in CLEAN_UPS:
             raise ModelError(
                 "clean_up", found=self.clean_up, expected=" or ".join(CLEAN_UPS), remedy="correct the model card"
+            )
+        if not self.posterior_sigma_voxels >= 0:
+            raise ModelError(
+                "posterior_sigma_voxels",
+                found=str(self.posterior_sigma_voxels),
+                expected="0 or more",
+                remedy="correct the model card",
             )
 
 
@@ -240,7 +253,6 @@ def read_card(path: Path) -> ModelCard:
             values[key] = _build(kind, values[key], path, key)
     values["networks"] = _networks(values.get("networks"), path)
     values["labels"] = _labels(str(values.pop("label_table", "")), path)
-    values["citation"] = tuple(values.get("citation", ()))
     return _build(ModelCard, {**values, "source": path}, path, "card")
 
 
@@ -294,6 +306,7 @@ def _build(kind: type[_T], values: Mapping[str, Any], path: Path, where: str) ->
             remedy="correct the model card",
         )
     frozen = {key: _frozen(value) for key, value in values.items()}
+    _check_kinds(kind, frozen, path, where)
     try:
         return kind(**frozen)
     except ModelError as error:
@@ -309,6 +322,35 @@ def _build(kind: type[_T], values: Mapping[str, Any], path: Path, where: str) ->
             expected="all required keys, with values of the right kind",
             remedy="correct the model card",
         ) from error
+
+
+def _check_kinds(kind: type[Any], values: Mapping[str, Any], path: Path, where: str) -> None:
+    """Refuse values of another kind than the dataclass says: "no" in quotes is no ``false``, a text is no list."""
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if not _fits(value, hints[key]):
+            text = hints[key].__name__ if isinstance(hints[key], type) else str(hints[key]).replace("tuple", "list")
+            raise ModelError(
+                path,
+                found=f"{key}: {value!r} in {where}",
+                expected=f"a value of kind {text}",
+                remedy="correct the model card",
+            )
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Say whether a value is of an annotated kind; whole numbers count as ``float``, truth values as no number."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return any(_fits(value, part) for part in parts)
+    if origin is tuple:
+        wanted = parts[:1] * len(value) if parts[-1] is Ellipsis and isinstance(value, tuple) else parts
+        return isinstance(value, tuple) and len(value) == len(wanted) and all(map(_fits, value, wanted))
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(part, parts[0]) for part in (*value, *value.values()))
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
+    return isinstance(value, hint)
 
 
 def _frozen(value: Any) -> Any:

@@ -120,10 +120,13 @@ def _with(value, *keys):
         (_with(4, "grid", "multiple_voxels"), None),
         (_with(6, "grid", "multiple_voxels"), "multiples of 6 voxels for 3 levels; expected multiples of 4"),
         (_with(0, "grid", "voxel_size_mm"), "card.yaml, grid: found GridSpec.*expected positive sizes"),
-        (_with("fine", "grid", "voxel_size_mm"), "grid: .*expected all required keys, with values of the right kind"),
+        (_with("fine", "grid", "voxel_size_mm"), "voxel_size_mm: 'fine' in grid; expected a value of kind float"),
         (_with(0, "grid", "multiple_voxels"), "expected positive sizes"),
         (_with([99, 1], "intensity", "percentiles"), "percentiles: found 99 and 1; expected 0 <= low < high <= 100"),
-        (_with([5], "intensity", "percentiles"), "intensity: not enough values to unpack"),
+        (
+            _with([5], "intensity", "percentiles"),
+            r"percentiles: \(5,\) in intensity; expected a value of kind list\[float, float\]",
+        ),
         (_with("polish", "inference", "clean_up"), "clean_up: found polish; expected topology or threshold or none"),
         (_with("topology", "inference", "clean_up"), "topology clean-up without a topology_class column"),
         (_with("transformer", "networks", 0, "architecture"), "architecture 'transformer'; expected unet or regressor"),
@@ -171,3 +174,35 @@ def test_widths_and_skips():
     assert [denoiser.has_skip(step) for step in range(4)] == [True, True, False, False]
     assert all(segmenter.has_skip(step) for step in range(4))
     assert load_card("synthseg-qc-2.0").networks[0].config.width(3) == 192
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("inference", "flip_average", "no"),
+        ("inference", "posterior_sigma_voxels", "0.5"),
+        ("inference", "posterior_sigma_voxels", -1),
+        ("intensity", "ct_window_hu", [80, 0]),
+        ("intensity", "percentiles", [1]),
+        ("grid", "multiple_voxels", 8.5),
+        ("weights", "file", 3),
+        ("weights", "urls", "https://example.org/w.h5"),
+        (None, "name", 3),
+        (None, "citation", "A paper"),
+        (None, "citation", 3),
+        (None, "companions", ["parcels"]),
+        (None, "plausible_total_ml", [700]),
+    ],
+)
+def test_values_of_the_wrong_kind(card, write, part, key, value):
+    """Found when the card is read, in one line that names the key; a text in place of a list has letters for items."""
+    (card if part is None else card[part])[key] = value
+    with pytest.raises(ModelError, match=rf"card\.yaml.*{key}"):
+        read_card(write(card))
+
+
+@pytest.mark.parametrize(("key", "value"), [("features", 2.5), ("levels", 3.0), ("levels", True), ("skips", 1)])
+def test_values_of_the_wrong_kind_in_a_network(card, write, key, value):
+    card["networks"][0][key] = value
+    with pytest.raises(ModelError, match=rf"card\.yaml: found {key}: "):
+        read_card(write(card))
