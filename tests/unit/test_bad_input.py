@@ -6,6 +6,7 @@ import gzip
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tokenize import TokenError
 
 import nibabel as nib
 import numpy as np
@@ -126,6 +127,40 @@ def test_truncated(tmp_path, suffix, share, quirks):
     content = path.read_bytes()
     path.write_bytes(content[: max(int(len(content) * share), 600)])
     refused(path, "a damaged or truncated file", "again from its source", quirks=quirks)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TypeError("too small"), NotImplementedError("compression"), RuntimeError("encrypted"), TokenError("EOF")],
+)
+def test_what_readers_were_seen_to_raise_on_random_bytes(tmp_path, monkeypatch, error):
+    path = write_nifti(tmp_path / "x.nii.gz", phantom())
+    monkeypatch.setattr(nib, "load", raising(error))
+    refused(path, "a damaged or truncated file")
+
+
+def test_header_that_promises_more_than_the_memory_holds(tmp_path, monkeypatch):
+    path = write_nifti(tmp_path / "x.nii.gz", phantom())
+    monkeypatch.setattr(nib, "load", raising(MemoryError()))
+    refused(path, "more voxels than the memory can hold")
+
+
+def raising(error):
+    def load(*args, **kwargs):
+        raise error
+
+    return load
+
+
+def test_repaired_header_is_a_warning_and_nothing_else(tmp_path, capfd):
+    """The reader's own messages name no file and must not come out beside the warning."""
+    path = save(tmp_path / "x.nii", phantom().data.astype(np.float32))
+    content = bytearray(path.read_bytes())
+    content[254:256] = (127).to_bytes(2, "little")  # sform_code
+    (tmp_path / "x.nii.gz").write_bytes(gzip.compress(content))
+    scan = read_scan(tmp_path / "x.nii.gz")
+    assert any("sform_code 127 not valid" in line for line in scan.warnings)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mgz"])
