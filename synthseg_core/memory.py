@@ -9,6 +9,8 @@ from synthseg_core.errors import InputError
 
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _GIB = 2**30
+# The rest is for this program's libraries, the system and its other programs; an estimate beyond it ended in a kill.
+_SHARE = 0.9
 
 
 def physical_bytes() -> int:
@@ -27,14 +29,14 @@ def require(needed: int, subject: object, what: str, budget: int | None = None) 
     subject, what
         The file, and the step with its shape, for the message.
     budget
-        Bytes allowed; ``None``: the machine's memory.
+        Bytes allowed; ``None``: nine tenths of the machine's memory.
 
     Raises
     ------
     InputError
         If the estimate is larger than the budget.
     """
-    allowed = physical_bytes() if budget is None else budget
+    allowed = int(_SHARE * physical_bytes()) if budget is None else budget
     if needed > allowed:
         raise InputError(
             subject,

@@ -312,3 +312,10 @@ def test_resampled_volume_keeps_its_place_in_the_world(quirks):
     )
     inner = (slice(5, -5),) * 3
     np.testing.assert_allclose(resampled.data[inner], expected[inner], atol=1e-9)
+
+
+def test_a_tenth_of_the_memory_is_left_to_others(monkeypatch):
+    monkeypatch.setattr(memory, "physical_bytes", lambda: 1000)
+    memory.require(900, "x.nii", "30 x 30 x 1 voxels")
+    with pytest.raises(InputError, match=r"x.nii: found a field of view that needs about"):
+        memory.require(901, "x.nii", "30 x 30 x 1 voxels")
