@@ -145,7 +145,8 @@ def write_volume(
         Scan whose header is copied. When ``volume`` has another affine the sform gets code 2, the qform code 0;
         otherwise both stay.
     dtype
-        Type on disk; ``None``: the type of ``like``'s file, re-scaled to its range when that is an integer type.
+        Type on disk; ``None``: that of ``volume``. With the quirk ``keep_input_dtype`` ``None`` means the type of
+        ``like``'s file, re-scaled to its range when that is an integer type.
 
     Raises
     ------
@@ -337,8 +338,8 @@ def _float64(array: Any, choice: Choice) -> np.ndarray:
 def _image(kind: str, volume: Volume, like: Scan | None, dtype: DTypeLike | None, quirks: Quirks) -> Any:
     """Return the nibabel image with the header rules of :func:`write_volume`."""
     header = None if like is None or like.header is None else like.header.copy()
-    inherited = volume.data.dtype if header is None else header.get_data_dtype()
-    wanted = inherited if dtype is None else np.dtype(dtype)
+    own = volume.data.dtype if header is None or not quirks.keep_input_dtype else header.get_data_dtype()
+    wanted = own if dtype is None else np.dtype(dtype)
     if kind == ".mgz":
         return _mgh_image(volume, header, np.dtype(np.float32) if quirks.mgz_as_float32 else wanted)
     nifti: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image

@@ -61,7 +61,7 @@ def choose_volume(stored: tuple[int, ...], volume: int | None, path: Path) -> Ch
     chosen = volume or 0
     index = (slice(None),) * 3 + tuple(chosen if n > 1 else 0 for n in extra)
     warned = volume is None and count > 1
-    text = f"the file holds {count} volumes; the first is used, choose another by its number (0 to {count - 1})"
+    text = f"the file holds {count} volumes; the first is used; --volume N chooses another, 0 to {count - 1}"
     return Choice(index, _three(stored), (text,) if warned else ())
 
 

@@ -6,6 +6,7 @@ import gzip
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -100,7 +101,7 @@ def test_first_volume_is_the_default_with_a_warning(tmp_path):
     path, data = _four_d(tmp_path)
     scan = read_scan(path)
     np.testing.assert_array_equal(scan.volume.data, data[..., 0])
-    assert scan.warnings == ("the file holds 3 volumes; the first is used, choose another by its number (0 to 2)",)
+    assert scan.warnings == ("the file holds 3 volumes; the first is used; --volume N chooses another, 0 to 2",)
 
 
 @pytest.mark.parametrize("shape", [(*BIG, 1), (*BIG, 1, 1)])
@@ -237,9 +238,20 @@ def test_what_is_true_of_the_input_only_is_not_copied(tmp_path):
     assert len(source.header.extensions) == 1
 
 
+def test_type_of_the_volume_is_kept(tmp_path):
+    """Labels must not be squeezed into the type of the scan, where 17 could come back as 17.0000003."""
+    source = _source(tmp_path)
+    labels = Volume((source.volume.data > 50).astype(np.int32) * 2035, source.volume.affine)
+    write_volume(tmp_path / "out.nii.gz", labels, like=source)
+    image = nib.load(tmp_path / "out.nii.gz")
+    assert image.get_data_dtype() == np.int32
+    assert image.header.get_slope_inter() in ((None, None), (1.0, 0.0))
+    np.testing.assert_array_equal(image.get_fdata(), labels.data)
+
+
 def test_type_of_the_input_means_requantised(tmp_path):
     source = _source(tmp_path)
-    write_volume(tmp_path / "out.nii.gz", source.volume, like=source)
+    write_volume(tmp_path / "out.nii.gz", source.volume, like=source, quirks=REFERENCE)
     image = nib.load(tmp_path / "out.nii.gz")
     assert image.get_data_dtype() == np.uint8
     np.testing.assert_allclose(image.get_fdata(), source.volume.data, atol=image.dataobj.slope)
@@ -256,7 +268,7 @@ def test_mgz_never_cuts_fractions_off(tmp_path):
     nib.save(nib.MGHImage(phantom(shape=BIG).data.clip(0).astype(np.uint8), np.eye(4)), tmp_path / "in.mgz")
     source = read_scan(tmp_path / "in.mgz")
     half = Volume(source.volume.data + 0.5, source.volume.affine)
-    write_volume(tmp_path / "out.mgz", half, like=source)
+    write_volume(tmp_path / "out.mgz", half, like=source, quirks=replace(REFERENCE, mgz_as_float32=False))
     np.testing.assert_array_equal(_voxels(tmp_path / "out.mgz"), half.data.astype(np.float32))
 
 
