@@ -9,7 +9,6 @@ import torch
 
 from synthseg_core.errors import UsageError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 # More than any machine has use for; their stacks alone would fill the memory.
 MOST_THREADS = 1024
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthseg_core.affines import Shape3
+from synthseg_core.cli.crop import crop_of
 from synthseg_core.errors import UsageError
 
 
@@ -85,26 +86,12 @@ def checked_flags(args: argparse.Namespace) -> ModelFlags:
         parcellation=args.parc,
         fast=args.fast or args.robust,
         ct=args.ct,
-        crop=_crop(args.crop),
+        crop=crop_of(args.crop),
         threads=args.threads,
         device=_device(args),
         gpu=args.gpu_id,
         weights=args.weights,
     )
-
-
-def _crop(values: list[int] | None) -> Shape3 | None:
-    if values is None:
-        return None
-    if len(values) not in (1, 3) or min(values) < 1:
-        raise UsageError(
-            "--crop",
-            found=" ".join(map(str, values)),
-            expected="1 or 3 positive numbers of voxels",
-            remedy="give one size for all axes, or one for each",
-        )
-    i, j, k = values * 3 if len(values) == 1 else values
-    return i, j, k
 
 
 def _device(args: argparse.Namespace) -> str:

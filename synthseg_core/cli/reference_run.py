@@ -60,11 +60,10 @@ def settings_of(flags: ModelFlags, *, quality: bool) -> dict[str, Any]:
 
 def load(flags: ModelFlags, *, quality: bool) -> Models:
     """Load the models onto the device, and say once what is doubtful about them."""
-    import torch
-
+    from synthseg_core.devices import use_threads
     from synthseg_core.loading import load_models
 
-    torch.set_num_threads(flags.threads)
+    use_threads(flags.threads)
     models = load_models(
         load_card(flags.model),
         weights=flags.weights,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthseg_core.atomic import check_writable, output_error, write_json, write_text
+from synthseg_core.cli.crop import crop_of
 from synthseg_core.errors import OutputError, SynthSegError, UsageError
 from synthseg_core.models import ModelCard, load_card
 
@@ -164,21 +165,6 @@ def _segment(args: argparse.Namespace) -> None:
     _write_tables(outputs, result, card)
     if outputs.sidecar is not None:
         write_json(outputs.sidecar, _sidecar(args, scan, result, models.segmentation, options))
-
-
-def crop_of(values: list[int] | None) -> tuple[int, int, int] | None:
-    """Return the crop in voxels from one or three numbers; ``UsageError`` for anything else."""
-    if values is None:
-        return None
-    if len(values) not in (1, 3) or min(values) < 1:
-        raise UsageError(
-            "--crop",
-            found=" ".join(map(str, values)),
-            expected="one or three positive numbers of voxels",
-            remedy="correct the option",
-        )
-    i, j, k = values if len(values) == 3 else values * 3
-    return i, j, k
 
 
 def _flag(name: str) -> str:

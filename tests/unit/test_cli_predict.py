@@ -12,6 +12,8 @@ import pytest
 
 from synthseg_core.cli import reference_run
 from synthseg_core.cli.main import main
+from synthseg_core.cli.reference_flags import ModelFlags
+from synthseg_core.errors import UsageError
 from synthseg_core.tables import read_tsv
 from tests.phantoms import phantom, write_nifti
 from tests.privileges import ordinary_user
@@ -251,3 +253,9 @@ def test_failure_of_the_only_scan_is_listed_where_asked_for(segmenter, study, tm
 def test_table_of_failures_that_is_a_folder(segmenter, study, tmp_path, capsys):
     assert predict("--i", study, "--o", tmp_path / "seg", "--failures", tmp_path) == 2
     assert f"{tmp_path}: found a folder of that name" in capsys.readouterr().err
+
+
+def test_impossible_number_of_threads():
+    flags = ModelFlags("synthseg-2.0", False, False, False, None, 100_000, "cpu", None, None)
+    with pytest.raises(UsageError, match="--threads: found 100000; expected 1 to 1024"):
+        reference_run.load(flags, quality=False)

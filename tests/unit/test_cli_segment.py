@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from synthseg_core import inspection
-from synthseg_core.cli import segment as command
+from synthseg_core.cli.crop import crop_of
 from synthseg_core.cli.main import main
 from synthseg_core.decision import read_decision
 from synthseg_core.errors import UsageError
@@ -256,9 +256,9 @@ def test_weights_of_ones_own(segment, scan, card, folder, tmp_path):
 
 
 def test_crop_of_one_number_is_a_cube():
-    assert command.crop_of([160]) == (160, 160, 160)
-    assert command.crop_of([160, 192, 128]) == (160, 192, 128)
-    assert command.crop_of(None) is None
+    assert crop_of([160]) == (160, 160, 160)
+    assert crop_of([160, 192, 128]) == (160, 192, 128)
+    assert crop_of(None) is None
 
 
 def _several(path: Path, count: int = 3) -> Path:
@@ -397,8 +397,8 @@ def test_crop_of_other_numbers(failing, tmp_path, crop):
     record = failing("--dseg", tmp_path / "out" / "d.nii.gz", "--crop", *crop)
     assert record["subject"] == "--crop"
     assert record["found"] == " ".join(map(str, crop))
-    with pytest.raises(UsageError, match="--crop: found .*; expected one or three positive numbers"):
-        command.crop_of(crop)
+    with pytest.raises(UsageError, match="--crop: found .*; expected 1 or 3 positive numbers"):
+        crop_of(crop)
 
 
 @pytest.mark.parametrize(
