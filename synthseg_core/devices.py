@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
-from synthseg_core.errors import UsageError
+from synthseg_core.errors import InputError, UsageError
+
+_CPU_ALLOCATOR = "DefaultCPUAllocator"  # how torch says that the machine's memory ran out
 
 # More than any machine has use for; their stacks alone would fill the memory.
 MOST_THREADS = 1024
@@ -52,6 +54,23 @@ def exact_float32() -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = matmul
+
+
+@contextmanager
+def explained_exhaustion(subject: object) -> Iterator[None]:
+    """Turn an allocation that failed, on a GPU or in the machine's memory, into an error that names the scan."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        on_cpu = isinstance(error, MemoryError) or _CPU_ALLOCATOR in str(error)
+        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
+            raise
+        raise InputError(
+            subject,
+            found="too little memory for this scan" if on_cpu else "too little memory on the GPU for this scan",
+            expected="room for the posteriors of all classes and one slab of the network",
+            remedy="crop the scan (--crop) or free memory" if on_cpu else "use --device cpu, or crop the scan (--crop)",
+        ) from error
 
 
 def use_threads(count: int | None) -> None:

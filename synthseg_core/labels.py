@@ -11,6 +11,8 @@ from pathlib import Path
 from synthseg_core.errors import ModelError
 from synthseg_core.tables import read_tsv
 
+# Label maps are int32, and volumes are counted in a table as long as the largest label.
+_LARGEST_LABEL = 10**6
 _SIDES = ("left", "right", "neutral")
 
 # Cerebral cortex in the FreeSurfer colour table, whose values the label maps of SynthSeg use.
@@ -59,6 +61,8 @@ class LabelTable:
             raise self._fault("a first row that is not label 0", "background (label 0) first")
         if min(self.labels) < 0:
             raise self._fault("a negative label", "labels of 0 and above")
+        if max(self.labels) > _LARGEST_LABEL:
+            raise self._fault(f"label {max(self.labels)}", f"labels up to {_LARGEST_LABEL}")
         for label, side, other in zip(self.labels, self.sides, self.counterparts, strict=True):
             self._check_pair(label, side, other)
 

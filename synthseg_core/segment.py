@@ -10,6 +10,7 @@ from synthseg_core import memory
 from synthseg_core.affines import Shape3
 from synthseg_core.conform import ConformConfig, Conformed, conform
 from synthseg_core.conform_record import ConformRecord, Grid, label_map_on
+from synthseg_core.devices import explained_exhaustion
 from synthseg_core.io import Scan
 from synthseg_core.labels import LabelTable
 from synthseg_core.loading import Models
@@ -119,6 +120,11 @@ def segment_scan(
         If the scan cannot be brought to the network's grid.
     """
     options, times = options or SegmentOptions(), times or current()
+    with explained_exhaustion(scan.source):
+        return _segment(scan, models, options, times)
+
+
+def _segment(scan: Scan, models: Models, options: SegmentOptions, times: StageTimes) -> Segmentation:
     card = models.segmentation.card
     with times.stage("conform"):
         conformed = conform(scan, conform_config(card, options))

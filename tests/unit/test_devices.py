@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from synthseg_core.devices import choose_device, exact_float32, use_threads
-from synthseg_core.errors import UsageError
+from synthseg_core.devices import choose_device, exact_float32, explained_exhaustion, use_threads
+from synthseg_core.errors import InputError, UsageError
 
 
 @pytest.fixture
@@ -111,3 +111,23 @@ def test_threads():
 def test_impossible_numbers_of_threads_are_refused(count):
     with pytest.raises(UsageError, match=rf"--threads: found {count}; expected 1 to 1024; give the number of cores"):
         use_threads(count)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), ("on the GPU", "--device cpu")),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ("too little memory for", "--crop")),
+        (MemoryError(), ("too little memory for", "--crop")),
+    ],
+)
+def test_exhausted_memory_names_the_scan_and_a_way_out(error, words):
+    with pytest.raises(InputError) as caught, explained_exhaustion("head.nii.gz"):
+        raise error
+    assert str(caught.value).startswith("head.nii.gz: ")
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_other_runtime_errors_keep_their_traceback():
+    with pytest.raises(RuntimeError, match="shape"), explained_exhaustion("head.nii.gz"):
+        raise RuntimeError("shape mismatch")

@@ -43,6 +43,7 @@ def test_unknown_label_has_no_channel():
         ({"labels": (7, 0, 2, 90), "sides": FOUR["sides"]}, "a first row that is not label 0"),
         (dict.fromkeys(("labels", "names", "sides", "counterparts"), ()), "a first row that is not label 0"),
         ({"labels": (0, 7, -2, 90)}, "a negative label"),
+        ({"labels": (0, 7, 2, 2**31)}, "label 2147483648"),
         ({"sides": ("neutral", "left", "right", "starboard")}, "side 'starboard' for label 90"),
         ({"counterparts": (0, 3, 7, 90)}, "counterpart 3 of label 7, which is not in the table"),
         ({"counterparts": (0, 2, 90, 90)}, "label 7 paired with 2, but not the other way round"),
