@@ -86,11 +86,16 @@ def soft_volumes(posteriors: np.ndarray, voxel_size: Size3, *, single_precision:
         If an edge is not positive and finite.
     """
     if single_precision:
-        # NumPy's sum adds in pairs; the last running total has the rounding of one addition after the other.
-        sums = [float(np.cumsum(channel, dtype=np.float32)[-1]) for channel in posteriors]
+        sums = [_one_after_the_other(channel) for channel in posteriors]
     else:
         sums = [np.sum(channel, dtype=np.float64) for channel in posteriors]
     return np.array(sums) * voxel_mm3(voxel_size)
+
+
+def _one_after_the_other(channel: np.ndarray) -> float:
+    """Add up float32 values in array order; NumPy's own sum adds in pairs, its running totals do not."""
+    values = channel[channel != 0]  # zeros change nothing, and after clean-up most values are zero
+    return float(np.cumsum(values, dtype=np.float32)[-1]) if values.size else 0.0
 
 
 def hard_volumes(label_map: np.ndarray, table: LabelTable, voxel_size: Size3) -> np.ndarray:

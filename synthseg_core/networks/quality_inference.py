@@ -16,6 +16,9 @@ from synthseg_core.networks.regressor import Regressor, ResidualBlock
 from synthseg_core.networks.repetition import AxisPlan, Run, background_runs, select
 from synthseg_core.networks.slabs import normalise_and_pool, padded_rows, prepared, slab_rows
 
+# Slabs compute the rows around them again, two on each side for a kernel of five, so they had better be thick.
+_SLAB_BYTES = 800 * 2**20
+
 
 class RegressorRunner:
     """A quality regressor prepared for inference; the numbers of :class:`Regressor` up to float32 rounding."""
@@ -78,7 +81,7 @@ class RegressorRunner:
             memory_format=torch.channels_last_3d,
         )
         radius = block.conv0.kernel_size[0] // 2
-        rows = slab_rows(channels, shape)
+        rows = slab_rows(channels, shape, _SLAB_BYTES)
         for start in range(0, shape[0], rows):
             stop = min(start + rows, shape[0])
             low, high = max(start - radius, 0), min(stop + radius, shape[0])

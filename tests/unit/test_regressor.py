@@ -81,7 +81,7 @@ def test_slabs_give_the_answer_of_the_module(sizes, kernel, levels, multiples, s
     expected = _forward(net, groups)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            quality_inference, "slab_rows", lambda channels, shape: slabs.slab_rows(channels, shape, 1024 * slab_kib)
+            quality_inference, "slab_rows", lambda channels, shape, _: slabs.slab_rows(channels, shape, 1024 * slab_kib)
         )
         found = RegressorRunner(net).run(groups)
     assert found.shape == (out,)
