@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from synthseg_core.errors import OutputError, SynthSegError
+from synthseg_core.temporary import remove_abandoned_once, temporary_name
 
 _REMEDIES = {
     errno.ENOSPC: "free some space, or write somewhere else",
@@ -30,8 +30,8 @@ _REMEDIES = {
 def atomic_path(final: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``final``; rename it to ``final`` when the block ends well.
 
-    The temporary name keeps the suffixes of ``final``, so that writers that look at them behave the same. Parent
-    folders are made. On any exception the temporary file is removed and ``final`` is left as it was.
+    Parent folders are made. On any exception the temporary file is removed and ``final`` is left as it was; what a
+    killed process left is removed by a later one that writes to the folder (:mod:`synthseg_core.temporary`).
 
     Raises
     ------
@@ -42,7 +42,8 @@ def atomic_path(final: Path) -> Iterator[Path]:
     try:
         _check_target(final)
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}{_suffixes(final)}")
+        remove_abandoned_once(final.parent.absolute())
+        temporary = temporary_name(final)
         try:
             yield temporary
             _flush(temporary)
@@ -88,10 +89,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: object) -> None:
     """Write ``content`` atomically as indented JSON in the order given; NaN and infinity are refused."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _suffixes(path: Path) -> str:
-    return ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
 
 
 def _check_target(final: Path) -> None:

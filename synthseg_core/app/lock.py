@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from synthseg_core.errors import OutputError, UsageError
+from synthseg_core.temporary import is_alive
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,6 @@ def run_lock(path: Path, *, force: bool = False) -> Generator[RunLock, None, Non
             yield RunLock(file.fileno(), after_crash=bool(former))
         finally:
             _write(file, "")
-
-
-def is_alive(pid: int) -> bool:
-    """Say whether a process of this computer exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _open(path: Path) -> TextIO:

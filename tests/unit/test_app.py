@@ -22,6 +22,7 @@ from synthseg_core.app.plan import Plan, layout_of
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.grouping import ScanStatus
 from synthseg_core.scans import ScanRow, read_table, write_table
+from synthseg_core.temporary import temporary_name
 from tests.trees import make_tree
 
 SCANS = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"]
@@ -300,7 +301,8 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
 def test_temporary_files_of_dead_processes_are_removed(bids):
     plan = Plan.from_config(config(bids))
     folder = plan.layout.output / "sub-01" / "anat"
-    names = {f".tmp-{dead_pid()}-0a1b.nii.gz": False, f".tmp-{os.getpid()}-0a1b.nii.gz": True, ".tmp-x": True}
+    own = temporary_name(folder / "x.nii.gz").name
+    names = {own.replace(f"-{os.getpid()}-", f"-{dead_pid()}-"): False, own: True, ".tmp-x": True}
     make_tree(folder, names)
     remove_leftovers(plan)
     assert {name: (folder / name).exists() for name in names} == names

@@ -19,6 +19,7 @@ from synthseg_core.errors import GeometryError, InputError, OutputError
 from synthseg_core.file_kinds import describe
 from synthseg_core.io import read_scan, write_volume
 from synthseg_core.quirks import NATIVE, REFERENCE
+from synthseg_core.temporary import temporary_name
 from synthseg_core.volume import Volume
 from tests.phantoms import oblique_affine, phantom, reoriented, write_nifti
 from tests.privileges import ordinary_user
@@ -225,8 +226,8 @@ def test_output_below_a_file(tmp_path):
 
 def test_disk_full_while_writing_a_volume(tmp_path, monkeypatch):
     """The temporary file leads to a full device; the half result and the final name must both be gone."""
-    monkeypatch.setattr("secrets.token_hex", lambda n: "full")
-    (tmp_path / f".tmp-{os.getpid()}-full.nii.gz").symlink_to("/dev/full")
+    monkeypatch.setattr("secrets.token_hex", lambda n: "f011")
+    temporary_name(tmp_path / "out.nii.gz").symlink_to("/dev/full")
     with pytest.raises(OutputError, match=r"out.nii.gz: found no space left on device; .*; free some space"):
         write_volume(tmp_path / "out.nii.gz", phantom())
     assert list(tmp_path.iterdir()) == []
