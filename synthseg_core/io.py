@@ -23,7 +23,7 @@ from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from numpy.typing import DTypeLike
 
 from synthseg_core import inspection, memory
-from synthseg_core.affines import Size3, check_affine, voxel_size
+from synthseg_core.affines import Shape3, Size3, check_affine, voxel_size
 from synthseg_core.atomic import atomic_path
 from synthseg_core.errors import GeometryError, InputError, OutputError
 from synthseg_core.file_kinds import check_file, extension
@@ -80,6 +80,22 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Shape and placement of a volume as its header states them.
+
+    Parameters
+    ----------
+    shape
+        Voxels along the file's own axes.
+    affine : (4, 4)
+        Voxel centre to world, mm, RAS+.
+    """
+
+    shape: Shape3
+    affine: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Opened:
     """A file whose header was read and whose voxels were not yet.
 
@@ -127,6 +143,33 @@ def read_scan(
     return Scan(Volume(data, opened.affine), opened.header_voxel_size, path, opened.header, tuple(warnings))
 
 
+def read_grid(path: Path | str) -> Grid:
+    """Read shape and affine of a volume from its header alone, for checks that come before the voxels are read.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds no single 3-D volume; a :class:`GeometryError` if its placement is unusable.
+    """
+    opened, choice = _open_single(Path(path))
+    return Grid(choice.shape, opened.affine)
+
+
+def read_stored(path: Path | str) -> Volume:
+    """Read a volume in the number type of its file: for label maps, where a scan's checks of contrast do not apply.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_grid`, or if the voxels are damaged.
+    """
+    path = Path(path)
+    opened, choice = _open_single(path)
+    memory.require(8 * choice.voxels, path, f"{' x '.join(map(str, choice.shape))} voxels")
+    with current().stage("read"):
+        return Volume(_values(opened, choice, dtype=None), opened.affine)
+
+
 def write_volume(
     path: Path | str,
     volume: Volume,
@@ -169,6 +212,21 @@ def write_volume(
                 np.savez_compressed(file, vol_data=data)
         else:
             _write_image(temporary, _image(kind, volume, like, dtype, quirks), compressed=kind != ".nii")
+
+
+def _open_single(path: Path) -> tuple[_Opened, Choice]:
+    """Open a file that must hold exactly one 3-D volume at a usable place."""
+    opened = _open(path)
+    choice = choose_volume(tuple(opened.array.shape), None, path)
+    if choice.warnings:
+        raise InputError(
+            path,
+            found=f"an image of shape {' x '.join(map(str, opened.array.shape))}",
+            expected="one 3-D volume",
+            remedy="extract the volume that is meant",
+        )
+    check_affine(opened.affine, path)
+    return opened, choice
 
 
 def _open(path: Path) -> _Opened:
@@ -318,21 +376,21 @@ def _check_values(data: np.ndarray, path: Path, quirks: Quirks) -> list[str]:
     return warnings
 
 
-def _values(opened: _Opened, choice: Choice) -> np.ndarray:
-    """Read the chosen voxels, scaled, as float64; a compressed file is read to its end, where its checksum is."""
+def _values(opened: _Opened, choice: Choice, dtype: DTypeLike | None = np.float64) -> np.ndarray:
+    """Read the chosen voxels, scaled; a compressed file is read to its end, where its checksum is."""
     with _reading(opened.path), np.errstate(invalid="ignore"):
         if opened.compressed_kind is None:
-            return _float64(opened.array, choice)
+            return _converted(opened.array, choice, dtype)
         # What is repaired in the header was collected when it was read first.
         with gzip.open(opened.path) as stream, _header_repairs():
-            data = _float64(opened.compressed_kind.from_stream(stream).dataobj, choice)
+            data = _converted(opened.compressed_kind.from_stream(stream).dataobj, choice, dtype)
             while stream.read(_CHUNK_BYTES):
                 pass
             return data
 
 
-def _float64(array: Any, choice: Choice) -> np.ndarray:
-    return np.array(array[choice.index], dtype=np.float64, copy=None)
+def _converted(array: Any, choice: Choice, dtype: DTypeLike | None) -> np.ndarray:
+    return np.array(array[choice.index], dtype=dtype, copy=None)
 
 
 def _image(kind: str, volume: Volume, like: Scan | None, dtype: DTypeLike | None, quirks: Quirks) -> Any:
