@@ -15,6 +15,7 @@ from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import RunLock, run_lock
 from synthseg_core.app.plan import Plan, layout_of
+from synthseg_core.closed_pipe import run_for_reader
 from synthseg_core.discovery import require_dataset
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.grouping import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
@@ -24,6 +25,10 @@ _LISTED = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the app and return its exit status."""
+    return run_for_reader(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = build_parser().parse_args(argv)
     try:
         config = checked(config_values(args))

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from synthseg_core.closed_pipe import run_for_reader
 from synthseg_core.errors import SynthSegError
 
 # name -> (module in this package, one line for the overview); modules are imported only when chosen.
@@ -28,8 +29,6 @@ COMMANDS = {
 # Read when torch is loaded or first allocates. Large pages spare an inference a tenth of its time; threads that sleep
 # while they wait spare a tenth of its processor time on a machine that is shared with other jobs.
 _TORCH_SETTINGS = {"THP_MEM_ALLOC_ENABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-
-_SIGPIPE = 13  # the shell's status for a program that writes to a closed pipe is 128 and this; Windows lacks the name
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -48,9 +47,12 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
+    return run_for_reader(lambda: _main(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _main(arguments: list[str]) -> int:
     for variable, value in _TORCH_SETTINGS.items():
         os.environ.setdefault(variable, value)
-    arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in arguments if not word.startswith("-")), None)
     parser = build_parser(command)
     if not arguments:
@@ -59,25 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     module = importlib.import_module(f"synthseg_core.cli.{COMMANDS[options.command][0]}")
     try:
-        status = module.run(options)
-        sys.stdout.flush()  # on leaving the interpreter a closed pipe can no longer be handled
-    except BrokenPipeError:
-        _silence_stdout()
-        return 128 + _SIGPIPE
+        return module.run(options)
     except SynthSegError as error:
         print(f"synthseg {options.command}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"synthseg {options.command}: interrupted", file=sys.stderr)
         return 130
-    return status
-
-
-def _silence_stdout() -> None:
-    """Send what is still buffered nowhere, so that the interpreter does not complain about it on leaving."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
 
 
 if __name__ == "__main__":
