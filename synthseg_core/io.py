@@ -27,6 +27,7 @@ from synthseg_core.affines import Shape3, Size3, check_affine, voxel_size
 from synthseg_core.atomic import atomic_path
 from synthseg_core.errors import GeometryError, InputError, OutputError
 from synthseg_core.file_kinds import check_file, extension
+from synthseg_core.npz_array import NpzArray
 from synthseg_core.quirks import NATIVE, Quirks
 from synthseg_core.stages import current
 from synthseg_core.volume import Volume
@@ -99,7 +100,12 @@ class Grid:
 class _Opened:
     """A file whose header was read and whose voxels were not yet.
 
-    ``compressed_kind`` is the image class of a gzip-compressed file, by which its voxels are read.
+    Parameters
+    ----------
+    compressed_kind
+        Image class of a gzip-compressed file, by which its voxels are read.
+    read_as_whole
+        Bytes that have to be read before the chosen voxels can be taken from them.
     """
 
     path: Path
@@ -110,6 +116,7 @@ class _Opened:
     unit: str = "mm"
     compressed_kind: Any = None
     warnings: tuple[str, ...] = ()
+    read_as_whole: int = 0
 
 
 def read_scan(
@@ -135,7 +142,8 @@ def read_scan(
     opened = _open(path)
     choose = choose_like_reference if quirks.last_axis_channels else choose_volume
     choice = choose(tuple(opened.array.shape), volume, path)
-    memory.require(8 * choice.voxels, path, f"{' x '.join(map(str, choice.shape))} voxels", memory_bytes)
+    needed = 8 * choice.voxels + opened.read_as_whole
+    memory.require(needed, path, f"{' x '.join(map(str, choice.shape))} voxels", memory_bytes)
     warnings = [*opened.warnings, *choice.warnings, *_check_geometry(opened, choice, quirks)]
     with current().stage("read"):
         data = _values(opened, choice)
@@ -236,18 +244,9 @@ def _open(path: Path) -> _Opened:
 
 
 def _open_npz(path: Path) -> _Opened:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        if "vol_data" not in archive:
-            names = ", ".join(archive.files) or "nothing"
-            raise InputError(
-                path,
-                found=f"arrays named {names}",
-                expected="one named vol_data",
-                remedy="save it with numpy.savez(path, vol_data=array)",
-            )
-        array = archive["vol_data"]
+    array = NpzArray(path)
     _check_dtype(array.dtype, path)
-    return _Opened(path, array, np.eye(4), None, (1.0, 1.0, 1.0))
+    return _Opened(path, array, np.eye(4), None, (1.0, 1.0, 1.0), read_as_whole=array.nbytes)
 
 
 def _open_image(path: Path) -> _Opened:

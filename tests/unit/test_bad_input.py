@@ -190,7 +190,7 @@ def test_npz_without_the_array(tmp_path):
 
 def test_npz_with_objects(tmp_path):
     np.savez(tmp_path / "x.npz", vol_data=np.array([[[{}]]], dtype=object))
-    refused(tmp_path / "x.npz", "a damaged or truncated file")
+    refused(tmp_path / "x.npz", "voxels of type object", "one real number a voxel")
 
 
 def test_npz_with_text(tmp_path):
