@@ -12,6 +12,8 @@ from synthseg_core.volume import Volume
 
 # As in label tables: what is counted by value needs a table as long as the largest one.
 LARGEST_LABEL = 10**6
+# Integers that a header scales, by 0.1 for instance, come back as 2.9999999; an interpolated label is further away.
+_ROUNDING = 1e-3
 
 
 def read_label_file(path: Path | str) -> Volume:
@@ -29,20 +31,21 @@ def read_label_file(path: Path | str) -> Volume:
     """
     path = Path(path)
     stored = read_stored(path)
-    if stored.data.dtype.kind == "f":
-        _check_whole(stored.data, path)
-    _check_range(stored.data, path)
-    return Volume(stored.data.astype(np.int32, copy=False), stored.affine)
+    data = _rounded(stored.data, path) if stored.data.dtype.kind == "f" else stored.data
+    _check_range(data, path)
+    return Volume(data.astype(np.int32, copy=False), stored.affine)
 
 
-def _check_whole(data: np.ndarray, path: Path) -> None:
-    """Refuse NaN, infinity and fractions."""
+def _rounded(data: np.ndarray, path: Path) -> np.ndarray:
+    """Return whole numbers; refuse NaN, infinity and fractions."""
     if not np.isfinite(data).all():
         raise _not_a_label_map(path, "voxels that are NaN or infinite")
-    fractions = data != np.rint(data)
+    whole = np.rint(data)
+    fractions = np.abs(data - whole) > _ROUNDING
     if count := int(np.count_nonzero(fractions)):
         example = data[fractions][0]
         raise _not_a_label_map(path, f"{count} voxels whose value is not whole, such as {example:.6g}")
+    return whole
 
 
 def _check_range(data: np.ndarray, path: Path) -> None:
