@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from synthseg_core.errors import ModelError
-from synthseg_core.tables import read_tsv
+from synthseg_core.tables import format_tsv, read_tsv
 
 # Label maps are int32, and volumes are counted in a table as long as the largest label.
 _LARGEST_LABEL = 10**6
@@ -95,6 +95,20 @@ class LabelTable:
     def builtin(cls, name: str) -> LabelTable:
         """Read one of the package's own tables, for instance ``segmentation_2.0``."""
         return cls.read(_builtin_folder() / f"{name}.tsv")
+
+    def to_tsv(self) -> str:
+        """Return the table as text, the inverse of :meth:`read`."""
+        columns: dict[str, tuple[object, ...]] = {
+            "label": self.labels,
+            "name": self.names,
+            "side": self.sides,
+            "counterpart": self.counterparts,
+            "topology_class": self.topology_classes,
+            "qc_group": self.qc_groups,
+        }
+        filled = {name: values for name, values in columns.items() if values}
+        rows = zip(*filled.values(), strict=True)
+        return format_tsv((dict(zip(filled, row, strict=True)) for row in rows), tuple(filled))
 
     @staticmethod
     def builtin_names() -> tuple[str, ...]:

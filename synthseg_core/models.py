@@ -9,8 +9,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-import yaml
-
 from synthseg_core.errors import ModelError
 from synthseg_core.labels import LabelTable
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
@@ -56,15 +54,25 @@ class GridSpec:
         Every axis is padded to a multiple of this.
     minimum_voxels
         Every axis is padded to at least this.
+    answer_voxel_size_mm
+        Isotropic edge length of the label map, mm, where that is another one: posteriors are interpolated class by
+        class before the argmax.
     """
 
     voxel_size_mm: float = 1.0
     multiple_voxels: int = 32
     minimum_voxels: int = 128
+    answer_voxel_size_mm: float | None = None
 
     def __post_init__(self) -> None:
-        if not (0.1 <= self.voxel_size_mm <= 10) or self.multiple_voxels < 1 or self.minimum_voxels < 1:
+        sizes = (self.voxel_size_mm, self.answer_mm)
+        if not all(0.1 <= size <= 10 for size in sizes) or self.multiple_voxels < 1 or self.minimum_voxels < 1:
             raise ModelError("grid", found=repr(self), expected="positive sizes", remedy="correct the model card")
+
+    @property
+    def answer_mm(self) -> float:
+        """Edge length of the label map, mm."""
+        return self.voxel_size_mm if self.answer_voxel_size_mm is None else self.answer_voxel_size_mm
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,8 @@ class ModelCard:
         The card file.
     plausible_total_ml
         Range of the volume of all structures together in a whole head, ml; outside it a result gets a warning.
+    training
+        How the weights came about, for people: data, recipe, command, hardware, steps, hours, loss, Dice by structure.
     """
 
     name: str
@@ -159,10 +169,13 @@ class ModelCard:
     plausible_total_ml: tuple[float, float] | None = None
     citation: tuple[str, ...] = ()
     notes: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise self.fault(f"task {self.task!r}", " or ".join(TASKS))
+        if self.companions and self.grid.answer_mm != self.grid.voxel_size_mm:
+            raise self.fault("companions of a model that answers on another grid than its own", "one grid for all")
         if not self.networks:
             raise self.fault("no networks", "at least one")
         if self.task != "quality" and self.networks[-1].config.out_channels != len(self.labels):
@@ -234,6 +247,8 @@ def load_card(name_or_path: str | Path) -> ModelCard:
 
 def read_card(path: Path) -> ModelCard:
     """Read and check one card."""
+    import yaml  # not above: training, which knows its model without a card, does without
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -341,13 +356,17 @@ def _check_kinds(kind: type[Any], values: Mapping[str, Any], path: Path, where: 
 def _fits(value: Any, hint: Any) -> bool:
     """Say whether a value is of an annotated kind; whole numbers count as ``float``, truth values as no number."""
     origin, parts = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
     if origin is UnionType:
         return any(_fits(value, part) for part in parts)
     if origin is tuple:
         wanted = parts[:1] * len(value) if parts[-1] is Ellipsis and isinstance(value, tuple) else parts
         return isinstance(value, tuple) and len(value) == len(wanted) and all(map(_fits, value, wanted))
     if origin is Mapping:
-        return isinstance(value, Mapping) and all(_fits(part, parts[0]) for part in (*value, *value.values()))
+        if not isinstance(value, Mapping):
+            return False
+        return all(_fits(key, parts[0]) and _fits(item, parts[1]) for key, item in value.items())
     if hint in (int, float):
         return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
     return isinstance(value, hint)

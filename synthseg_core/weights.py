@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from synthseg_core.atomic import write_bytes
 from synthseg_core.errors import WeightsError
@@ -29,6 +28,7 @@ from synthseg_core.keras_layout import (
 )
 from synthseg_core.models import ModelCard
 from synthseg_core.networks.config import NetworkSpec
+from synthseg_core.safetensors_layout import METADATA_KEY, model_bytes
 
 __all__ = [
     "FoundWeights",
@@ -52,7 +52,6 @@ __all__ = [
 _LISTED_FAULTS = 6
 _EXTENSIONS = (".h5", ".safetensors")
 _FLOATS = ("F16", "F32", "F64")
-_METADATA_KEY = "synthseg"
 
 
 @dataclass(frozen=True)
@@ -167,17 +166,14 @@ def save_safetensors(
     stored = {}
     for spec, arrays in networks:
         require_complete(path, spec, arrays)
-        stored |= {f"{spec.prefix}.{name}": _cast(path, arrays[name], half) for name in torch_shapes(spec)}
-    # One metadata entry only: safetensors writes several in an order that changes from run to run.
-    header = {_METADATA_KEY: json.dumps(dict(metadata or {}), sort_keys=True)}
-    # Not save_file: it makes files that only their owner can read, and weights lie in folders that groups share.
-    write_bytes(path, save(stored, metadata=header))
+        stored |= {f"{spec.prefix}.{name}": arrays[name] for name in torch_shapes(spec)}
+    write_bytes(path, model_bytes(stored, metadata or {}, half=half))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Return the facts that ``save_safetensors`` kept; empty for files from elsewhere."""
     with safe_open(path, framework="numpy") as file:
-        return json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
+        return json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
 
 
 def cache_folder() -> Path:
@@ -334,15 +330,3 @@ def _fault(file: Any, key: str, shape: tuple[int, ...]) -> str | None:
 def _listed(faults: Sequence[str]) -> str:
     more = len(faults) - _LISTED_FAULTS
     return "; ".join(faults[:_LISTED_FAULTS]) + (f"; and {more} more faults" if more > 0 else "")
-
-
-def _cast(path: Path, array: NDArray[Any], half: bool) -> NDArray[Any]:
-    kind = np.float16 if half else np.float32
-    if np.abs(array).max(initial=0) > np.finfo(kind).max or not np.isfinite(array).all():
-        raise WeightsError(
-            path,
-            found="values that are not finite or too large",
-            expected=f"numbers within {np.dtype(kind).name}",
-            remedy="store 32-bit floats, or train again",
-        )
-    return np.ascontiguousarray(array, dtype=kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from synthseg_core.errors import InputError, ModelError
@@ -122,3 +124,10 @@ def test_cortex(name):
 def test_table_without_cortex():
     with pytest.raises(ModelError, match=r"four: found no label 3 and no label 42 \(cerebral cortex\)"):
         LabelTable(**FOUR).cortex_channels()
+
+
+@pytest.mark.parametrize("name", LabelTable.builtin_names())
+def test_tables_are_written_as_they_were_read(tmp_path, name):
+    table = LabelTable.builtin(name)
+    written = LabelTable.read(_write(tmp_path, table.to_tsv()))
+    assert replace(written, name=table.name) == table

@@ -1,0 +1,121 @@
+"""A trained network becomes a model folder: card, label table and weights, usable at once with ``--model CARD``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthseg_core import __version__
+from synthseg_core.atomic import write_bytes, write_text
+from synthseg_core.card_text import card_text
+from synthseg_core.errors import WeightsError
+from synthseg_core.labels import LabelTable
+from synthseg_core.models import GridSpec, InferenceSpec, ModelCard, WeightsFile
+from synthseg_core.networks.config import NetworkSpec, UNetConfig
+from synthseg_core.networks.unet import UNet
+from synthseg_core.safetensors_layout import model_bytes
+
+CARD_NAME, TABLE_NAME, WEIGHTS_NAME = "card.yaml", "labels.tsv", "weights.safetensors"
+
+# Edge of the smallest field of view that the published networks are given.
+_MINIMUM_EDGE_MM = 128
+# Label maps are wanted at 1 mm, whatever the network works at.
+_ANSWER_MM = 1.0
+
+
+def trained_card(
+    folder: Path,
+    name: str,
+    labels: LabelTable,
+    network: UNetConfig,
+    voxel_size_mm: float = 1.0,
+    training: Mapping[str, Any] | None = None,
+) -> ModelCard:
+    """Return the card of a network trained here; change what should be different with :func:`dataclasses.replace`.
+
+    Parameters
+    ----------
+    folder
+        The model folder that :func:`export_model` shall write.
+    labels
+        Output channels, in order.
+    voxel_size_mm
+        Of the images that the network was trained on; a network coarser than 1 mm answers at 1 mm.
+    training
+        Data, recipe, command, hardware, steps, hours, loss; plain values. The version of this program is added.
+    """
+    divisor = 2 ** (network.levels - 1)
+    minimum = divisor * ceil(_MINIMUM_EDGE_MM / voxel_size_mm / divisor)
+    return ModelCard(
+        name=name,
+        title=f"{name}: {len(labels) - 1} structures, trained on synthetic scans",
+        family="synthseg",
+        task="segmentation",
+        networks=(NetworkSpec("segmenter", "unet", network),),
+        labels=labels,
+        weights=WeightsFile(WEIGHTS_NAME),
+        source=folder / CARD_NAME,
+        grid=GridSpec(voxel_size_mm, divisor, minimum, _ANSWER_MM if voxel_size_mm > _ANSWER_MM else None),
+        inference=InferenceSpec(clean_up="topology" if labels.topology_classes else "none"),
+        training={"version": __version__, **(training or {})},
+    )
+
+
+def export_model(card: ModelCard, state: Mapping[str, Tensor], *, half: bool = True) -> Path:
+    """Write a model folder; the same card and state give the same bytes.
+
+    The card is written last: a folder whose writing was cut off has no card, or one whose checksum does not fit.
+
+    Parameters
+    ----------
+    card
+        For instance from :func:`trained_card`; its ``source`` is the card file to write. Size and checksum of the
+        weights are filled in.
+    state
+        ``state_dict`` of a :class:`~synthseg_core.networks.unet.UNet`, on any device, of any floating type.
+    half
+        Store 16-bit floats: half the size, three significant digits.
+
+    Returns
+    -------
+    Path
+        The card.
+
+    Raises
+    ------
+    WeightsError
+        If arrays are missing, have another shape, or hold values that cannot be stored.
+    """
+    (spec,) = card.networks
+    arrays = {f"{spec.prefix}.{name}": array for name, array in _arrays(card, spec, state).items()}
+    content = model_bytes(arrays, {"model": card.name, "version": __version__}, half=half)
+    weights = replace(card.weights, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    folder = card.source.parent
+    write_text(folder / TABLE_NAME, card.labels.to_tsv())
+    write_bytes(folder / weights.file, content)
+    write_text(card.source, card_text(replace(card, weights=weights), TABLE_NAME))
+    return card.source
+
+
+def _arrays(card: ModelCard, spec: NetworkSpec, state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Return the network's arrays, float32, without counters; refuse a state of another network."""
+    assert isinstance(spec.config, UNetConfig)
+    with torch.device("meta"):
+        wanted = {name: value.shape for name, value in UNet(spec.config).state_dict().items() if value.ndim}
+    wrong = [name for name, shape in wanted.items() if name not in state or state[name].shape != shape]
+    if wrong:
+        raise WeightsError(
+            card.source,
+            found=f"a state with {len(wrong)} arrays missing or of another shape, first {wrong[0]}",
+            expected=f"the {len(wanted)} arrays of the network",
+            remedy="export with the configuration that the network was trained with",
+        )
+    return {name: state[name].detach().to("cpu", torch.float32).numpy() for name in wanted}
