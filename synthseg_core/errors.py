@@ -52,6 +52,10 @@ class WeightsError(ModelError):
     """Weights that are missing, damaged, or made for another network."""
 
 
+class TrainingError(SynthSegError, ArithmeticError):
+    """A training that cannot go on, such as one whose loss is no number."""
+
+
 class FetchError(SynthSegError, OSError):
     """A download that no mirror could serve."""
 

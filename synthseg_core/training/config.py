@@ -1,0 +1,194 @@
+"""What a training is: network, stages, optimiser, precision; frozen, checked, and stored as JSON beside its results."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from synthseg_core.errors import UsageError
+from synthseg_core.networks.config import UNetConfig
+from synthseg_core.training.checks import above_zero, at_least, one_of
+from synthseg_core.training.schedule import Schedule
+from synthseg_core.training.settings import build
+
+LOSSES = ("weighted_l2", "dice")
+OPTIMISERS = ("adam", "adamw")
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some steps with one loss.
+
+    Parameters
+    ----------
+    loss
+        ``weighted_l2`` or ``dice``.
+    steps
+        Optimiser steps; under a time budget, the share of the stage in the sum over stages.
+    cross_entropy
+        Weight of cross-entropy added to the Dice loss.
+    """
+
+    loss: str = "dice"
+    steps: int = 1000
+    cross_entropy: float = 0.0
+
+    def __post_init__(self) -> None:
+        one_of("loss", self.loss, LOSSES)
+        at_least("steps", self.steps, 1)
+        at_least("cross_entropy", self.cross_entropy, 0)
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How weights follow gradients; the defaults are those that SynthSeg was trained with.
+
+    Parameters
+    ----------
+    kind
+        ``adam`` or ``adamw``.
+    learning_rate
+        Peak of the schedule.
+    betas, epsilon
+        Of Adam.
+    weight_decay
+        Only with ``adamw``.
+    clip_norm
+        Longest gradient; longer ones are shortened. ``None``: no limit.
+    """
+
+    kind: str = "adam"
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-7
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def __post_init__(self) -> None:
+        one_of("optimiser", self.kind, OPTIMISERS)
+        for name in ("learning_rate", "epsilon"):
+            above_zero(name, getattr(self, name))
+        at_least("weight_decay", self.weight_decay, 0)
+        if self.clip_norm is not None:
+            above_zero("clip_norm", self.clip_norm)
+        if self.kind == "adam" and self.weight_decay:
+            raise UsageError("weight_decay", found="it with adam", expected="adamw", remedy="choose adamw, or 0")
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Steps between log rows, checkpoints, validations and snapshots; 0 leaves the last two out until the end."""
+
+    log: int = 10
+    checkpoint: int = 250
+    validate: int = 1000
+    snapshot: int = 1000
+
+    def __post_init__(self) -> None:
+        at_least("log", self.log, 1)
+        at_least("checkpoint", self.checkpoint, 1)
+        at_least("validate", self.validate, 0)
+        at_least("snapshot", self.snapshot, 0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides how a network is trained, the data aside.
+
+    Parameters
+    ----------
+    network
+        Shape of the U-Net.
+    stages
+        Losses in order.
+    optimiser
+        Optimiser and learning-rate schedule; the schedule spans all stages.
+    batch_size
+        Samples of one optimiser step, over all processes.
+    micro_batch
+        Samples of one forward pass; ``None``: all that fall to a process. Gradients of the passes are added up.
+    seed
+        Of initial weights and draws: sample k of a training depends on ``(seed, k)`` alone.
+    precision
+        ``float32``, or autocast to ``bfloat16`` or ``float16``; losses are float32 always.
+    ema_decay
+        Of the weight average; 0 switches it off.
+    budget_s
+        Seconds of training; ``None``: as many steps as the stages have.
+    start_from
+        Weights to start from; ``None``: random ones.
+    gradient_checkpointing
+        Compute features twice instead of keeping them: slower, less memory.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    intervals
+        When to write what.
+    """
+
+    network: UNetConfig = field(default_factory=UNetConfig)
+    stages: tuple[Stage, ...] = (Stage("weighted_l2", 5000), Stage("dice", 500_000))
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    batch_size: int = 1
+    micro_batch: int | None = None
+    seed: int = 0
+    precision: str = "float32"
+    ema_decay: float = 0.999
+    budget_s: float | None = None
+    start_from: str | None = None
+    gradient_checkpointing: bool = False
+    device: str = "auto"
+    intervals: Intervals = field(default_factory=Intervals)
+
+    def __post_init__(self) -> None:
+        one_of("precision", self.precision, PRECISIONS)
+        at_least("stages", len(self.stages), 1)
+        at_least("batch_size", self.batch_size, 1)
+        at_least("seed", self.seed, 0)
+        if not 0 <= self.ema_decay < 1:
+            raise UsageError("ema_decay", found=f"{self.ema_decay:g}", expected="0 to below 1", remedy="correct it")
+        if self.budget_s is not None:
+            above_zero("budget", self.budget_s)
+        if self.micro_batch is not None and (self.micro_batch < 1 or self.batch_size % self.micro_batch):
+            raise UsageError(
+                "micro_batch",
+                found=str(self.micro_batch),
+                expected=f"a divisor of the batch size {self.batch_size}",
+                remedy="correct one of them",
+            )
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return nested dictionaries and lists."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> TrainConfig:
+        """Return the configuration stored by ``to_json``; absent keys keep their defaults, unknown ones are refused."""
+        return build(TrainConfig, content, "training configuration")
+
+
+# Neither changes what a step does; the number of steps may grow, so that a finished training can be prolonged.
+_FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing")
+
+
+def fixed_part(config: TrainConfig) -> dict[str, Any]:
+    """Return what must be equal to resume a training."""
+    content = {name: value for name, value in config.to_json().items() if name not in _FREE}
+    for stage in content["stages"]:
+        del stage["steps"]
+    return content
+
+
+def hash_of(content: object) -> str:
+    """Return a short fingerprint of JSON-able content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,35 @@
+"""What is kept of a sample whose loss is no number: its seed and its draw, so that it can be made again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.atomic import write_json
+from synthseg_core.errors import TrainingError
+from synthseg_core.training.step import NonFiniteError
+
+FAILURE = "failure"
+
+
+def stop_on_failure(folder: Path, step: int, failure: NonFiniteError, source: object) -> TrainingError:
+    """Write seeds and draws to ``folder/failure`` and return the error that ends the training."""
+    path = folder / FAILURE / f"step-{step:07d}.json"
+    draws = [{"seed": seed, "draw": _draw_of(source, seed)} for seed in failure.seeds]
+    write_json(path, {"step": step, "found": str(failure), "samples": draws})
+    return TrainingError(
+        folder,
+        found=f"{failure} at step {step + 1}",
+        expected="a finite number",
+        remedy=f"look at the samples in {path}; a lower learning rate or float32 often helps; last.pt is from before",
+    )
+
+
+def _draw_of(source: object, seed: int) -> Any:
+    """Return the random choices behind a sample as JSON; ``None`` for sources that do not record them."""
+    draw = getattr(source, "draw", None)
+    if draw is None:
+        return None
+    content = draw(seed).to_json()
+    return json.loads(content) if isinstance(content, str) else content

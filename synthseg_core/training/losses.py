@@ -1,0 +1,122 @@
+"""Losses of the two training stages: weighted L2 on logits, then soft Dice, with cross-entropy as an option.
+
+All sums run in float32 even inside autocast: a sum over a million voxels has no digits left in 16 bits.
+
+References
+----------
+Billot et al., SynthSeg, Medical Image Analysis 2023: soft Dice over all classes, background included, after a first
+stage that brings the logits to plus and minus a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Takes logits (B, C, I, J, K) and class_index (B, I, J, K); returns the mean loss of the batch."""
+
+EPSILON = 1e-7  # of the reference, in numerator, denominator and normalisation
+L2_TARGET = 5.0  # logit of the true class in the first stage; minus this for the others
+L2_BACKGROUND_WEIGHT = 1e-8
+
+
+def loss_called(name: str, cross_entropy_weight: float = 0.0) -> Loss:
+    """Return the loss of a stage: ``weighted_l2`` or ``dice``, the latter plus a share of cross-entropy."""
+    if name == "weighted_l2":
+        return weighted_l2_loss
+    return lambda logits, class_index: dice_loss(logits, class_index, cross_entropy_weight)
+
+
+def weighted_l2_loss(logits: Tensor, class_index: Tensor) -> Tensor:
+    """Return the squared distance of logits to +5 (true class) and -5 (others), over the foreground.
+
+    Parameters
+    ----------
+    logits : (B, C, I, J, K)
+        Before softmax.
+    class_index : (B, I, J, K)
+        True class, 0 being the background.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        target = L2_TARGET * (2 * one_hot(class_index, logits.shape[1]) - 1)
+        weight = (class_index != 0).unsqueeze(1).float() + L2_BACKGROUND_WEIGHT
+        return (weight * (logits.float() - target) ** 2).sum() / (logits.shape[1] * weight.sum())
+
+
+def dice_loss(logits: Tensor, class_index: Tensor, cross_entropy_weight: float = 0.0) -> Tensor:
+    """Return the soft Dice loss of the softmax of ``logits``, plus weighted cross-entropy.
+
+    The same number as ``soft_dice_loss`` of the posteriors, without ever holding a one-hot target.
+
+    Parameters
+    ----------
+    logits : (B, C, I, J, K)
+        Before softmax.
+    class_index : (B, I, J, K)
+        True class, 0 being the background.
+    cross_entropy_weight
+        Factor of the mean cross-entropy per voxel; 0 leaves it out.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        log_posteriors = torch.log_softmax(logits.float(), dim=1).flatten(2)
+        posteriors = log_posteriors.exp()
+        index = class_index.flatten(1).long()
+        overlap, volume = _sums_by_class(posteriors, index)
+        loss = (1 - _dice(overlap, volume, (posteriors**2).sum(2))).mean()
+        if cross_entropy_weight:
+            loss = loss + cross_entropy_weight * functional.nll_loss(log_posteriors, index)
+        return loss
+
+
+def soft_dice_loss(posteriors: Tensor, target: Tensor) -> Tensor:
+    """Return the mean over classes and samples of ``1 - soft_dice``."""
+    return (1 - soft_dice(posteriors, target)).mean()
+
+
+def soft_dice(posteriors: Tensor, target: Tensor) -> Tensor:
+    """Return soft Dice with squares in the denominator, as in the reference.
+
+    Parameters
+    ----------
+    posteriors, target : (B, C, ...)
+        Not negative; both are divided by their sum over classes first.
+
+    Returns
+    -------
+    (B, C)
+        Near 1 for a class absent from both; near 0 for one absent from the target with any predicted mass.
+    """
+    with torch.autocast(posteriors.device.type, enabled=False):
+        p, g = (_normalised(x.float()).flatten(2) for x in (posteriors, target))
+        return _dice((g * p).sum(2), (g**2).sum(2), (p**2).sum(2))
+
+
+def one_hot(class_index: Tensor, classes: int) -> Tensor:
+    """Return the (B, C, I, J, K) float32 indicators of a (B, I, J, K) class index."""
+    shape = (class_index.shape[0], classes, *class_index.shape[1:])
+    return class_index.new_zeros(shape, dtype=torch.float32).scatter_(1, class_index.long().unsqueeze(1), 1.0)
+
+
+def _normalised(x: Tensor) -> Tensor:
+    return (x / (x.sum(1, keepdim=True) + EPSILON)).clamp(0, 1)
+
+
+def _sums_by_class(posteriors: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the posterior mass on the true class and the voxels of each class, both (B, C).
+
+    In float64 where there is one: voxels are added one after the other, and beside a sum of millions a single voxel
+    loses its digits in float32.
+    """
+    hit = posteriors.gather(1, index.unsqueeze(1)).squeeze(1)
+    hit = hit if hit.device.type == "mps" else hit.double()
+    zeros = hit.new_zeros(posteriors.shape[:2])
+    voxels = zeros.scatter_add(1, index, torch.ones_like(hit))
+    return zeros.scatter_add(1, index, hit).float(), voxels.float()
+
+
+def _dice(overlap: Tensor, target_squares: Tensor, posterior_squares: Tensor) -> Tensor:
+    return (2 * overlap + EPSILON) / (target_squares + posterior_squares + EPSILON)

@@ -1,0 +1,117 @@
+"""One optimiser step: samples, forward passes, loss, gradients, update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from synthseg_core.training.config import TrainConfig
+from synthseg_core.training.losses import loss_called
+from synthseg_core.training.plan import position
+from synthseg_core.training.state import TrainingState
+
+
+class Source(Protocol):
+    """Where samples come from."""
+
+    def batch(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return images (B, C, I, J, K) float32 and class_index (B, I, J, K); the same seeds give the same samples."""
+        ...
+
+
+class NonFiniteError(Exception):
+    """A loss or gradient that is no number; ``seeds`` are those of the samples it came from."""
+
+    def __init__(self, what: str, value: float, seeds: Sequence[int]) -> None:
+        super().__init__(f"a {what} of {value}")
+        self.seeds = list(seeds)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Mean loss over the samples of a step, length of the gradient before clipping, and the learning rate."""
+
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+
+
+def train_step(
+    state: TrainingState, config: TrainConfig, model: nn.Module, source: Source, seeds: Sequence[Sequence[int]]
+) -> StepResult:
+    """Take one step; ``state`` changes in place.
+
+    Parameters
+    ----------
+    model
+        What is called: the network of ``state``, or its wrapper that averages gradients over processes.
+    seeds
+        Of the samples of each forward pass.
+
+    Raises
+    ------
+    NonFiniteError
+        If a loss or gradient is no number; weights are as before.
+    """
+    now = position(config, state.step, state.seconds)
+    stage = config.stages[now.stage]
+    rate = config.optimiser.learning_rate * config.optimiser.schedule.factor(now.progress)
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    state.optimiser.zero_grad(set_to_none=True)
+    loss = loss_called(stage.loss, stage.cross_entropy)
+    total = 0.0
+    for number, some in enumerate(seeds, start=1):
+        with _without_exchange(model, number < len(seeds)):
+            images, class_index = source.batch(some)
+            logits = forward(model, images, state.device, config.precision)
+            value = loss(logits, class_index.to(state.device)) / len(seeds)
+            _require_finite(value, "loss", some)
+            state.scaler.scale(value).backward()
+        total += value.item()
+    norm = _update(state, config, [seed for some in seeds for seed in some])
+    state.step += 1
+    return StepResult(total, norm, rate)
+
+
+def forward(model: nn.Module, images: Tensor, device: torch.device, precision: str) -> Tensor:
+    """Return logits; images lie channels last, which is twice as fast in bfloat16 on a CPU."""
+    images = images.to(device, torch.float32).contiguous(memory_format=torch.channels_last_3d)
+    with autocast(device, precision):
+        return model(images)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Return the context for forward passes in a precision."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, getattr(torch, precision))
+
+
+def _require_finite(value: Tensor, what: str, seeds: Sequence[int]) -> None:
+    if not torch.isfinite(value):
+        raise NonFiniteError(what, value.item(), seeds)
+
+
+def _update(state: TrainingState, config: TrainConfig, seeds: Sequence[int]) -> float:
+    """Move the weights and their average; return the length of the gradient."""
+    state.scaler.unscale_(state.optimiser)
+    limit = config.optimiser.clip_norm
+    norm = nn.utils.clip_grad_norm_(state.net.parameters(), float("inf") if limit is None else limit)
+    if not state.scaler.is_enabled():  # a scaler lowers its scale instead, and leaves out the step
+        _require_finite(norm, "gradient", seeds)
+    state.scaler.step(state.optimiser)
+    state.scaler.update()
+    if state.average is not None:
+        state.average.update(state.net)
+    return float(norm)
+
+
+def _without_exchange(model: nn.Module, skip: bool) -> AbstractContextManager[object]:
+    """Let gradients of several passes add up before they are averaged over processes."""
+    return model.no_sync() if skip and hasattr(model, "no_sync") else nullcontext()  # type: ignore[operator]

@@ -1,0 +1,93 @@
+"""Scores of a network on samples that it is never trained on, and the choice of the best weights.
+
+References
+----------
+Score of the reference: mean Dice over labels and subjects without the background, the first row; the best is the
+largest, the earliest on ties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synthseg_core.networks.unet import UNet
+from synthseg_core.training.step import Source, forward
+
+Scores = NDArray[np.float64]
+Validate = Callable[[UNet], Scores]
+"""Takes a network in evaluation mode; returns Dice, classes x subjects, the background first; NaN: absent in both."""
+
+
+def score_of(table: Scores) -> float:
+    """Return the mean over classes and subjects, without the background and without NaN.
+
+    Parameters
+    ----------
+    table : (C, S)
+        Dice of each class in each subject, the background first.
+    """
+    rows = np.abs(table[1:])
+    return float(rows[np.isfinite(rows)].mean()) if np.isfinite(rows).any() else 0.0
+
+
+def is_better(score: float, best: float | None) -> bool:
+    """Say whether a later score replaces the best so far: only if it is larger."""
+    return best is None or score > best
+
+
+def best_of(tables: Sequence[Scores]) -> int:
+    """Return the index of the best table; the earliest on ties."""
+    best = 0
+    for index, table in enumerate(tables):
+        if is_better(score_of(table), score_of(tables[best])):
+            best = index
+    return best
+
+
+def dice_by_class(predicted: Tensor, class_index: Tensor, classes: int) -> Scores:
+    """Return hard Dice of each class; NaN where it is absent in both.
+
+    Parameters
+    ----------
+    predicted, class_index
+        Classes from 0, any shape, the same for both.
+    """
+    joint = (class_index.long() * classes + predicted.long()).flatten()
+    counts = torch.bincount(joint, minlength=classes**2).view(classes, classes).double().cpu().numpy()
+    with np.errstate(invalid="ignore"):
+        return 2 * counts.diagonal() / (counts.sum(0) + counts.sum(1))
+
+
+class DrawValidation:
+    """Dice on fixed draws of a source, each predicted whole.
+
+    Parameters
+    ----------
+    source
+        Of held-out label maps.
+    seeds
+        One per draw; choose them once, so that scores can be compared.
+    precision
+        Of the forward pass.
+    """
+
+    def __init__(self, source: Source, seeds: Sequence[int], *, precision: str = "float32") -> None:
+        self.source = source
+        self.seeds = tuple(seeds)
+        self.precision = precision
+
+    @torch.inference_mode()
+    def __call__(self, net: UNet) -> Scores:
+        """Return the (C, S) table of Dice."""
+        return np.stack([self._dice(net, seed) for seed in self.seeds], axis=1)
+
+    def _dice(self, net: UNet, seed: int) -> Scores:
+        images, class_index = self.source.batch([seed])
+        device = next(net.parameters()).device
+        logits = forward(net, images, device, self.precision)
+        return dice_by_class(logits.argmax(1), class_index.to(device), net.config.out_channels)
