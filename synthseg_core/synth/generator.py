@@ -1,0 +1,193 @@
+"""The generator of synthetic brain scans (Billot et al., Medical Image Analysis 2023, section 3.1).
+
+maps = read_label_maps(folder, GenerationLabels.builtin())
+sample = BrainGenerator(maps, Recipe.preset("official")).sample(seed=1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthseg_core.errors import UsageError
+from synthseg_core.ops.fields import resize_nearest
+from synthseg_core.synth.channel import render
+from synthseg_core.synth.deformation import Warp, affine_matrix, elastic_displacement, whole, window
+from synthseg_core.synth.draw import ELASTIC, Draw, draw_sample
+from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.synth.label_maps import LabelMaps
+from synthseg_core.synth.mixture import check_priors
+from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.seeds import generator
+from synthseg_core.synth.shapes import SampleShape, Shape3, sample_shape
+
+# Stride of the grid on which the brain's centre is looked for, voxels.
+_CENTRE_STRIDE = 4
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One synthetic scan with its labels.
+
+    Parameters
+    ----------
+    image : (C, I, J, K) float32
+        In 0..1, RAS+.
+    index_map : (I, J, K) uint8
+        Position of each voxel's target value in ``target_values``: the class index of a network trained on it.
+    target_values
+        Label values, ascending.
+    affine : (4, 4)
+        Voxel centres to mm, RAS+; those of the label map's crop.
+    draw
+        What made it, the corner of the crop included.
+    """
+
+    image: Tensor
+    index_map: Tensor
+    target_values: tuple[int, ...]
+    affine: np.ndarray
+    draw: Draw
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Target label values, (I, J, K) int32."""
+        return torch.tensor(self.target_values, dtype=torch.int32, device=self.index_map.device)[self.index_map.int()]
+
+    @property
+    def brain_fraction(self) -> float:
+        """Share of voxels that carry a target label."""
+        return float((self.index_map > 0).float().mean())
+
+
+class BrainGenerator:
+    """Makes samples from label maps, on the device that holds them.
+
+    Parameters
+    ----------
+    maps
+        Label maps of one shape and voxel size.
+    recipe
+        What samples look like.
+
+    Raises
+    ------
+    UsageError
+        If recipe, label list and maps do not fit together.
+    """
+
+    def __init__(self, maps: LabelMaps, recipe: Recipe | None = None) -> None:
+        self.maps = maps
+        self.recipe = recipe or Recipe()
+        crop = self.recipe.crop
+        self.shape: SampleShape = sample_shape(
+            maps.shape, maps.voxel_size, crop.shape, crop.multiple, self.recipe.target_voxel_size_mm
+        )
+        self._check()
+        device = maps.indices.device
+        position = {value: index for index, value in enumerate(self.labels.target_values)}
+        self._classes = torch.tensor(self.labels.classes, device=device)
+        self._targets = torch.tensor([position[v] for v in self.labels.outputs], dtype=torch.uint8, device=device)
+        self._swap = torch.tensor(self.labels.swap_index, dtype=maps.indices.dtype, device=device)
+
+    @property
+    def labels(self) -> GenerationLabels:
+        """The label list of the maps."""
+        return self.maps.labels
+
+    def draw(self, seed: int) -> Draw:
+        """Draw the numbers of a sample without making it."""
+        return draw_sample(self.recipe, self.labels, self.shape, self.maps.names, seed)
+
+    def sample(self, seed: int) -> Sample:
+        """Make a sample; the same seed on the same kind of device gives the same bits."""
+        return self.apply(self.draw(seed))
+
+    def batch(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return images (B, C, I, J, K) and class indices (B, I, J, K) of several samples."""
+        samples = [self.sample(seed) for seed in seeds]
+        return torch.stack([s.image for s in samples]), torch.stack([s.index_map for s in samples])
+
+    def apply(self, draw: Draw) -> Sample:
+        """Make the sample of a draw, bit for bit the same each time."""
+        index_map, corner = self._deformed(draw)
+        channels = range(self.recipe.channels)
+        image = torch.stack([render(self.recipe, self._classes, self.shape, index_map, draw, c) for c in channels])
+        target = resize_nearest(self._targets[index_map.int()], self.shape.output)
+        return Sample(
+            image, target, self.labels.target_values, self._affine(draw, corner), replace(draw, corner=corner)
+        )
+
+    def _deformed(self, draw: Draw) -> tuple[Tensor, Shape3]:
+        """Return the deformed, cropped, possibly mirrored map of list positions, and the corner of the crop."""
+        source = self.maps.indices[draw.map_index]
+        warp = self._warp(draw)
+        corner = draw.corner or self._around_brain(warp, source, draw)
+        index_map = warp.pull(source, window(corner, self.shape.crop))
+        if draw.dropped:
+            keep = torch.arange(len(self.labels), dtype=index_map.dtype, device=index_map.device)
+            keep[list(self.labels.indices_of(draw.dropped))] = 0
+            index_map = keep[index_map.int()]
+        return (self._swap[index_map.int()].flip(0) if draw.flip else index_map), corner
+
+    def _warp(self, draw: Draw) -> Warp:
+        elastic = None
+        if draw.elastic_std_voxels > 0:
+            source = generator(draw.stream(ELASTIC))
+            scale = self.recipe.deformation.elastic_scale
+            elastic = elastic_displacement(
+                self.maps.shape, draw.elastic_std_voxels, scale, source, self.maps.indices.device
+            )
+        matrix = affine_matrix(draw.rotation_deg, draw.shearing, draw.scaling)
+        return Warp(self.maps.shape, matrix, draw.translation_voxels, elastic)
+
+    def _around_brain(self, warp: Warp, source: Tensor, draw: Draw) -> Shape3:
+        """Return the corner of a crop around the target labels' centre of mass, kept inside the map."""
+        coarse = self._targets[warp.pull(source, whole(self.maps.shape, _CENTRE_STRIDE)).int()] > 0
+        corner = []
+        for axis, (n, crop) in enumerate(zip(self.maps.shape, self.shape.crop, strict=True)):
+            mass = coarse.sum(dim=[other for other in range(3) if other != axis]).cpu().double()
+            total = float(mass.sum())
+            positions = torch.arange(len(mass), dtype=torch.float64) * _CENTRE_STRIDE
+            centre = float((mass * positions).sum()) / total if total else (n - 1) / 2
+            first = round(centre - (crop - 1) / 2) + draw.jitter_voxels[axis]
+            corner.append(min(max(first, 0), n - crop))
+        return corner[0], corner[1], corner[2]
+
+    def _affine(self, draw: Draw, corner: Shape3) -> np.ndarray:
+        """Return the affine of the crop; output voxel i lies at ``corner + i * crop / output`` of the map."""
+        step = np.divide(self.shape.crop, self.shape.output)
+        local = np.eye(4)
+        local[:3, :3] = np.diag(step)
+        local[:3, 3] = corner
+        return self.maps.affine[draw.map_index] @ local
+
+    def _check(self) -> None:
+        recipe, labels = self.recipe, self.labels
+        check_priors(recipe.mixture.priors, labels.n_classes)
+        if recipe.flip_probability > 0 and labels.n_neutral == len(labels) and looks_sided(labels):
+            raise UsageError(
+                "flipping",
+                found="a label list without sides, although names speak of left and right",
+                expected="sides and counterparts, so that labels can be exchanged when heads are mirrored",
+                remedy="complete the label list, or set flip_probability to 0",
+            )
+        weights = recipe.map_weights
+        if weights is not None and (len(weights) != len(self.maps.names) or min(weights) < 0 or sum(weights) <= 0):
+            raise UsageError(
+                "map_weights",
+                found=f"{len(weights)} weights",
+                expected=f"one of 0 or more for each of the {len(self.maps.names)} maps, not all 0",
+                remedy="correct the recipe",
+            )
+
+
+def looks_sided(labels: GenerationLabels) -> bool:
+    """Say whether names of an unsided list speak of left and right."""
+    words = " ".join(labels.names).lower().replace("-", " ").replace("_", " ").split()
+    return bool({"left", "right", "lh", "rh"} & set(words))

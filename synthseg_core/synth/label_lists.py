@@ -1,0 +1,139 @@
+"""Label lists of the generator: which values maps may hold, their Gaussian class, their target, their mirror image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+from synthseg_core.errors import InputError
+from synthseg_core.tables import read_tsv
+
+_COLUMNS = ("value", "name", "side", "counterpart")
+
+
+@dataclass(frozen=True)
+class GenerationLabels:
+    """Labels of generation maps: unsided ones (background leading), one side, then the other side in the same order.
+
+    Parameters
+    ----------
+    values
+        Every value that a map may hold.
+    n_neutral
+        How many of the first entries have no counterpart.
+    classes
+        Index of the Gaussian of each label; 0..K-1 without a gap.
+    outputs
+        Value of each label in the target; 0: not in the target.
+    names
+        Names of the structures.
+    extracerebral
+        Values of tissue outside the brain, which skull stripping removes.
+    source
+        Where the list came from, for messages.
+
+    Raises
+    ------
+    InputError
+        If values repeat, classes have a gap, or the sides are not of equal length.
+    """
+
+    values: tuple[int, ...]
+    n_neutral: int
+    classes: tuple[int, ...]
+    outputs: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    extracerebral: tuple[int, ...] = ()
+    source: str = "label list"
+
+    def __post_init__(self) -> None:
+        if not self.values or self.values[0] != 0:
+            raise self._fault("a first entry that is not 0", "background (0) first")
+        if repeated := sorted({v for v in self.values if self.values.count(v) > 1}):
+            raise self._fault(f"repeated values {repeated}", "each value once")
+        if min(self.values) < 0 or min(self.outputs) < 0:
+            raise self._fault("a negative value", "values of 0 and above")
+        if sorted(set(self.classes)) != list(range(max(self.classes) + 1)):
+            raise self._fault("classes with a gap", f"every class from 0 to {max(self.classes)}")
+        if not len(self.values) == len(self.classes) == len(self.outputs):
+            raise self._fault("columns of different length", "a class and an output for each value")
+        if not 1 <= self.n_neutral <= len(self.values) or (len(self.values) - self.n_neutral) % 2:
+            raise self._fault(
+                f"{self.n_neutral} unsided of {len(self.values)} labels", "as many labels on the left as on the right"
+            )
+
+    @classmethod
+    def builtin(cls, name: str = "generation_54", classes: str = "class", outputs: str = "output") -> GenerationLabels:
+        """Return one of the package's own lists."""
+        return cls.read(Path(str(files("synthseg_core") / "resources" / "synth" / f"{name}.tsv")), classes, outputs)
+
+    @classmethod
+    def read(cls, path: Path, classes: str = "class", outputs: str = "output") -> GenerationLabels:
+        """Read a list with the columns value, name, side, counterpart and optionally extracerebral.
+
+        Parameters
+        ----------
+        classes, outputs
+            Columns that give the Gaussian class and the target value of each label.
+        """
+        rows = read_tsv(path, required=(*_COLUMNS, classes, outputs))
+        try:
+            numbers = {c: tuple(int(row[c]) for row in rows) for c in ("value", "counterpart", classes, outputs)}
+        except ValueError as error:
+            raise InputError(path, found=str(error), expected="whole numbers", remedy="correct the table") from error
+        sides = [row["side"] for row in rows]
+        n_neutral = sum(side == "neutral" for side in sides)
+        found = cls(
+            values=numbers["value"],
+            n_neutral=n_neutral,
+            classes=numbers[classes],
+            outputs=numbers[outputs],
+            names=tuple(row["name"] for row in rows),
+            extracerebral=tuple(int(row["value"]) for row in rows if row.get("extracerebral") == "yes"),
+            source=str(path),
+        )
+        found._check_order(sides, numbers["counterpart"])
+        return found
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of Gaussians."""
+        return max(self.classes) + 1
+
+    @cached_property
+    def swap_index(self) -> tuple[int, ...]:
+        """Position that each entry takes when the brain is mirrored."""
+        half = (len(self) - self.n_neutral) // 2
+        neutral = tuple(range(self.n_neutral))
+        left, right = (range(self.n_neutral + half * side, self.n_neutral + half * (side + 1)) for side in (0, 1))
+        return (*neutral, *right, *left)
+
+    @cached_property
+    def target_values(self) -> tuple[int, ...]:
+        """Distinct output values, ascending; their positions are the channels of a network trained on them."""
+        return tuple(sorted(set(self.outputs) | {0}))
+
+    def indices_of(self, values: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the positions of values; ``InputError`` if one is not in the list."""
+        if unknown := sorted(set(values) - set(self.values)):
+            raise self._fault(f"no values {unknown}", "values of the list")
+        return tuple(self.values.index(value) for value in values)
+
+    def _check_order(self, sides: list[str], counterparts: tuple[int, ...]) -> None:
+        half = (len(self) - self.n_neutral) // 2
+        if sides != ["neutral"] * self.n_neutral + ["left"] * half + ["right"] * half:
+            raise self._fault("another order of sides", "neutral rows, then left rows, then right rows")
+        for index, other in enumerate(counterparts):
+            if self.values[self.swap_index[index]] != other:
+                raise self._fault(
+                    f"counterpart {other} of value {self.values[index]}",
+                    f"{self.values[self.swap_index[index]]}: left and right rows in the same order",
+                )
+
+    def _fault(self, found: str, expected: str) -> InputError:
+        return InputError(self.source, found=found, expected=expected, remedy="correct the label list")

@@ -1,0 +1,75 @@
+"""Ranges that parameters are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from synthseg_core.errors import UsageError
+
+Triple = tuple[float, float, float]
+
+
+def uniform(low: float, high: float, generator: torch.Generator) -> float:
+    """Draw one number between two bounds; double precision, so that it survives a text file."""
+    return low + (high - low) * float(torch.rand((), dtype=torch.float64, generator=generator))
+
+
+def normal(mean: float, std: float, generator: torch.Generator) -> float:
+    """Draw one number around a mean."""
+    return mean + std * float(torch.randn((), dtype=torch.float64, generator=generator))
+
+
+def chance(probability: float, generator: torch.Generator) -> bool:
+    """Say yes with a probability."""
+    return uniform(0, 1, generator) < probability
+
+
+@dataclass(frozen=True)
+class Range:
+    """Uniform range, one for all axes or one per axis.
+
+    Parameters
+    ----------
+    low, high
+        Bounds: a number for all axes, or one number per axis.
+    """
+
+    low: float | tuple[float, ...]
+    high: float | tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for low, high in zip(self._per_axis(self.low, 3), self._per_axis(self.high, 3), strict=True):
+            if not low <= high:
+                raise UsageError(
+                    "range", found=f"{low} to {high}", expected="low not above high", remedy="correct the recipe"
+                )
+
+    @classmethod
+    def around(cls, centre: float, half_width: float) -> Range:
+        """Return the range ``centre`` ± ``half_width`` for all axes."""
+        return cls(centre - half_width, centre + half_width)
+
+    @classmethod
+    def fixed(cls, value: float) -> Range:
+        """Return a range that holds one value: the parameter is switched off."""
+        return cls(value, value)
+
+    def sample(self, count: int, generator: torch.Generator) -> tuple[float, ...]:
+        """Draw ``count`` independent numbers; bounds per axis repeat."""
+        bounds = zip(self._per_axis(self.low, count), self._per_axis(self.high, count), strict=True)
+        return tuple(uniform(low, high, generator) for low, high in bounds)
+
+    def _per_axis(self, bound: float | tuple[float, ...], count: int) -> list[float]:
+        if not isinstance(bound, tuple):
+            return [float(bound)] * count
+        if len(bound) != 3:
+            raise UsageError(
+                "range",
+                found=f"{len(bound)} bounds",
+                expected="one, or three (left-right, posterior-anterior, inferior-superior)",
+                remedy="correct the recipe",
+            )
+        repeats = count // 3
+        return [float(value) for value in bound for _ in range(repeats)]

@@ -1,0 +1,74 @@
+"""Grids of a sample: the label map, the crop taken from it, and the output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from synthseg_core.errors import UsageError
+
+Shape3 = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class SampleShape:
+    """Voxels of map, crop and output; the last two differ when another voxel size is asked for.
+
+    Parameters
+    ----------
+    map, crop
+        In voxels of the label maps.
+    output
+        In voxels of the target.
+    voxel_size
+        Of the label maps, mm.
+    """
+
+    map: Shape3
+    crop: Shape3
+    output: Shape3
+    voxel_size: tuple[float, float, float]
+
+
+def sample_shape(
+    map_shape: Shape3,
+    voxel_size: tuple[float, float, float],
+    crop: Shape3 | None,
+    multiple: int | None,
+    target_voxel_size_mm: float | None,
+) -> SampleShape:
+    """Work out the grids as the reference does.
+
+    Parameters
+    ----------
+    crop
+        Wanted output shape, voxels of the target; ``None``: everything.
+    multiple
+        The output is lowered to a multiple of this.
+    target_voxel_size_mm
+        ``None``: that of the maps.
+
+    Raises
+    ------
+    UsageError
+        If nothing is left.
+    """
+    factors = [1.0 if target_voxel_size_mm is None else size / target_voxel_size_mm for size in voxel_size]
+    available = [int(n * factor) for n, factor in zip(map_shape, factors, strict=True)]
+    wanted = available if crop is None else [min(a, b) for a, b in zip(available, crop, strict=True)]
+    output = [n // (multiple or 1) * (multiple or 1) for n in wanted]
+    if min(output) == 0:
+        raise UsageError(
+            "crop",
+            found=f"{' x '.join(map(str, wanted))} voxels",
+            expected=f"at least {multiple} along every axis",
+            remedy="choose larger crops or fewer levels",
+        )
+    whole = crop is None and multiple is None
+    size = map_shape if whole else [min(round(n / f), m) for n, f, m in zip(output, factors, map_shape, strict=True)]
+    return SampleShape(map_shape, _triple(size), _triple(output), voxel_size)
+
+
+def _triple(values: Sequence[int]) -> Shape3:
+    x, y, z = values
+    return x, y, z
