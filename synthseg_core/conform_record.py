@@ -170,9 +170,8 @@ class ConformRecord:
         if self.crop is None:
             return posteriors
         whole = self._paste(posteriors)
-        outside = np.ones(self.grid_shape, dtype=bool)
-        outside[_slices(self.crop)] = False
-        whole[0, outside] = 1
+        whole[0] = 1
+        whole[0][_slices(self.crop)] = posteriors[0]
         return whole
 
     def to_source_order(self, array: np.ndarray) -> np.ndarray:

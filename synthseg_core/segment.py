@@ -11,11 +11,11 @@ from synthseg_core.affines import Shape3
 from synthseg_core.conform import ConformConfig, Conformed, conform
 from synthseg_core.conform_record import ConformRecord, Grid, label_map_on
 from synthseg_core.devices import explained_exhaustion
+from synthseg_core.footprint import segmentation_bytes
 from synthseg_core.io import Scan
 from synthseg_core.labels import LabelTable
 from synthseg_core.loading import Models
 from synthseg_core.models import ModelCard
-from synthseg_core.networks.config import NetworkConfig
 from synthseg_core.plausibility import doubts
 from synthseg_core.posteriors import BlurPlan, Decisions, parcel_posteriors, quality_scores, segmentation_posteriors
 from synthseg_core.postprocess import Parcellation, apply_parcellation, clean_up, label_map_from, unpad
@@ -41,7 +41,10 @@ class SegmentOptions:
     quirks
         What to copy from the reference implementation.
     memory_bytes
-        Budget for the estimate made before anything large is allocated; ``None``: the machine's memory.
+        Budget for the estimates made before anything large is allocated; ``None``: the machine's memory.
+    posteriors, overlapped
+        For these estimates: whether posteriors will be asked for, and whether other scans are read and written
+        meanwhile.
     """
 
     fast: bool = False
@@ -49,6 +52,8 @@ class SegmentOptions:
     crop: Shape3 | None = None
     quirks: Quirks = NATIVE
     memory_bytes: int | None = None
+    posteriors: bool = False
+    overlapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,27 +172,11 @@ def conform_config(card: ModelCard, options: SegmentOptions) -> ConformConfig:
     )
 
 
-def network_bytes(models: Models, shape: Shape3) -> int:
-    """Estimate the memory that models need for a padded grid of ``shape``, beside the program itself.
-
-    The posteriors and the finest skip tensor live at the same time, those of the parcels beside those of the
-    structures; coarser levels and the temporaries of a slab add less than half of that (tests/benchmarks measures it).
-    """
-    maps = max(config.out_channels + config.features for config in _configs(models.segmentation.card))
-    if models.parcellation is not None:
-        table = models.segmentation.card.labels
-        maps = max(len(table) + c.out_channels + c.features for c in _configs(models.parcellation.card))
-    return int(1.4 * 4 * maps * np.prod(shape, dtype=np.int64))
-
-
-def _configs(card: ModelCard) -> list[NetworkConfig]:
-    return [spec.config for spec in card.networks]
-
-
 def _require_memory(scan: Scan, models: Models, record: ConformRecord, options: SegmentOptions) -> None:
     card, shape = models.segmentation.card, record.padded_shape
     text = f"{' x '.join(map(str, shape))} voxels of {card.grid.voxel_size_mm:g} mm for model {card.name}"
-    memory.require(network_bytes(models, shape), scan.source, text, options.memory_bytes)
+    flags = {"whole_posteriors": options.posteriors, "overlapped": options.overlapped}
+    memory.require(segmentation_bytes(models, record, **flags), scan.source, text, options.memory_bytes)
 
 
 def _decide(conformed: Conformed, models: Models, options: SegmentOptions) -> Decisions:

@@ -215,7 +215,9 @@ def _compute(jobs: Sequence[_Job], book: Ledger, args: argparse.Namespace, failu
     stages: Stages[_Job, _Source, Segmentation] = Stages(
         name=lambda job: str(job.row.scan),
         read=lambda job: _Source(reference_run.read(job.row.scan), Identity.of(job.row.scan)),
-        compute=lambda job, source: reference_run.compute(source.scan, models, job.flags, keep_posteriors=args.post),
+        compute=lambda job, source: reference_run.compute(
+            source.scan, models, job.flags, keep_posteriors=args.post, overlapped=len(jobs) > 1
+        ),
         write=lambda job, source, result: _write(job, source, result, book),
         keep_results=0 if args.post else 1,
     )

@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     stages: Stages[ScanJob, Scan, Segmentation] = Stages(
         name=lambda job: str(job.scan),
         read=lambda job: reference_run.read(job.scan),
-        compute=lambda _job, scan: reference_run.compute(scan, models, flags, keep_posteriors=args.post is not None),
+        compute=lambda _job, scan: reference_run.compute(
+            scan, models, flags, keep_posteriors=args.post is not None, overlapped=len(plan.jobs) > 1
+        ),
         write=command.write,
         keep_results=0 if args.post else 1,
     )

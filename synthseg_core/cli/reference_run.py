@@ -99,17 +99,26 @@ def read(path: Path) -> Scan:
     return read_scan(path, quirks=REFERENCE)
 
 
-def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: bool) -> Segmentation:
+def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: bool, overlapped: bool) -> Segmentation:
     """Segment a scan with the reference's rules.
 
     Parameters
     ----------
     keep_posteriors
         Whether posteriors will be written; otherwise their memory, about a gigabyte, is given back at once.
+    overlapped
+        Whether other scans are read and written meanwhile.
     """
     from synthseg_core.segment import SegmentOptions, segment_scan
 
-    options = SegmentOptions(fast=flags.fast, ct=flags.ct, crop=flags.crop, quirks=REFERENCE)
+    options = SegmentOptions(
+        fast=flags.fast,
+        ct=flags.ct,
+        crop=flags.crop,
+        quirks=REFERENCE,
+        posteriors=keep_posteriors,
+        overlapped=overlapped,
+    )
     result = segment_scan(scan, models, options)
     known = set(models.warnings)
     result = replace(result, warnings=tuple(line for line in result.warnings if line not in known))

@@ -157,7 +157,7 @@ def _segment(args: argparse.Namespace) -> None:
     use_threads(args.threads)
     scan = read_scan(args.scan, volume=args.volume)
     models = load_models(card, weights=args.weights, device=device)
-    options = SegmentOptions(fast=args.fast, ct=args.ct, crop=crop)
+    options = SegmentOptions(fast=args.fast, ct=args.ct, crop=crop, posteriors=args.posteriors is not None)
     result = segment_scan(scan, models, options)
     for line in result.warnings:
         print(f"synthseg segment: warning: {args.scan}: {line}", file=sys.stderr)

@@ -25,6 +25,7 @@ class FakeSegmenter:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loaded: list[tuple] = []
         self.computed: list[tuple] = []
+        self.overlapped: list[bool] = []
         self.faults: dict[str, BaseException] = {}
         self.warnings: tuple[str, ...] = ()
         self.sha256 = "ab" * 32
@@ -39,8 +40,9 @@ class FakeSegmenter:
         """Stand in for :func:`find_weights`."""
         return SimpleNamespace(sha256=self.sha256)
 
-    def _compute(self, scan, models, flags, *, keep_posteriors):
+    def _compute(self, scan, models, flags, *, keep_posteriors, overlapped):
         self.computed.append((scan.source.name, flags, keep_posteriors))
+        self.overlapped.append(overlapped)
         if scan.source.name in self.faults:
             raise self.faults[scan.source.name]
         label_map = Volume(np.where(scan.volume.data > 100, 2, 0).astype(np.int32), scan.volume.affine)

@@ -85,6 +85,12 @@ def test_images_are_written_like_the_reference_does(segmenter, study, tmp_path):
     np.testing.assert_array_equal(labels.affine, nib.load(scan).affine)
 
 
+def test_only_several_scans_overlap_in_memory(segmenter, study, tmp_path):
+    predict("--i", study / "a.nii.gz", "--o", tmp_path / "s.nii.gz")
+    predict("--i", study, "--o", tmp_path / "seg")
+    assert segmenter.overlapped == [False, True, True]
+
+
 def test_a_new_run_forgets_the_failures_of_the_last(segmenter, study, tmp_path):
     assert predict("--i", study, "--o", tmp_path / "seg") == 1
     (study / "b_broken.nii.gz").unlink()

@@ -12,16 +12,16 @@ from synthseg_core import memory
 from synthseg_core import quality as quality_module
 from synthseg_core.conform import conform
 from synthseg_core.errors import InputError, ModelError
+from synthseg_core.footprint import network_bytes
 from synthseg_core.io import Scan
 from synthseg_core.labels import LabelTable
-from synthseg_core.loading import LoadedModel, Models, load_models
+from synthseg_core.loading import Models, load_models
 from synthseg_core.models import load_card
 from synthseg_core.posteriors import parcel_posteriors
 from synthseg_core.quirks import NATIVE, REFERENCE
-from synthseg_core.segment import Segmentation, SegmentOptions, conform_config, network_bytes, segment_scan
+from synthseg_core.segment import Segmentation, SegmentOptions, conform_config, segment_scan
 from synthseg_core.stages import StageTimes
 from synthseg_core.volume import Volume
-from synthseg_core.weights import FoundWeights
 from tests.models import COARSE, PARCELLATION, ROBUST, STRUCTURE_LABELS, TINY, TinyModel, write_family
 from tests.phantoms import phantom, reoriented
 
@@ -339,22 +339,6 @@ def test_network_that_would_not_fit_is_refused_before_it_runs(models, monkeypatc
     with pytest.raises(InputError, match=r"24 x 32 x 24 voxels of 1 mm for model tiny"):
         _segment(models["tiny"], FITTING, (19, 26, 17), memory_bytes=budget)
     assert not ran
-
-
-def _unloaded(name: str, parcellation: str | None = None) -> Models:
-    """Cards without arrays: all that the estimate looks at."""
-    weights = FoundWeights(Path("none"), "nowhere", "", None)
-    parts = [None if card is None else LoadedModel(load_card(card), weights) for card in (name, parcellation)]
-    return Models(parts[0], parts[1])
-
-
-def test_memory_estimate_grows_with_the_classes_the_grid_and_the_parcels():
-    published, shape = _unloaded("synthseg-2.0"), (192, 256, 192)
-    head = network_bytes(published, shape)
-    assert 2**30 * 2.5 < head < 2**30 * 4
-    assert network_bytes(published, (192, 256, 384)) == pytest.approx(2 * head, rel=1e-6)
-    assert network_bytes(_unloaded("synthseg-1.0"), shape) < head
-    assert head < network_bytes(_unloaded("synthseg-2.0", "synthseg-parc-2.0"), shape) < 2**30 * 8
 
 
 def test_options_reach_the_conforming(models):

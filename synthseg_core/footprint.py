@@ -1,0 +1,64 @@
+"""How much memory a segmentation needs, beside the program itself, estimated before its network runs."""
+
+from __future__ import annotations
+
+import math
+
+from synthseg_core.affines import Shape3
+from synthseg_core.conform_record import ConformRecord
+from synthseg_core.loading import Models
+from synthseg_core.models import ModelCard
+from synthseg_core.networks.config import NetworkConfig
+
+_FLOAT64, _FLOAT32, _INT32, _UINT8 = 8, 4, 4, 1
+
+
+def segmentation_bytes(models: Models, record: ConformRecord, *, whole_posteriors: bool, overlapped: bool) -> int:
+    """Estimate the memory at its peak, which comes with the network or with the answers that follow it.
+
+    Parameters
+    ----------
+    record
+        Of the conformed scan.
+    whole_posteriors
+        Whether posteriors will be asked for; those of a crop are then put back into the whole grid.
+    overlapped
+        Whether the next scan is read, and the previous one written, meanwhile. Both are taken to be of this size.
+    """
+    held = _scan_bytes(record) + _FLOAT64 * math.prod(record.padded_shape)
+    if overlapped:
+        held += _FLOAT64 * math.prod(record.source_shape)
+        # Results with posteriors are written before the next scan is computed.
+        held += 0 if whole_posteriors else _scan_bytes(record) + _INT32 * math.prod(record.grid_shape)
+    network = network_bytes(models, record.padded_shape)
+    return held + max(network, _answer_bytes(len(models.segmentation.card.labels), record, whole_posteriors))
+
+
+def network_bytes(models: Models, shape: Shape3) -> int:
+    """Estimate the memory that models need for a padded grid of ``shape``.
+
+    The posteriors and the finest skip tensor live at the same time, those of the parcels beside those of the
+    structures; coarser levels and the temporaries of a slab add less than half of that (tests/benchmarks measures it).
+    """
+    maps = max(config.out_channels + config.features for config in _configs(models.segmentation.card))
+    if models.parcellation is not None:
+        table = models.segmentation.card.labels
+        maps = max(len(table) + c.out_channels + c.features for c in _configs(models.parcellation.card))
+    return int(1.4 * _FLOAT32 * maps * math.prod(shape))
+
+
+def _scan_bytes(record: ConformRecord) -> int:
+    """Return the bytes of a scan, and of its resampled form where there is one."""
+    voxels = math.prod(record.source_shape) + (math.prod(record.grid_shape) if record.resampled else 0)
+    return _FLOAT64 * voxels
+
+
+def _answer_bytes(classes: int, record: ConformRecord, whole_posteriors: bool) -> int:
+    """Return the bytes of posteriors and label maps, those on the scan's own grid included."""
+    core, grid, source = (math.prod(shape) for shape in (record.core_shape, record.grid_shape, record.source_shape))
+    pasted = _FLOAT32 * classes * grid if whole_posteriors and record.crop is not None else 0
+    return _FLOAT32 * classes * core + pasted + _INT32 * grid + (_INT32 + _UINT8) * source
+
+
+def _configs(card: ModelCard) -> list[NetworkConfig]:
+    return [spec.config for spec in card.networks]
