@@ -1,0 +1,81 @@
+"""``synthseg labels``: make the label list of one's own maps, and classes for voxels that nobody labelled."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.atomic import check_writable, write_text
+from synthseg_core.cli.counting import CountLine
+from synthseg_core.synth.label_composition import COLUMNS, ComposedList, compose, list_text
+from synthseg_core.synth.label_entries import known_entries, list_entries, table_entries
+from synthseg_core.synth.label_scan import scan_label_maps
+from synthseg_core.tables import read_tsv
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    scanning = _action(actions, "scan", _scan, "write the label list of a folder of label maps, or say what is wrong")
+    scanning.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="folder of label maps of one shape and voxel size"
+    )
+    scanning.add_argument("--out", type=Path, required=True, metavar="TSV", help="label list to write")
+    scanning.add_argument(
+        "--names", type=Path, metavar="TSV", help="what you know about labels: value, name, side, counterpart, ..."
+    )
+    scanning.add_argument("--update", type=Path, metavar="TSV", help="label list whose rows and classes are kept")
+    scanning.add_argument(
+        "--add-counterparts", action="store_true", help="add left or right partners that no map contains"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the chosen action."""
+    return options.act(options)
+
+
+def _action(actions: Any, name: str, act: Any, summary: str) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _warn(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(f"synthseg labels: warning: {line}", file=sys.stderr)
+
+
+# scan
+
+
+def _scan(options: argparse.Namespace) -> int:
+    check_writable(options.out)
+    names = table_entries(options.names) if options.names else {}
+    update = list_entries(options.update) if options.update else {}
+    with CountLine("reading label maps") as progress:
+        scan = scan_label_maps(options.folder, progress)
+    known = known_entries(names)
+    composed = compose(scan, known, update=update, add_counterparts=options.add_counterparts)
+    write_text(options.out, list_text(composed, scan))
+    _warn([*_lost_columns(options.update), *composed.warnings])
+    print(f"{options.out}: {_summary(composed)}")
+    return 0
+
+
+def _summary(composed: ComposedList) -> str:
+    entries = composed.entries
+    unsided = sum(entry.side == "neutral" for entry in entries)
+    targets = len({entry.output for entry in entries} - {0})
+    pairs = (len(entries) - unsided) // 2
+    classes = max(composed.classes) + 1
+    return f"{len(entries)} labels ({unsided} unsided, {pairs} left-right pairs), {classes} classes, {targets} targets"
+
+
+def _lost_columns(update: Path | None) -> list[str]:
+    """Name the columns of an updated list that the new one does not have."""
+    header = next(iter(read_tsv(update)), {}) if update else {}
+    return [f"column {column} of {update} is not kept" for column in header if column not in COLUMNS]
