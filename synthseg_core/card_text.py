@@ -33,7 +33,12 @@ def card_text(card: ModelCard, label_table: str) -> str:
             content["networks"] = [_network(spec) for spec in value]
         elif part.name not in _OMITTED and value not in ((), {}, "", None):
             content[part.name] = _plain(value)
-    return "".join(f"{line}\n" for line in _mapping_lines(content))
+    return "".join(f"{line}\n" for line in yaml_lines(content))
+
+
+def yaml_lines(content: Mapping[str, Any], indent: str = "") -> list[str]:
+    """Return a mapping as YAML, line by line."""
+    return list(_mapping_lines(content, indent))
 
 
 def _network(spec: NetworkSpec) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _mapping_lines(content: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+def _mapping_lines(content: Mapping[str, Any], indent: str) -> Iterator[str]:
     for key, value in content.items():
         if isinstance(value, Mapping) and value:
             yield f"{indent}{_scalar(key)}:"

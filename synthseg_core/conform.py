@@ -121,6 +121,36 @@ def plan(scan: Scan, config: ConformConfig) -> ConformRecord:
     return record
 
 
+def answer_grid(scan: Scan, config: ConformConfig, record: ConformRecord) -> Grid:
+    """Return the grid of the label map: the network's, or the one of a network at the voxel size of the answer.
+
+    Raises
+    ------
+    InputError
+        If an answer there would not fit in memory.
+    """
+    size_mm = config.grid.answer_mm
+    if size_mm == config.grid.voxel_size_mm:
+        return record.grid
+    return plan(scan, replace(config, grid=GridSpec(size_mm, 1, 1), crop=None)).grid
+
+
+def scan_on(scan: Scan, target: Grid, record: ConformRecord, quirks: Quirks = NATIVE) -> Volume | None:
+    """Return the scan on a grid over it, in its axis order; ``None`` where that is its own grid.
+
+    Parameters
+    ----------
+    target
+        From :func:`answer_grid`.
+    record
+        Of the scan, with any network.
+    """
+    if target.shape == record.source.shape and target.step == record.source.step:
+        return None
+    there = replace(record, grid=target, resampled=True, crop=None)
+    return Volume(there.to_source_order(_on_grid(scan, there, quirks)), target.affine)
+
+
 def reference_positions(count: int, factor: float) -> np.ndarray:
     """Return the sample positions of the reference in source voxels, not yet clamped.
 

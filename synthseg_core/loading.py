@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from synthseg_core.errors import ModelError
-from synthseg_core.models import ModelCard, load_card
+from synthseg_core.models import ModelCard, companion
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 from synthseg_core.networks.inference import UNetRunner
 from synthseg_core.networks.quality_inference import RegressorRunner
@@ -90,24 +89,6 @@ def load_models(
         cards = {card.task: card, **companions}
         found = {task: find_weights(one, weights) for task, one in cards.items()}
         return Models(**{task: _load(one, found[task], device) for task, one in cards.items()})
-
-
-def companion(card: ModelCard, task: str) -> ModelCard:
-    """Return the card of the model that adds ``task`` to this one."""
-    if task not in card.companions:
-        offers = ", ".join(card.companions) or "nothing beside the segmentation"
-        raise ModelError(
-            f"model {card.name}",
-            found=f"a request for {task}",
-            expected=f"what it offers: {offers}",
-            remedy="choose another model ('synthseg models list')",
-        )
-    name = card.companions[task]
-    beside = card.source.parent / name
-    found = load_card(beside if beside.is_file() else name)
-    if found.task != task:
-        raise card.fault(f"a model for {found.task} ({found.name}) as companion for {task}", f"a model for {task}")
-    return found
 
 
 def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = None) -> nn.Module:

@@ -14,6 +14,8 @@ from synthseg_core.labels import LabelTable
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 
 TASKS = ("segmentation", "parcellation", "quality")
+DEFAULT_MODEL = "default"
+"""Name that stands for the model that is used where none is named."""
 CLEAN_UPS = ("topology", "threshold", "none")
 _ARCHITECTURES: dict[str, type[UNetConfig] | type[RegressorConfig]] = {"unet": UNetConfig, "regressor": RegressorConfig}
 _T = TypeVar("_T")
@@ -221,12 +223,21 @@ class ModelCard:
 
 def registered_models() -> dict[str, Path]:
     """Return the cards that the package carries, by name, sorted."""
-    folder = Path(str(files("synthseg_core") / "resources" / "models"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(_cards_folder().glob("*.yaml"))}
+
+
+def default_model() -> str:
+    """Return the name of the model that is used where none is named; one line of data decides it."""
+    return (_cards_folder() / "default.txt").read_text(encoding="utf-8").strip()
+
+
+def resolved_name(name: str) -> str:
+    """Return ``name``, or what it stands for if it is ``default``."""
+    return default_model() if name == DEFAULT_MODEL else name
 
 
 def load_card(name_or_path: str | Path) -> ModelCard:
-    """Return a registered model by name, or a user's own by the path of its card.
+    """Return a registered model by name, the default one, or a user's own by the path of its card.
 
     Raises
     ------
@@ -234,15 +245,33 @@ def load_card(name_or_path: str | Path) -> ModelCard:
         If there is no such model or the card contradicts itself.
     """
     known = registered_models()
-    path = known.get(str(name_or_path), Path(name_or_path))
+    path = known.get(resolved_name(str(name_or_path)), Path(name_or_path))
     if not path.is_file():
         raise ModelError(
             name_or_path,
             found="neither a registered model nor a card file",
-            expected=f"one of {', '.join(known)}, or the path of a YAML card",
+            expected=f"{DEFAULT_MODEL}, one of {', '.join(known)}, or the path of a YAML card",
             remedy="see 'synthseg models list'",
         )
     return read_card(path)
+
+
+def companion(card: ModelCard, task: str) -> ModelCard:
+    """Return the card of the model that adds ``task`` to this one; ``ModelError`` if there is none."""
+    if task not in card.companions:
+        offers = ", ".join(card.companions) or "nothing beside the segmentation"
+        raise ModelError(
+            f"model {card.name}",
+            found=f"a request for {task}",
+            expected=f"what it offers: {offers}",
+            remedy="choose another model ('synthseg models list')",
+        )
+    name = card.companions[task]
+    beside = card.source.parent / name
+    found = load_card(beside if beside.is_file() else name)
+    if found.task != task:
+        raise card.fault(f"a model for {found.task} ({found.name}) as companion for {task}", f"a model for {task}")
+    return found
 
 
 def read_card(path: Path) -> ModelCard:
@@ -269,6 +298,10 @@ def read_card(path: Path) -> ModelCard:
     values["networks"] = _networks(values.get("networks"), path)
     values["labels"] = _labels(str(values.pop("label_table", "")), path)
     return _build(ModelCard, {**values, "source": path}, path, "card")
+
+
+def _cards_folder() -> Path:
+    return Path(str(files("synthseg_core") / "resources" / "models"))
 
 
 def _networks(entries: Any, path: Path) -> tuple[NetworkSpec, ...]:

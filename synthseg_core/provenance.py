@@ -52,6 +52,7 @@ def sidecar(
             "VoxelSizeMm": size_mm,
             "Resampled": result.record.resampled,
             "GridShapeVoxels": list(result.record.grid_shape),
+            "AnswerVoxelSizeMm": model.card.grid.answer_mm,
         },
         "Channels": [
             {"Channel": channel, "Label": label, "Name": name}

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthseg_core import memory
 from synthseg_core.affines import Shape3
-from synthseg_core.conform import ConformConfig, Conformed, conform
+from synthseg_core.conform import ConformConfig, Conformed, answer_grid, conform, scan_on
 from synthseg_core.conform_record import ConformRecord, Grid, label_map_on
 from synthseg_core.devices import explained_exhaustion
 from synthseg_core.footprint import segmentation_bytes
@@ -65,12 +65,14 @@ class Segmentation:
     labels
         Meaning of the segmentation's channels.
     label_map : (I, J, K) int32
-        On the network's voxel size, in the scan's axis order; with parcels in place of the cortex if they were asked
-        for.
+        At the voxel size that the model answers at, mostly the network's, in the scan's axis order; with parcels in
+        place of the cortex if they were asked for.
     volumes
         Of structures, and of parcels if they were asked for.
     record
         How the network's grid lies on the scan.
+    answer
+        Grid of the label map.
     channel_posteriors : (N, I, J, K) float32
         After clean-up, on the unpadded (and cropped) network grid, RAS.
     decision : (I, J, K) uint8
@@ -79,7 +81,7 @@ class Segmentation:
     quality
         Scores, if they were asked for.
     resampled
-        The scan at the network's voxel size; ``None`` when it was used as it is.
+        The scan at the network's voxel size; ``None`` when it was used as it is. See :func:`scan_at_answer`.
     warnings
         What is doubtful about scan, weights and result, one line each.
     """
@@ -88,6 +90,7 @@ class Segmentation:
     label_map: Volume
     volumes: VolumeTable
     record: ConformRecord
+    answer: Grid
     channel_posteriors: np.ndarray
     decision: np.ndarray
     quality: tuple[QualityScore, ...] | None = None
@@ -96,7 +99,7 @@ class Segmentation:
 
     @property
     def posteriors(self) -> Volume:
-        """Posteriors (I, J, K, N) on the grid of ``label_map``."""
+        """Posteriors (I, J, K, N) on the network's grid, in the scan's axis order."""
         whole = self.record.to_source_order(self.record.paste_posteriors(self.channel_posteriors))
         return Volume(np.moveaxis(whole, 0, -1), self.record.grid_affine)
 
@@ -131,8 +134,10 @@ def segment_scan(
 
 def _segment(scan: Scan, models: Models, options: SegmentOptions, times: StageTimes) -> Segmentation:
     card = models.segmentation.card
+    config = conform_config(card, options)
     with times.stage("conform"):
-        conformed = conform(scan, conform_config(card, options))
+        conformed = conform(scan, config)
+        answer = answer_grid(scan, config, conformed.record)
     _require_memory(scan, models, conformed.record, options)
     with times.stage("network"):
         decisions = _decide(conformed, models, options)
@@ -146,18 +151,30 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: StageTi
     if models.quality is not None:
         with times.stage("quality"):
             quality = quality_scores(models.quality, decisions.quality_map, card.labels)
-    volumes = _volumes(structures, parcels, models, conformed.record, options.quirks)
+    with times.stage("clean-up"):
+        label_map = _label_map(structures, parcels, card, conformed.record, answer)
+        counted = structures.labels if answer is conformed.record.grid else label_map.data
+        hard = hard_volumes(counted, card.labels, answer.voxel_size)
+    volumes = _volumes(structures, hard, parcels, models, conformed.record, options.quirks)
     return Segmentation(
         labels=card.labels,
-        label_map=_placed(structures.labels if parcels is None else parcels.label_map, conformed.record),
+        label_map=label_map,
         volumes=volumes,
         record=conformed.record,
+        answer=answer,
         channel_posteriors=structures.posteriors,
         decision=decisions.quality_map,
         quality=quality,
         resampled=conformed.resampled,
         warnings=(*scan.warnings, *conformed.warnings, *models.warnings, *doubts(volumes, card)),
     )
+
+
+def scan_at_answer(scan: Scan, result: Segmentation, quirks: Quirks = NATIVE) -> Volume | None:
+    """Return the scan on the grid of the label map, to look at them together; ``None`` where that is its own grid."""
+    if result.answer is result.record.grid:
+        return result.resampled
+    return scan_on(scan, result.answer, result.record, quirks)
 
 
 def conform_config(card: ModelCard, options: SegmentOptions) -> ConformConfig:
@@ -226,11 +243,16 @@ def _parcels(
 
 
 def _volumes(
-    structures: _Structures, parcels: Parcellation | None, models: Models, record: ConformRecord, quirks: Quirks
+    structures: _Structures,
+    hard: np.ndarray,
+    parcels: Parcellation | None,
+    models: Models,
+    record: ConformRecord,
+    quirks: Quirks,
 ) -> VolumeTable:
     card, size = models.segmentation.card, record.grid_voxel_size
     soft = soft_volumes(structures.posteriors, size, single_precision=quirks.float32_volumes and record.crop is None)
-    groups = [(card.labels, soft, hard_volumes(structures.labels, card.labels, size))]
+    groups = [(card.labels, soft, hard)]
     if parcels is not None and models.parcellation is not None:
         table = models.parcellation.card.labels
         cortex = {side: float(soft[channel]) for side, channel in card.labels.cortex_channels().items()}
@@ -239,6 +261,11 @@ def _volumes(
     return volume_table(*groups, total_intracranial=card.inference.total_intracranial)
 
 
-def _placed(labels: np.ndarray, record: ConformRecord) -> Volume:
-    """Return a RAS label map of the unpadded grid in the scan's axis order."""
+def _label_map(
+    structures: _Structures, parcels: Parcellation | None, card: ModelCard, record: ConformRecord, answer: Grid
+) -> Volume:
+    """Return the label map on the grid of the answer, in the scan's axis order."""
+    if answer is not record.grid:  # cards refuse parcels here
+        return label_map_on(answer, structures.posteriors, record, card.labels.labels)
+    labels = structures.labels if parcels is None else parcels.label_map
     return Volume(record.to_source_order(record.paste_labels(labels)), record.grid_affine)

@@ -93,6 +93,8 @@ class TinyModel:
 
 TINY = TinyModel()
 COARSE = replace(TINY, name="coarse", grid={"voxel_size_mm": 2.0, "multiple_voxels": 8, "minimum_voxels": 8})
+FINER = replace(COARSE, name="finer", grid={**COARSE.grid, "answer_voxel_size_mm": 1.0})
+"""Works at 2 mm, answers at 1 mm."""
 ONE_SIDED = replace(TINY, name="one-sided", inference={"flip_average": False})
 ROBUST = TinyModel(
     name="robust",

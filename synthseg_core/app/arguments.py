@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core import __version__
+from synthseg_core.models import default_model
 
 _EPILOG = """\
 exit status: 0 all well; 1 finished, but some scans failed; 2 usage, configuration, no input, or a known error of the
@@ -74,7 +75,9 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("segmentation")
-    group.add_argument("--model", metavar="NAME|CARD", help="registered model or model card (default: synthseg-2.0)")
+    group.add_argument(
+        "--model", metavar="NAME|CARD", help=f"registered model or model card (default: {default_model()})"
+    )
     group.add_argument("--weights", type=Path, metavar="DIR", help="folder that holds the model's weights")
     group.add_argument("--fast", action="store_true", help="no flip averaging and no topological clean-up")
     group.add_argument("--ct", action="store_true", help="the scans are CT")

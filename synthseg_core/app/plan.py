@@ -15,6 +15,7 @@ from synthseg_core.app.layout import Layout
 from synthseg_core.app.stages import SegmentStage, write_stage_file
 from synthseg_core.discovery import Search
 from synthseg_core.errors import InputError, UsageError
+from synthseg_core.models import resolved_name
 from synthseg_core.scans import ScanRow, find_scans, read_table, select, write_table
 
 
@@ -54,6 +55,7 @@ class Plan:
             Whether this process may look for scans and write the table; others read what it wrote.
         """
         layout = layout_of(config)
+        segment = SegmentStage(**config["segment"])
         dataset = Path(config["input"]).absolute()
         table = Path(config["scans"] or layout.scan_table).absolute()
         return cls(
@@ -63,7 +65,7 @@ class Plan:
             search=search_of(config, layout) if head and not config["scans"] else None,
             participants=tuple(config["participants"]),
             sessions=tuple(config["sessions"]),
-            segment=SegmentStage(**config["segment"]),
+            segment=replace(segment, model=resolved_name(segment.model)),
         )
 
     @cached_property

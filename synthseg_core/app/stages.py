@@ -81,6 +81,8 @@ def definition_sha256(card: ModelCard) -> str:
     """Return a digest of those parts of a card that decide results."""
     content = {name: part for name, part in asdict(card).items() if name in _DECISIVE}
     content["labels"].pop("name")  # the path of the table
+    if content["grid"]["answer_voxel_size_mm"] is None:  # a key that came later; digests from before stay valid
+        content["grid"].pop("answer_voxel_size_mm")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

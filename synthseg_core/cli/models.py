@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synthseg_core.card_text import yaml_lines
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.fetch import Watcher, fetch, mirrors_of
 from synthseg_core.model_store import Condition, convert, import_folder, verify
-from synthseg_core.models import ModelCard, load_card, registered_models
+from synthseg_core.models import ModelCard, default_model, load_card, registered_models
 from synthseg_core.weights import cache_folder, find_weights, locate
 
 _GOOD = (Condition.PUBLISHED, Condition.UNKNOWN)
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("models", nargs="*", metavar="MODEL", help="name, or path of a model card; default: all")
     listing.add_argument("--json", action="store_true", help="as JSON")
     listing.add_argument("--licenses", action="store_true", help="licence and papers to cite of each model")
+    listing.add_argument("--training", action="store_true", help="data, recipe, command and measured Dice of each")
     _add_weights(listing)
     fetching = _action(actions, "fetch", _fetch, "download weights; a download that was interrupted goes on")
     fetching.add_argument("models", nargs="*", metavar="MODEL", help="name, or path of a model card")
@@ -122,6 +124,8 @@ def _list(options: argparse.Namespace) -> int:
         print(json.dumps([_record(card, options.weights) for card in cards], indent=2))
     elif options.licenses:
         print("\n\n".join(_licence_text(card) for card in cards))
+    elif options.training:
+        print("\n\n".join(_training_text(card) for card in cards))
     else:
         _print_table([_HEADER, *(_row(_record(card, options.weights)) for card in cards)])
     return 0
@@ -140,6 +144,8 @@ def _record(card: ModelCard, folder: Path | None) -> dict[str, Any]:
         "task": card.task,
         "classes": len(card.labels),
         "voxel_size_mm": card.grid.voxel_size_mm,
+        "answer_voxel_size_mm": card.grid.answer_mm,
+        "default": card.name == default_model(),
         "file": weights.file,
         "size_bytes": weights.size_bytes or (found[0].stat().st_size if found else None),
         "sha256": weights.sha256,
@@ -149,15 +155,18 @@ def _record(card: ModelCard, folder: Path | None) -> dict[str, Any]:
         "path": str(found[0]) if found else None,
         "place": found[1].name if found else None,
         "card": str(card.source),
+        "training": dict(card.training),
     }
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
     size = _megabytes(record["size_bytes"]) if record["size_bytes"] else "-"
     absent = "not fetched" if record["mirrors"] else "missing"
-    edge = f"{record['voxel_size_mm']:g} mm"
+    edge, answer = (f"{record[key]:g} mm" for key in ("voxel_size_mm", "answer_voxel_size_mm"))
+    edge = edge if edge == answer else f"{edge}, answers {answer}"
     classes, licence = str(record["classes"]), textwrap.shorten(record["licence"], _LICENCE_WIDTH, placeholder=" ...")
-    return (record["name"], record["task"], classes, edge, size, record["path"] or absent, licence)
+    name = f"{record['name']} (default)" if record["default"] else record["name"]
+    return (name, record["task"], classes, edge, size, record["path"] or absent, licence)
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
@@ -169,6 +178,10 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 def _licence_text(card: ModelCard) -> str:
     cited = "".join(f"\n  cite: {paper}" for paper in card.citation)
     return f"{card.name}: {card.title}\n  weights {card.weights.file}: {card.weights.licence}{cited}"
+
+
+def _training_text(card: ModelCard) -> str:
+    return f"{card.name}: {card.title}\n" + "\n".join(yaml_lines(card.training, "  ") or ["  nothing is recorded"])
 
 
 # fetch

@@ -9,6 +9,7 @@ from pathlib import Path
 from synthseg_core.affines import Shape3
 from synthseg_core.cli.crop import crop_of
 from synthseg_core.errors import UsageError
+from synthseg_core.models import resolved_name
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class ModelFlags:
     Parameters
     ----------
     model
-        Name of the model card.
+        Name of a registered model, or the path of a card.
     parcellation, fast, ct
         ``--parc``, ``--fast`` and ``--ct``.
     crop
@@ -51,6 +52,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--robust", action="store_true", help="three networks, for clinical scans; implies --fast")
     model.add_argument("--fast", action="store_true", help="no flip averaging, less clean-up")
     model.add_argument("--v1", action="store_true", help="model 1.0 instead of 2.0; not with --robust")
+    model.add_argument("--model", metavar="NAME|CARD", help="another model; 'default' needs no download")
     model.add_argument("--ct", action="store_true", help="CT scan in Hounsfield units: clip to [0, 80]")
     model.add_argument(
         "--crop",
@@ -79,10 +81,17 @@ def checked_flags(args: argparse.Namespace) -> ModelFlags:
         raise UsageError(
             "--robust", found="--v1 as well", expected="one of them", remedy="there is no robust model of version 1.0"
         )
+    if args.model and (args.robust or args.v1):
+        raise UsageError(
+            "--model",
+            found=f"{'--robust' if args.robust else '--v1'} as well",
+            expected="one of them",
+            remedy="leave one of them out",
+        )
     if args.threads < 1:
         raise UsageError("--threads", found=str(args.threads), expected="at least 1", remedy="correct the number")
     return ModelFlags(
-        model="synthseg-robust-2.0" if args.robust else "synthseg-1.0" if args.v1 else "synthseg-2.0",
+        model=_model(args),
         parcellation=args.parc,
         fast=args.fast or args.robust,
         ct=args.ct,
@@ -92,6 +101,13 @@ def checked_flags(args: argparse.Namespace) -> ModelFlags:
         gpu=args.gpu_id,
         weights=args.weights,
     )
+
+
+def _model(args: argparse.Namespace) -> str:
+    """Return the model that is named, or the one of the reference's flags."""
+    if args.model:
+        return resolved_name(args.model)
+    return "synthseg-robust-2.0" if args.robust else "synthseg-1.0" if args.v1 else "synthseg-2.0"
 
 
 def _device(args: argparse.Namespace) -> str:

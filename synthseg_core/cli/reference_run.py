@@ -15,7 +15,7 @@ import numpy as np
 from synthseg_core.cli.reference_flags import ModelFlags
 from synthseg_core.errors import UsageError
 from synthseg_core.io import Scan, read_scan, write_volume
-from synthseg_core.models import ModelCard, load_card
+from synthseg_core.models import ModelCard, companion, load_card
 from synthseg_core.quirks import REFERENCE
 from synthseg_core.reference_csv import score_text, volume_text
 from synthseg_core.reference_plan import ScanOutputs
@@ -41,7 +41,7 @@ def needed_cards(flags: ModelFlags, *, quality: bool) -> tuple[ModelCard, ...]:
     """Return the cards of the model and of the companions that were asked for."""
     card = load_card(flags.model)
     tasks = [task for task, wanted in (("parcellation", flags.parcellation), ("quality", quality)) if wanted]
-    return (card, *(load_card(card.companions[task]) for task in tasks))
+    return (card, *(companion(card, task) for task in tasks))
 
 
 def settings_of(flags: ModelFlags, *, quality: bool) -> dict[str, Any]:
@@ -127,11 +127,14 @@ def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: b
 
 def write_images(outputs: ScanOutputs, scan: Scan, result: Segmentation) -> None:
     """Write the images that are wanted; the resampled scan only if there was resampling."""
+    from synthseg_core.segment import scan_at_answer
+
     write_volume(outputs.segmentation, result.label_map, like=scan, dtype=np.int32, quirks=REFERENCE)
     if outputs.posteriors is not None:
         write_volume(outputs.posteriors, result.posteriors, like=scan, dtype=np.float32, quirks=REFERENCE)
-    if outputs.resampled is not None and result.resampled is not None:
-        write_volume(outputs.resampled, result.resampled, like=scan, quirks=REFERENCE)
+    resampled = None if outputs.resampled is None else scan_at_answer(scan, result, REFERENCE)
+    if outputs.resampled is not None and resampled is not None:
+        write_volume(outputs.resampled, resampled, like=scan, quirks=REFERENCE)
 
 
 def volume_columns(flags: ModelFlags) -> tuple[str, ...]:

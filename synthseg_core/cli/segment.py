@@ -14,14 +14,13 @@ import numpy as np
 from synthseg_core.atomic import check_writable, output_error, write_json, write_text
 from synthseg_core.cli.crop import crop_of
 from synthseg_core.errors import OutputError, SynthSegError, UsageError
-from synthseg_core.models import ModelCard, load_card
+from synthseg_core.models import DEFAULT_MODEL, ModelCard, default_model, load_card
 
 if TYPE_CHECKING:
     from synthseg_core.io import Scan
     from synthseg_core.loading import LoadedModel
     from synthseg_core.segment import Segmentation, SegmentOptions
 
-DEFAULT_MODEL = "synthseg-2.0"
 # Output -> the extensions that its file may have; --volumes 3 in place of --volume 3 must not make a file called 3.
 _OUTPUTS = {
     **dict.fromkeys(("dseg", "dseg_1mm", "posteriors", "resampled"), (".nii", ".nii.gz", ".mgz", ".npz")),
@@ -71,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=DEFAULT_MODEL,
         metavar="NAME|CARD",
-        help="registered model, or card file (default: %(default)s)",
+        help=f"registered model, or card file (default: {default_model()})",
     )
     model.add_argument("--weights", type=Path, metavar="DIR", help="folder with the weights (default: usual places)")
     model.add_argument("--fast", action="store_true", help="no flip averaging, simpler clean-up: half the time")

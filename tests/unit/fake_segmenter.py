@@ -53,6 +53,8 @@ class FakeSegmenter:
         )
         return SimpleNamespace(
             label_map=label_map,
+            record=SimpleNamespace(grid=None),
+            answer=None,
             posteriors=Volume(np.ones((*label_map.shape, 2), np.float32), scan.volume.affine),
             resampled=scan.volume if "coarse" in scan.source.name else None,
             volumes=VolumeTable(structures),

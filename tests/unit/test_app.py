@@ -52,7 +52,7 @@ def test_command_line_becomes_a_complete_configuration(tmp_path, monkeypatch):
     assert values["input"] == str(tmp_path / "in")
     assert values["participants"] == ["01", "02"]
     assert values["sessions"] == ["a"]
-    assert values["segment"] == {"model": "synthseg-2.0", "weights": None, "fast": True, "ct": False}
+    assert values["segment"] == {"model": "default", "weights": None, "fast": True, "ct": False}
     assert values["suffixes"][:2] == ["T1w", "T2w"]
 
 

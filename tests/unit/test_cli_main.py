@@ -14,6 +14,7 @@ import synthseg_core
 from synthseg_core.cli import main as entry
 from synthseg_core.cli.main import COMMANDS, build_parser, main
 from synthseg_core.errors import InputError
+from synthseg_core.models import default_model
 
 SEGMENT_FLAGS = [
     *("--model", "--weights", "--fast", "--device", "--threads", "--ct", "--crop", "--volume", "--source"),
@@ -139,7 +140,7 @@ def test_help_of_segment_explains_every_flag(capsys, monkeypatch):
     assert list(described) == SEGMENT_FLAGS
     for flag, rest in described.items():
         assert len(rest.strip()) > 15, flag
-    for text in ("default: synthseg-2.0", "default: auto", "at least one", "SCAN"):
+    for text in (f"default: {default_model()}", "default: auto", "at least one", "SCAN"):
         assert text in out
 
 

@@ -15,7 +15,7 @@ from synthseg_core.models import load_card
 from synthseg_core.provenance import Origin, sidecar
 from synthseg_core.segment import SegmentOptions, segment_scan
 from synthseg_core.weights import sha256_of
-from tests.models import COARSE, STRUCTURE_LABELS, TINY
+from tests.models import COARSE, FINER, STRUCTURE_LABELS, TINY
 from tests.phantoms import phantom
 
 ORIGIN = Origin("bids:raw:sub-01/anat/sub-01_T1w.nii.gz", "ab" * 32, 2)
@@ -67,7 +67,13 @@ def test_options_and_grid(made):
     content = made(COARSE, SegmentOptions(fast=True, ct=True, crop=(16, 24, 32)))
     assert content["Options"] == {"Fast": True, "CT": True, "CropVoxels": [16, 24, 32]}
     # Axis by axis: 19 x 1.1, 26 x 0.8 and 11 x 2.4 mm on voxels of 2 mm, rounded up.
-    assert content["Network"] == {"VoxelSizeMm": 2.0, "Resampled": True, "GridShapeVoxels": [11, 11, 14]}
+    assert content["Network"] == {
+        "VoxelSizeMm": 2.0,
+        "Resampled": True,
+        "GridShapeVoxels": [11, 11, 14],
+        "AnswerVoxelSizeMm": 2.0,
+    }
+    assert made(FINER)["Network"]["AnswerVoxelSizeMm"] == 1.0
     assert made()["Options"]["CropVoxels"] is None
 
 
