@@ -84,7 +84,7 @@ def default_2mm() -> Recipe:
     """
     return Recipe(
         deformation=_halved_deformation(),
-        crop=CropSpec(shape=(80, 88, 80), multiple=8, centre="brain", jitter_voxels=6),
+        crop=CropSpec(shape=(72, 88, 72), multiple=8, centre="brain", jitter_voxels=8),
         bias_field=BiasFieldSpec(scale=0.05),
         drop_labels=(DropLabels(probability=0.3),),
     )
