@@ -33,7 +33,7 @@ _HDF5_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that has weights.
+    """A layer, mostly one that has weights.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Layer:
     kernel_shape
         Edge, edge, edge, input channels, output channels of a convolution; ``None`` for batch normalisation.
     channels
-        Output channels.
+        Output channels; 0 for a layer without weights, which Keras files list too.
     """
 
     keras: str
@@ -54,7 +54,8 @@ class Layer:
 
     def names(self) -> dict[str, str]:
         """Return the torch name of each Keras array of this layer, in the order in which Keras stores them."""
-        return {key: f"{self.module}.{name}" for key, name in (_CONVOLUTION if self.kernel_shape else _NORM).items()}
+        keys = (_CONVOLUTION if self.kernel_shape else _NORM) if self.channels else {}
+        return {key: f"{self.module}.{name}" for key, name in keys.items()}
 
     def keras_shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of an array as Keras stores it."""
@@ -68,6 +69,11 @@ class Layer:
 
 def layers_of(spec: NetworkSpec) -> tuple[Layer, ...]:
     """Return the layers of a network that have weights, in the order of computation."""
+    return tuple(layer for layer in listed_layers_of(spec) if layer.channels)
+
+
+def listed_layers_of(spec: NetworkSpec) -> tuple[Layer, ...]:
+    """Return all layers that the published files list for a network, in the order of computation."""
     if isinstance(spec.config, RegressorConfig):
         return tuple(_regressor_layers(spec.prefix, spec.config))
     return tuple(_unet_layers(spec.prefix, spec.config))
@@ -122,7 +128,7 @@ def read_keras(path: Path, spec: NetworkSpec) -> tuple[Arrays, list[str]]:
 
 
 def write_keras(path: Path, networks: Sequence[tuple[NetworkSpec, Mapping[str, NDArray[Any]]]]) -> None:
-    """Write networks to one file in the layout of the published files (weights alone, one group a layer).
+    """Write networks to one file in the layout of the published files: weights alone, a group for every layer.
 
     Parameters
     ----------
@@ -139,8 +145,8 @@ def write_keras(path: Path, networks: Sequence[tuple[NetworkSpec, Mapping[str, N
     for spec, arrays in networks:
         require_complete(path, spec, arrays)
     with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
-        every = [(layer, arrays) for spec, arrays in networks for layer in layers_of(spec)]
-        file.attrs["layer_names"] = np.array([layer.keras.encode() for layer, _ in every])
+        every = [(layer, arrays) for spec, arrays in networks for layer in listed_layers_of(spec)]
+        file.attrs["layer_names"] = [layer.keras.encode() for layer, _ in every]
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.3.1"  # the generation of Keras that the published files were made with
         for layer, arrays in every:
@@ -163,19 +169,27 @@ def require_complete(path: Path, spec: NetworkSpec, arrays: Mapping[str, NDArray
 
 def _unet_layers(prefix: str, config: UNetConfig) -> Iterator[Layer]:
     edge, deepest = config.kernel_size, config.levels - 1
+    if config.in_channels == 1:  # others get their input from what stands before them
+        yield _weightless(f"{prefix}_input")
     for level in range(config.levels):
         width, before = config.width(level), config.width(level - 1) if level else config.in_channels
         yield _convolution(f"{prefix}_conv_downarm_{level}_0", f"down.{level}.conv0", edge, before, width)
         yield _convolution(f"{prefix}_conv_downarm_{level}_1", f"down.{level}.conv1", edge, width, width)
         yield Layer(f"{prefix}_bn_down_{level}", f"down.{level}.norm", None, width)
+        if level < deepest:
+            yield _weightless(f"{prefix}_maxpool_{level}")
     for step in range(deepest):
         # The decoder's names go on counting where the encoder's levels stopped.
         number, width, below = config.levels + step, config.width(deepest - 1 - step), config.width(deepest - step)
         joined = width + below if config.has_skip(step) else below
+        yield _weightless(f"{prefix}_up_{number}")
+        if config.has_skip(step):
+            yield _weightless(f"{prefix}_merge_{number}")
         yield _convolution(f"{prefix}_conv_uparm_{number}_0", f"up.{step}.conv0", edge, joined, width)
         yield _convolution(f"{prefix}_conv_uparm_{number}_1", f"up.{step}.conv1", edge, width, width)
         yield Layer(f"{prefix}_bn_up_{step}", f"up.{step}.norm", None, width)
     yield _convolution(f"{prefix}_likelihood", "head", 1, config.width(0), config.out_channels)
+    yield _weightless(f"{prefix}_prediction")
 
 
 def _regressor_layers(prefix: str, config: RegressorConfig) -> Iterator[Layer]:
@@ -185,9 +199,17 @@ def _regressor_layers(prefix: str, config: RegressorConfig) -> Iterator[Layer]:
         yield _convolution(f"{prefix}_conv_downarm_{level}_0", f"down.{level}.conv0", edge, before, width)
         yield _convolution(f"{prefix}_expand_down_merge_{level}", f"down.{level}.shortcut", edge, before, width)
         yield _convolution(f"{prefix}_conv_downarm_{level}_1", f"down.{level}.conv1", edge, width, width)
+        yield _weightless(f"{prefix}_res_down_merge_{level}")
+        yield _weightless(f"{prefix}_res_down_merge_act_{level}")
         yield Layer(f"{prefix}_bn_down_{level}", f"down.{level}.norm", None, width)
+        yield _weightless(f"{prefix}_maxpool_{level}")
     yield _convolution(f"{prefix}_final_conv_0", "final.0", edge, config.width(config.levels - 1), out)
     yield _convolution(f"{prefix}_final_conv_1", "final.1", edge, out, out)
+    yield _weightless(f"{prefix}_final_pred")
+
+
+def _weightless(keras: str) -> Layer:
+    return Layer(keras, "", None, 0)
 
 
 def _convolution(keras: str, module: str, edge: int, inputs: int, outputs: int) -> Layer:
@@ -234,7 +256,7 @@ def _to_torch(array: NDArray[Any]) -> NDArray[np.float32]:
 
 def _write_layer(group: h5py.Group, layer: Layer, arrays: Mapping[str, NDArray[Any]]) -> None:
     names = {key: f"{layer.keras}/{key}:0" for key in layer.names()}
-    group.attrs["weight_names"] = np.array([name.encode() for name in names.values()])
+    group.attrs["weight_names"] = np.array([name.encode() for name in names.values()], dtype="S")
     for key, name in layer.names().items():
         array = np.asarray(arrays[name], dtype=np.float32)
         moved = array.transpose(_TORCH_TO_KERAS) if array.ndim == 5 else array

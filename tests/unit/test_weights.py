@@ -420,5 +420,32 @@ def test_reference_weight_files_load_completely(model, reference_weights, tmp_pa
             networks[0][1]["down.0.conv0.weight"],
         )
     assert sum(array.size for _, state in networks for array in state.values()) == total
-    write_keras(tmp_path / "again.h5", networks[:1])
-    assert_same(networks[0][1], load_state(tmp_path / "again.h5", networks[0][0]))
+
+
+def _tree(root: h5py.Group) -> dict[str, object]:
+    """Everything in a Keras tree: attributes with their types, arrays with their types and values."""
+    found: dict[str, object] = {"": _attributes(root)}
+
+    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        stored = (item.dtype, item.shape, item[()].tobytes()) if isinstance(item, h5py.Dataset) else None
+        found[name] = (stored, _attributes(item))
+
+    root.visititems(collect)
+    return found
+
+
+def _attributes(item: h5py.Group | h5py.Dataset) -> dict[str, object]:
+    types = {name: item.attrs.get_id(name) for name in item.attrs}
+    return {name: (np.asarray(item.attrs[name]).tolist(), types[name].dtype, types[name].shape) for name in types}
+
+
+@pytest.mark.golden
+@pytest.mark.weights
+@pytest.mark.parametrize("model", [name for name in registered_models() if load_card(name).weights.urls])
+def test_files_written_here_are_those_of_keras_in_every_group_attribute_and_array(model, reference_weights, tmp_path):
+    """So that networks trained here run in the original program."""
+    card = load_card(model)
+    path = find_weights(card, reference_weights).path
+    write_keras(tmp_path / "again.h5", [(spec, load_state(path, spec)) for spec in card.networks])
+    with h5py.File(path) as published, h5py.File(tmp_path / "again.h5") as again:
+        assert _tree(again) == _tree(published.get("model_weights", published))
