@@ -27,8 +27,9 @@ from synthseg_core.training.log import LOG, LOG_COLUMNS, VALIDATION, Table, digi
 from synthseg_core.training.parallel import Ranks, passes
 from synthseg_core.training.plan import position
 from synthseg_core.training.progress import ProgressLine, Report
+from synthseg_core.training.samples import Source
 from synthseg_core.training.state import TrainingState, new_state, restore, snapshot_of
-from synthseg_core.training.step import NonFiniteError, Source, StepResult, train_step
+from synthseg_core.training.step import NonFiniteError, StepResult, train_step
 from synthseg_core.training.validation import Scores, Validate, is_better, score_of
 
 

@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.losses import loss_called
+from synthseg_core.training.norms import set_momentum
 from synthseg_core.training.plan import position
+from synthseg_core.training.samples import Source, require_fit
 from synthseg_core.training.state import TrainingState
-
-
-class Source(Protocol):
-    """Where samples come from."""
-
-    def batch(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return images (B, C, I, J, K) float32 and class_index (B, I, J, K); the same seeds give the same samples."""
-        ...
 
 
 class NonFiniteError(Exception):
@@ -64,11 +57,13 @@ def train_step(
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     state.optimiser.zero_grad(set_to_none=True)
+    set_momentum(state.net, state.step)
     loss = loss_called(stage.loss, stage.cross_entropy)
     total = 0.0
     for number, some in enumerate(seeds, start=1):
         with _without_exchange(model, number < len(seeds)):
             images, class_index = source.batch(some)
+            require_fit(images, class_index, config, state.device)
             logits = forward(model, images, state.device, config.precision)
             value = loss(logits, class_index.to(state.device)) / len(seeds)
             _require_finite(value, "loss", some)

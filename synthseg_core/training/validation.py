@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthseg_core.networks.unet import UNet
-from synthseg_core.training.step import Source, forward
+from synthseg_core.training.samples import Source
+from synthseg_core.training.step import forward
 
 Scores = NDArray[np.float64]
 Validate = Callable[[UNet], Scores]

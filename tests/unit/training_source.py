@@ -10,7 +10,7 @@ from torch import Tensor
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.training.config import Intervals, OptimiserConfig, Stage, TrainConfig
 
-SHAPE = (8, 12, 16)
+SHAPE = (12, 16, 20)
 NETWORK = UNetConfig(out_channels=3, features=2, levels=3)
 
 
@@ -39,7 +39,7 @@ def _sample(seed: int) -> tuple[Tensor, Tensor]:
     grid = torch.stack(torch.meshgrid(*[torch.arange(n) for n in SHAPE], indexing="ij"))
     distance = (grid - centre[:, None, None, None]).norm(dim=0)
     class_index = (distance < 4).to(torch.uint8) + (distance < 2.5).to(torch.uint8)
-    means = torch.rand(3, generator=generator)
+    means = torch.tensor([0.1, 0.5, 0.9]) + 0.1 * torch.rand(3, generator=generator)
     return (means[class_index.long()] + 0.05 * torch.randn(SHAPE, generator=generator))[None], class_index
 
 
