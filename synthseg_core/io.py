@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import math
 import tokenize
 import zipfile
 import zlib
@@ -161,6 +162,14 @@ def read_grid(path: Path | str) -> Grid:
     """
     opened, choice = _open_single(Path(path))
     return Grid(choice.shape, opened.affine)
+
+
+def count_volumes(path: Path | str) -> int:
+    """Return how many three-dimensional volumes a file holds, from its header; ``InputError`` if it is no scan."""
+    path = Path(path)
+    stored = tuple(_open(path).array.shape)
+    choose_volume(stored, None, path)
+    return math.prod(stored[3:])
 
 
 def read_stored(path: Path | str) -> Volume:

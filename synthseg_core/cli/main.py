@@ -24,6 +24,7 @@ COMMANDS = {
     "group": ("group", "gather per-scan tables into group tables"),
     "describe": ("describe", "write the files that describe a derivative dataset"),
     "models": ("models", "list, fetch, verify, locate and import models"),
+    "priors": ("priors", "estimate intensity priors from scans and their label maps"),
     "labels": ("labels", "lists of one's own label maps, and classes for unlabelled voxels"),
 }
 

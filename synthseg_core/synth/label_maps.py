@@ -217,7 +217,7 @@ class _Encoder:
         present = np.zeros(np.iinfo(indices.dtype).max + 1, bool)
         present[indices.ravel()] = True
         if self.missing is not None and present[self.missing]:
-            raise _unknown_values(path, np.unique(label_map.data[indices == self.missing]).tolist(), self.labels)
+            raise unknown_values(path, np.unique(label_map.data[indices == self.missing]).tolist(), self.labels)
         if not present[1:].any():
             raise InputError(
                 path,
@@ -241,7 +241,8 @@ def _check_counterparts(present: Sequence[int], path: Path, labels: GenerationLa
             )
 
 
-def _unknown_values(path: Path, values: list[int], labels: GenerationLabels) -> InputError:
+def unknown_values(path: Path, values: list[int], labels: GenerationLabels) -> InputError:
+    """Return the one line about values of a map that its list lacks."""
     scan_like = len(values) > _SCAN_LIKE
     many = f"{len(values)} values that the label list lacks" if len(values) > 1 else "a value that the label list lacks"
     return InputError(

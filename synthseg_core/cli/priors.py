@@ -1,0 +1,71 @@
+"""``synthseg priors``: estimate intensity priors from scans and their label maps."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from synthseg_core.atomic import check_writable, write_text
+from synthseg_core.cli.counting import CountLine
+from synthseg_core.cli.label_options import label_list
+from synthseg_core.synth.label_maps import values_text
+from synthseg_core.synth.matching import match
+from synthseg_core.synth.priors import BlockPriors, combine, measure
+from synthseg_core.synth.priors_report import priors_text, scans_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--images", type=Path, nargs="+", required=True, metavar="DIR", help="folder of scans; one per modality"
+    )
+    parser.add_argument(
+        "--maps",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of their label maps, on the same grids and in the same order",
+    )
+    parser.add_argument(
+        "--labels", default="generation_54", metavar="LIST", help="label list, a file or generation_54 (default)"
+    )
+    parser.add_argument(
+        "--classes", default="class", metavar="COLUMN", help="column of the list with the classes; default: class"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="TSV", help="priors to write")
+    parser.add_argument("--per-scan", type=Path, metavar="TSV", help="also write the statistics of each scan")
+    parser.add_argument("--no-rescale", action="store_true", help="take intensities as stored, not mapped to 0..255")
+    parser.add_argument("--ignore-unknown", action="store_true", help="leave voxels out whose label is not in the list")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure the scans and write the tables."""
+    outputs = [path for path in (options.out, options.per_scan) if path]
+    for path in outputs:
+        check_writable(path)
+    labels = label_list(options.labels, options.classes)
+    cases = match(options.images, options.maps)
+    rescaled = not options.no_rescale
+    with CountLine("measuring scans") as progress:
+        found = measure(cases, labels, rescaled=rescaled, ignore_unknown=options.ignore_unknown, progress=progress)
+    blocks = combine(found)
+    if options.per_scan:
+        write_text(options.per_scan, scans_text(found, labels, rescaled=rescaled))
+    write_text(options.out, priors_text(blocks, labels, rescaled=rescaled))
+    for line in _warnings(blocks, len(cases)):
+        print(f"synthseg priors: warning: {line}", file=sys.stderr)
+    modalities = ", ".join(f"{block.modality} {block.channel}" for block in blocks)
+    print(f"{options.out}: {labels.n_classes} classes, {len(cases)} cases, blocks (modality and channel): {modalities}")
+    return 0
+
+
+def _warnings(blocks: Sequence[BlockPriors], n_cases: int) -> Iterator[str]:
+    if n_cases == 1:
+        yield "one case only: all standard deviations over cases are 0"
+    for block in blocks:
+        absent = [number for number, subjects in enumerate(block.subjects) if subjects == 0]
+        if absent:
+            place = f"{block.modality}, channel {block.channel}"
+            yield f"{place}: no scan has class {values_text(absent)}; the values of all other tissue are written"

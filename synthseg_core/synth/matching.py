@@ -1,0 +1,89 @@
+"""Match scans with their label maps: folders are paired in sorted order, and names that disagree are refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthseg_core.errors import InputError
+from synthseg_core.synth.label_maps import label_map_paths, source_text, stem
+
+_ENTITIES = re.compile(r"(?:^|_)((sub|ses)-[0-9A-Za-z]+)(?=_|\.|$)")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A label map and the scans on its grid.
+
+    Parameters
+    ----------
+    label_map
+        Its file.
+    images
+        Name of the modality and file, for each modality.
+    """
+
+    label_map: Path
+    images: tuple[tuple[str, Path], ...]
+
+
+def match(images: Sequence[Path], maps: Path) -> tuple[Case, ...]:
+    """Pair the files of image folders with those of a folder of label maps, in sorted order.
+
+    Parameters
+    ----------
+    images
+        One folder per modality, or one file; its name is the name of the modality.
+    maps
+        Folder of label maps, or one file.
+
+    Raises
+    ------
+    InputError
+        If numbers of files differ, or a scan and its map name different BIDS subjects or sessions.
+    """
+    map_paths = label_map_paths(maps)
+    names = [_name(folder) for folder in images]
+    if len(set(names)) < len(names):
+        raise InputError(
+            images[-1], found="two modalities of one name", expected="folders of different names", remedy="rename one"
+        )
+    per_modality = [_modality(folder, map_paths, maps) for folder in images]
+    return tuple(Case(path, tuple(row)) for path, *row in zip(map_paths, *per_modality, strict=True))
+
+
+def _modality(folder: Path, map_paths: Sequence[Path], maps: Path) -> list[tuple[str, Path]]:
+    paths = label_map_paths(folder)
+    if len(paths) != len(map_paths):
+        raise InputError(
+            folder,
+            found=f"{len(paths)} scans for {len(map_paths)} label maps in {source_text(maps)}",
+            expected="one scan for each map, in the same sorted order",
+            remedy="remove or add files",
+        )
+    for image, label_map in zip(paths, map_paths, strict=True):
+        _check_subject(image, label_map)
+    return [(_name(folder), path) for path in paths]
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name if folder.is_dir() else stem(folder)
+
+
+def _check_subject(image: Path, label_map: Path) -> None:
+    """Refuse a pair whose names state two subjects or sessions; names without them are paired by order alone."""
+    ours, theirs = _entities(image), _entities(label_map)
+    for key in ours.keys() & theirs.keys():
+        if ours[key] != theirs[key]:
+            raise InputError(
+                image,
+                found=f"{ours[key]}, paired by sorted order with {label_map.name}",
+                expected=theirs[key],
+                remedy="check that both folders hold the same subjects",
+            )
+
+
+def _entities(path: Path) -> dict[str, str]:
+    return {key: text for text, key in _ENTITIES.findall(path.name)}
