@@ -125,11 +125,6 @@ class ConformRecord:
         return self.source.shape
 
     @property
-    def source_affine(self) -> np.ndarray:
-        """Affine of the scan."""
-        return self.source.affine
-
-    @property
     def grid_shape(self) -> Shape3:
         """Shape of the network's grid before crop and padding, RAS."""
         return self._in_ras(self.grid.shape)
@@ -250,11 +245,6 @@ def label_map_on(target: Grid, posteriors: np.ndarray, record: ConformRecord, la
     channels = argmax_classes(posteriors, record.samplings(target))
     values = np.asarray(labels, dtype=np.int32)[channels]
     return Volume(record.to_source_order(values), target.affine)
-
-
-def native_label_map(posteriors: np.ndarray, record: ConformRecord, labels: Sequence[int]) -> np.ndarray:
-    """Return the (I, J, K) int32 label map on the scan's own grid and axis order; see :func:`label_map_on`."""
-    return label_map_on(record.source, posteriors, record, labels).data
 
 
 def triple(values: Iterable[Any]) -> tuple[Any, Any, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from synthseg_core.bids import UNNAMED_SUFFIX, ScanName, label_from, parse_name
 from synthseg_core.bidsignore import IgnoreRule, is_ignored, read_bidsignore
 from synthseg_core.errors import InputError
+from synthseg_core.presence import is_folder
 
 LAYOUTS = ("auto", "bids", "folder")
 # Anatomical contrasts of BIDS 1.11.1; quantitative maps can be asked for by name.
@@ -85,13 +86,14 @@ def discover(root: Path, search: Search) -> list[Candidate]:
 
 def require_dataset(root: Path) -> None:
     """Refuse a dataset that is not there with ``InputError``."""
-    if not (root.is_dir() and str(root).isprintable()):
-        raise InputError(
-            root,
-            found="no such folder",
-            expected="a BIDS dataset or a folder of scans, with a printable path",
-            remedy="check the path",
-        )
+    if not (is_folder(root) and str(root).isprintable()):
+        found, remedy = "no such folder", "check the path"
+    elif not os.access(root, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        found, remedy = "no permission to look into it", "correct the permissions"
+    else:
+        return
+    expected = "a BIDS dataset or a folder of scans, with a printable path"
+    raise InputError(root, found=found, expected=expected, remedy=remedy)
 
 
 def looks_like_bids(root: Path) -> bool:

@@ -118,15 +118,12 @@ def import_folder(folder: Path, store: Path, cards: Sequence[ModelCard], *, link
     OutputError
         If the store cannot be written.
     """
-    if not folder.is_dir():
-        raise InputError(
-            folder, found="no folder", expected="a folder with weights files", remedy="check the path of the folder"
-        )
+    candidates = _weight_files(folder)
     users: dict[str, list[ModelCard]] = {}
     for card in cards:
         if card.weights.sha256 is not None:
             users.setdefault(Path(card.weights.file).name, []).append(card)
-    outcomes = [_imported(path, users.get(path.name, []), store, link) for path in _weight_files(folder)]
+    outcomes = [_imported(path, users.get(path.name, []), store, link) for path in candidates]
     if not any(outcome.models for outcome in outcomes):
         raise InputError(
             folder,
@@ -171,10 +168,20 @@ def convert(card: ModelCard, source: Path, target: Path, *, half: bool = False) 
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    inside = [folder, folder / "models"]
-    return [
-        path for place in inside if place.is_dir() for path in sorted(place.iterdir()) if path.suffix in _WEIGHT_FILES
-    ]
+    try:
+        if not folder.is_dir():
+            raise _no_folder(folder, "no folder", "check the path of the folder")
+        places = [place for place in (folder, folder / "models") if place.is_dir()]
+        return [path for place in places for path in sorted(place.iterdir()) if path.suffix in _WEIGHT_FILES]
+    except InputError:
+        raise
+    except OSError as error:
+        reason = f"no access ({error.strerror or error})"
+        raise _no_folder(Path(error.filename or folder), reason, "correct the permissions or the path") from error
+
+
+def _no_folder(folder: Path, found: str, remedy: str) -> InputError:
+    return InputError(folder, found=found, expected="a folder with weights files", remedy=remedy)
 
 
 def _imported(path: Path, cards: Sequence[ModelCard], store: Path, link: bool) -> Imported:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from synthseg_core.errors import ModelError
 from synthseg_core.labels import LabelTable
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
+from synthseg_core.presence import is_file
 
 TASKS = ("segmentation", "parcellation", "quality")
 DEFAULT_MODEL = "default"
@@ -246,7 +247,7 @@ def load_card(name_or_path: str | Path) -> ModelCard:
     """
     known = registered_models()
     path = known.get(resolved_name(str(name_or_path)), Path(name_or_path))
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(
             name_or_path,
             found="neither a registered model nor a card file",
@@ -328,7 +329,7 @@ def _network(entry: Any, path: Path) -> NetworkSpec:
 
 def _labels(name: str, path: Path) -> LabelTable:
     beside = path.parent / name
-    if beside.is_file():
+    if is_file(beside):
         return LabelTable.read(beside)
     builtin = LabelTable.builtin_names()
     if name.removesuffix(".tsv") not in builtin:

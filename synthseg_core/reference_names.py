@@ -80,9 +80,23 @@ def without_extension(path: Path) -> Path:
 
 
 def scans_in_folder(folder: Path) -> list[Path]:
-    """Return the scans of a folder, sorted by name, hidden files and subfolders left out."""
-    candidates = (path for path in folder.iterdir() if path.name.endswith(_FOLDER_ENDINGS))
-    return sorted(path for path in candidates if not path.name.startswith(".") and not path.is_dir())
+    """Return the scans of a folder, sorted by name, hidden files and subfolders left out.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be read.
+    """
+    try:
+        candidates = [path for path in folder.iterdir() if path.name.endswith(_FOLDER_ENDINGS)]
+        return sorted(path for path in candidates if not path.name.startswith(".") and not path.is_dir())
+    except OSError as error:
+        raise InputError(
+            folder,
+            found=f"no access ({error.strerror})",
+            expected="a folder that can be read",
+            remedy="correct the permissions",
+        ) from error
 
 
 def read_list(path: Path) -> list[str]:

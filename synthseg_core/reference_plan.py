@@ -13,6 +13,7 @@ from pathlib import Path
 from synthseg_core import reference_names as names
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.file_kinds import READABLE, extension
+from synthseg_core.presence import is_file, is_folder
 from synthseg_core.reference_names import InputMode
 
 # Option and file name suffix of each image output of the reference command.
@@ -178,12 +179,12 @@ def refuse_collisions(
 
 def _mode(scans: str) -> InputMode:
     """Decide by the name as the reference does; a folder on disk is a folder whatever its name."""
-    return InputMode.FOLDER if Path(scans).is_dir() else names.input_mode(scans)
+    return InputMode.FOLDER if is_folder(Path(scans)) else names.input_mode(scans)
 
 
 def _plan_image(request: Request) -> Plan:
     scan = Path(request.scans)
-    if not scan.is_file():
+    if not is_file(scan):
         raise InputError(
             scan, found="no such file", expected="a scan", remedy="check that the path and the extension are correct"
         )
@@ -196,15 +197,15 @@ def _plan_image(request: Request) -> Plan:
 
 def _image_path(path: str, scan: Path, option: str, suffix: str) -> Path:
     """Take a name with a scan extension as it is; anything else is a folder for a name made from the scan's."""
-    if not names.has_scan_name(path) or Path(path).is_dir():
+    if not names.has_scan_name(path) or is_folder(Path(path)):
         return Path(path) / names.suffixed(scan.name, suffix)
     return _checked_image(path, option)
 
 
 def _plan_folder(request: Request) -> Plan:
     folder = Path(request.scans)
-    if not folder.is_dir():
-        found = "a file without a scan extension" if folder.is_file() else "no such file or folder"
+    if not is_folder(folder):
+        found = "a file without a scan extension" if is_file(folder) else "no such file or folder"
         raise InputError(
             folder, found=found, expected=f"a scan ({_extensions()}), a folder or a .txt list", remedy="check the path"
         )
@@ -222,7 +223,7 @@ def _plan_folder(request: Request) -> Plan:
 
 
 def _output_folder(path: str, option: str) -> Path:
-    if names.has_scan_name(path) and not Path(path).is_dir():
+    if names.has_scan_name(path) and not is_folder(Path(path)):
         raise UsageError(
             option,
             found=f"{path}, which looks like a file",

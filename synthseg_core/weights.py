@@ -28,6 +28,7 @@ from synthseg_core.keras_layout import (
 )
 from synthseg_core.models import ModelCard
 from synthseg_core.networks.config import NetworkSpec
+from synthseg_core.presence import is_file
 from synthseg_core.safetensors_layout import METADATA_KEY, model_bytes
 
 __all__ = [
@@ -77,8 +78,6 @@ class FoundWeights:
 
     Parameters
     ----------
-    place
-        Where it was found, in words.
     sha256
         Of the file.
     published
@@ -88,7 +87,6 @@ class FoundWeights:
     """
 
     path: Path
-    place: str
     sha256: str
     published: bool | None
     warnings: tuple[str, ...] = ()
@@ -235,7 +233,7 @@ def locate(card: ModelCard, folder: Path | None = None) -> tuple[Path, Place] | 
     """Return the weights file that would be used, without reading it, and its place; ``None`` if there is none."""
     for place in places(card, folder):
         for name in file_names(card):
-            if (place.folder / name).is_file():
+            if is_file(place.folder / name):
                 return place.folder / name, place
     return None
 
@@ -247,10 +245,10 @@ def examine(card: ModelCard, path: Path, place: Place) -> FoundWeights:
     except OSError as error:
         raise _unreadable(path, error) from error
     if path.name != Path(card.weights.file).name or card.weights.sha256 is None:
-        return FoundWeights(path, place.name, identity.sha256, None)
+        return FoundWeights(path, identity.sha256, None)
     difference = identity.difference(card.weights.size_bytes, card.weights.sha256)
     if difference is None:
-        return FoundWeights(path, place.name, identity.sha256, True)
+        return FoundWeights(path, identity.sha256, True)
     if not place.own:
         raise WeightsError(
             path,
@@ -259,7 +257,7 @@ def examine(card: ModelCard, path: Path, place: Place) -> FoundWeights:
             remedy=f"run 'synthseg models fetch {card.name}', or give a folder of your own weights with --weights DIR",
         )
     warning = f"{path}: not the published weights of {card.name} ({difference}); used because the folder was given"
-    return FoundWeights(path, place.name, identity.sha256, False, (warning,))
+    return FoundWeights(path, identity.sha256, False, (warning,))
 
 
 def _named_folder() -> Path | None:

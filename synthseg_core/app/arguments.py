@@ -9,6 +9,7 @@ from typing import Any
 
 from synthseg_core import __version__
 from synthseg_core.models import default_model
+from synthseg_core.presence import is_file
 
 _EPILOG = """\
 exit status: 0 all well; 1 finished, but some scans failed; 2 usage, configuration, no input, or a known error of the
@@ -118,4 +119,4 @@ def _cpus() -> int:
 
 def _absolute_card(model: str | None) -> str | None:
     """Make the path of a card absolute, since Snakemake runs elsewhere; names of models stay."""
-    return str(Path(model).absolute()) if model and Path(model).is_file() else model
+    return str(Path(model).absolute()) if model and is_file(Path(model)) else model

@@ -13,7 +13,7 @@ from nibabel.orientations import aff2axcodes, apply_orientation, io_orientation
 
 from synthseg_core.affines import closest_ras, unit_columns, voxel_size
 from synthseg_core.conform import ConformConfig, conform, plan
-from synthseg_core.conform_record import ConformRecord, centred_grid, native_label_map
+from synthseg_core.conform_record import ConformRecord, centred_grid, label_map_on
 from synthseg_core.io import Scan, read_scan, write_volume
 from synthseg_core.models import GridSpec
 from synthseg_core.ops.resample import centred_sampling, resample_axis
@@ -60,7 +60,7 @@ def _fake_posteriors(image: np.ndarray) -> np.ndarray:
 def _segment(volume: Volume, config: ConformConfig = CONFIG) -> tuple[np.ndarray, ConformRecord]:
     result = conform(_scan(volume), config)
     posteriors = _fake_posteriors(result.record.unpad(result.image))
-    return native_label_map(posteriors, result.record, (0, 10, 11, 12)), result.record
+    return label_map_on(result.record.source, posteriors, result.record, (0, 10, 11, 12)).data, result.record
 
 
 @given(shape=shapes, sizes=voxel_sizes, orientation=orientations, turn=st.tuples(*[st.floats(-8, 8)] * 3))
@@ -71,7 +71,7 @@ def test_native_labels_have_exactly_the_source_grid(shape, sizes, orientation, t
     volume = reoriented(_noise(shape, affine), *orientation)
     labels, record = _segment(volume)
     assert labels.shape == volume.shape == record.source_shape
-    np.testing.assert_array_equal(record.source_affine, volume.affine)
+    np.testing.assert_array_equal(record.source.affine, volume.affine)
 
 
 @given(shape=shapes, sizes=voxel_sizes, orientation=orientations, reference=st.booleans())

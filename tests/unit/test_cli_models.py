@@ -22,6 +22,7 @@ from synthseg_core.keras_layout import write_keras
 from synthseg_core.model_store import Condition, StoredModel, convert, import_folder, verify
 from synthseg_core.models import load_card, registered_models
 from synthseg_core.weights import find_weights, load_state, read_metadata
+from tests.privileges import ordinary_user
 from tests.unit.downloads import forget_proxies
 from tests.unit.loopback_server import instead, loopback
 from tests.unit.test_weights import assert_same, random_state
@@ -343,6 +344,18 @@ def test_import_from_the_command_line(tmp_path, capsys):
     (tmp_path / "models" / "synthseg_2.0.h5").unlink()
     assert run("import", tmp_path) == 2
     assert "none of the published files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("closed", "mode"), [("", 0), ("models", 0), ("models", 0o444)])
+def test_import_from_a_folder_that_may_not_be_read(closed, mode, tmp_path):
+    with ordinary_user() as folder:
+        (folder / "models" / "inside.h5").mkdir(parents=True)
+        (folder / closed).chmod(mode)
+        with pytest.raises(
+            InputError, match=rf"{closed}.*: found no access \(Permission denied\)|none of the published"
+        ):
+            import_folder(folder, tmp_path / "store", [load_card("synthseg-2.0")])
+        (folder / closed).chmod(0o755)
 
 
 def test_import_into_a_place_that_cannot_be_written(card, tmp_path, weights_file):

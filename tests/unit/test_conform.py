@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from synthseg_core import memory
 from synthseg_core.affines import Orientation
 from synthseg_core.conform import ConformConfig, conform, plan, reference_positions
-from synthseg_core.conform_record import ConformRecord, centred_grid, label_map_on, native_label_map
+from synthseg_core.conform_record import ConformRecord, centred_grid, label_map_on
 from synthseg_core.errors import InputError
 from synthseg_core.io import Scan
 from synthseg_core.models import GridSpec, IntensitySpec
@@ -264,7 +264,7 @@ def test_native_labels_lie_where_the_posteriors_do(quirks, grid, crop):
     posteriors, _ = _ball_posteriors(grid_affine, record.grid_shape, centre + np.array([1.5, -1.0, 0.7]), 6.0)
     if record.crop is not None:
         posteriors = posteriors[(slice(None), *(slice(a, b) for a, b in zip(*record.crop, strict=True)))]
-    found = native_label_map(posteriors, record, (0, 17))
+    found = label_map_on(record.source, posteriors, record, (0, 17)).data
     _, distance = _ball_posteriors(volume.affine, volume.shape, centre + np.array([1.5, -1.0, 0.7]), 6.0)
     assert found.shape == volume.shape
     assert found.dtype == np.int32

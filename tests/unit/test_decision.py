@@ -34,7 +34,7 @@ def test_round_trip(tmp_path, crop):
     assert after.channels.dtype == np.uint8
     assert after.model == "tiny"
     assert after.record.to_json() == before.record.to_json()
-    np.testing.assert_array_equal(after.record.source_affine, before.record.source_affine)
+    np.testing.assert_array_equal(after.record.source.affine, before.record.source.affine)
 
 
 def test_same_decision_same_bytes(tmp_path):

@@ -9,6 +9,7 @@ from synthseg_core import discovery
 from synthseg_core.bidsignore import is_ignored, parse_rules
 from synthseg_core.discovery import Search, discover
 from synthseg_core.errors import InputError
+from tests.privileges import ordinary_user
 from tests.trees import make_tree
 
 TREES = {
@@ -231,6 +232,15 @@ def test_unreadable_folder_of_a_plain_search(tmp_path, monkeypatch):
     found = discover(tmp_path, Search(layout="folder"))
     assert stems(found) == ["sub-yb/anat/sub-yb_space-orig"]
     assert "cannot be read" in problems(found)["x"]
+
+
+def test_dataset_that_may_not_be_looked_into():
+    with ordinary_user() as folder:
+        folder.chmod(0)
+        with pytest.raises(InputError, match="no permission to look into it; .*correct the permissions"):
+            discover(folder, Search())
+        with pytest.raises(InputError, match="no such folder"):
+            discover(folder / "inside", Search())
 
 
 def test_missing_dataset_and_unknown_layout(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from synthseg_core.errors import WeightsError
 from synthseg_core.models import ModelCard, WeightsFile, load_card, registered_models
 from synthseg_core.weights import FoundWeights, cache_folder, file_names, find_weights, places, sha256_of
+from tests.privileges import ordinary_user
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -61,7 +62,7 @@ def test_places_are_searched_in_order(card, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHSEG_MODELS", str(tmp_path / "named"))
     for folder in ("xdg/synthseg", "named", "cards"):
         path = put(tmp_path / folder)
-        assert find_weights(card) == FoundWeights(path, find_weights(card).place, card.weights.sha256, True)
+        assert find_weights(card) == FoundWeights(path, card.weights.sha256, True)
     own = put(tmp_path / "own")
     assert find_weights(card, tmp_path / "own").path == own
 
@@ -96,7 +97,7 @@ def test_other_weights_in_a_folder_of_the_users_are_taken_with_a_warning(card, t
 
 def test_a_converted_file_is_found_and_has_no_published_checksum(card, tmp_path):
     path = put(tmp_path / "xdg" / "synthseg", b"converted", "synthseg_2.0.safetensors")
-    assert find_weights(card) == FoundWeights(path, "the user's cache", sha256_of(path), None)
+    assert find_weights(card) == FoundWeights(path, sha256_of(path), None)
 
 
 def test_a_card_without_checksum_is_trusted(card, tmp_path):
@@ -116,6 +117,23 @@ def test_an_unreadable_file_is_one_line(card, tmp_path, monkeypatch):
     monkeypatch.setattr("synthseg_core.weights.identify", refuse)
     with pytest.raises(WeightsError, match="Permission denied"):
         find_weights(card, tmp_path / "own")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_line(card, monkeypatch):
+    with ordinary_user() as folder:
+        put(folder / "closed")
+        (folder / "closed").chmod(0)
+        with pytest.raises(WeightsError, match="closed/.*Permission denied"):
+            find_weights(card, folder / "closed")
+        monkeypatch.setenv("SYNTHSEG_MODELS", str(folder / "closed"))
+        with pytest.raises(WeightsError, match="closed/.*Permission denied"):
+            find_weights(dataclasses.replace(card, source=folder / "card.yaml"))
+        (folder / "closed").chmod(0o755)
+
+
+def test_a_name_that_no_file_can_have_is_no_file(card):
+    with pytest.raises(WeightsError, match="no weights in"):
+        find_weights(dataclasses.replace(card, weights=WeightsFile("x" * 300 + ".h5")))
 
 
 def test_cache_folder_of_each_system(monkeypatch, tmp_path):

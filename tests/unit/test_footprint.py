@@ -32,7 +32,7 @@ def models(tmp_path_factory) -> Models:
 
 def _unloaded(name: str, parcellation: str | None = None) -> Models:
     """Cards without arrays: all that the estimate looks at."""
-    weights = FoundWeights(Path("none"), "nowhere", "", None)
+    weights = FoundWeights(Path("none"), "", None)
     parts = [None if card is None else LoadedModel(load_card(card), weights) for card in (name, parcellation)]
     return Models(parts[0], parts[1])
 

@@ -10,6 +10,7 @@ import yaml
 from synthseg_core.errors import ModelError
 from synthseg_core.models import load_card, read_card, registered_models
 from synthseg_core.networks.config import RegressorConfig
+from tests.privileges import ordinary_user
 
 LABELS = (
     "label\tname\tside\tcounterpart\n"
@@ -159,6 +160,23 @@ def test_binary_card(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ModelError, match="no readable YAML"):
         load_card(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, f"{'x/' * 3000}card.yaml", "a\0b"])
+def test_names_that_no_file_can_have(write, card, name):
+    with pytest.raises(ModelError, match="neither a registered model nor a card file"):
+        load_card(name)
+    card["label_table"] = name
+    with pytest.raises(ModelError, match="label_table"):
+        read_card(write(card))
+
+
+def test_card_that_may_not_be_read():
+    with ordinary_user() as folder:
+        (folder / "card.yaml").write_text("name: x")
+        folder.chmod(0)
+        with pytest.raises(ModelError, match=r"card.yaml: found no readable YAML .*Permission denied"):
+            load_card(folder / "card.yaml")
 
 
 def test_regressor_without_channels(write, card):

@@ -10,6 +10,7 @@ import pytest
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.reference_names import InputMode
 from synthseg_core.reference_plan import Request, make_plan
+from tests.privileges import ordinary_user
 
 
 @pytest.fixture
@@ -170,3 +171,18 @@ def test_failures_go_where_they_are_asked_for(study, tmp_path):
     wanted = tmp_path / "f.tsv"
     for scans, segmentation in ((study, tmp_path / "seg"), (study / "sub-02.mgz", tmp_path / "s.mgz")):
         assert make_plan(Request(str(scans), str(segmentation), failures=wanted)).failures == wanted
+
+
+def test_paths_that_may_not_be_looked_at(tmp_path):
+    with ordinary_user() as folder:
+        folder.chmod(0)
+        with pytest.raises(InputError, match=r"found no access \(Permission denied\); .*correct the permissions"):
+            make_plan(Request(str(folder), f"{tmp_path}/seg"))
+        # An image is a job like any other: reading it says what is wrong.
+        assert make_plan(Request(f"{folder}/a.nii.gz", f"{tmp_path}/s.nii.gz")).mode is InputMode.IMAGE
+
+
+@pytest.mark.parametrize("name", ["x" * 300, f"{'x' * 300}.nii.gz", "a\0.nii.gz", "a\0"])
+def test_names_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(InputError, match="no such file"):
+        make_plan(Request(f"{tmp_path}/{name}", f"{tmp_path}/seg"))

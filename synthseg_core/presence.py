@@ -1,0 +1,26 @@
+"""Whether a path that a user typed leads to a file or folder; the answer is never an exception.
+
+``Path.is_file`` raises where a name is too long, holds a null character, or lies in a folder that may not be read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def is_file(path: Path) -> bool:
+    """Say whether there is a file; where that may not be looked at yes, so that opening it says what is wrong."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether there is a folder that can be seen."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
