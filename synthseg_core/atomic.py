@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synthseg_core.errors import OutputError, SynthSegError
+from synthseg_core.presence import is_allowed
 from synthseg_core.temporary import remove_abandoned_once, temporary_name
 
 _REMEDIES = {
@@ -105,7 +106,7 @@ def _check_folder(folder: Path) -> None:
     """Refuse what is no folder, or may not be written to."""
     if not folder.is_dir():
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+    if not is_allowed(folder, os.W_OK | os.X_OK):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Generic, TextIO, TypeVar
 
 from synthseg_core.appended import append_whole, start_table
-from synthseg_core.atomic import check_writable
+from synthseg_core.atomic import check_writable, output_error
 from synthseg_core.errors import SynthSegError
 from synthseg_core.tables import format_tsv
 
@@ -82,7 +82,10 @@ class FailureTable:
         if self.path is None:
             return
         check_writable(self.path)
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise output_error(self.path, error) from error
 
     def add(self, failure: Failure) -> None:
         """Keep a failure and write it down at once, so that an interrupted run has its table too."""

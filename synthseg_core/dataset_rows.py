@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthseg_core.atomic import check_writable
 from synthseg_core.errors import InputError, OutputError, UsageError
 from synthseg_core.file_kinds import check_file
 from synthseg_core.reference_names import without_extension
@@ -183,16 +184,16 @@ def unreadable(rows: Iterable[Row]) -> list[tuple[Row, InputError]]:
 
 def unwritable(row: Row, outputs: ScanOutputs) -> OutputError | None:
     """Return an error if the outputs of a row cannot be written where they belong, before anything is computed."""
-    for folder in sorted({path.parent for path in outputs.paths()}):
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        effective = os.access in os.supports_effective_ids
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK, effective_ids=effective):
-            return OutputError(
-                existing,
-                found=f"no way to write the outputs of {row.scan.name} there",
-                expected="a writable folder",
-                remedy="correct the permissions, or write to a folder of its own with --out",
-            )
+    try:
+        for path in outputs.paths():
+            check_writable(path)
+    except OutputError as error:
+        return OutputError(
+            error.subject,
+            found=error.found,
+            expected=f"a place for the outputs of {row.scan.name}",
+            remedy="correct the permissions, or write to a folder of its own with --out",
+        )
     return None
 
 

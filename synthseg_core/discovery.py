@@ -14,7 +14,7 @@ from pathlib import Path
 from synthseg_core.bids import UNNAMED_SUFFIX, ScanName, label_from, parse_name
 from synthseg_core.bidsignore import IgnoreRule, is_ignored, read_bidsignore
 from synthseg_core.errors import InputError
-from synthseg_core.presence import is_folder
+from synthseg_core.presence import is_allowed, is_folder
 
 LAYOUTS = ("auto", "bids", "folder")
 # Anatomical contrasts of BIDS 1.11.1; quantitative maps can be asked for by name.
@@ -88,7 +88,7 @@ def require_dataset(root: Path) -> None:
     """Refuse a dataset that is not there with ``InputError``."""
     if not (is_folder(root) and str(root).isprintable()):
         found, remedy = "no such folder", "check the path"
-    elif not os.access(root, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+    elif not is_allowed(root, os.R_OK | os.X_OK):
         found, remedy = "no permission to look into it", "correct the permissions"
     else:
         return

@@ -1,10 +1,11 @@
-"""Whether a path that a user typed leads to a file or folder; the answer is never an exception.
+"""Whether a path that a user typed leads to a file or folder, and may be used; the answer is never an exception.
 
 ``Path.is_file`` raises where a name is too long, holds a null character, or lies in a folder that may not be read.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -24,3 +25,8 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
+
+
+def is_allowed(path: Path, mode: int) -> bool:
+    """Say whether the user that the process acts as may use what is there; ``mode`` as in :func:`os.access`."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)

@@ -109,12 +109,6 @@ class Plan:
     quality: Path | None
     failures: Path | None
 
-    def folders(self) -> list[Path]:
-        """Return the folders of all outputs, sorted."""
-        files = [path for job in self.jobs for path in job.outputs.paths()]
-        files += [path for path in (self.volumes, self.quality) if path is not None]
-        return sorted({path.parent for path in files})
-
 
 def make_plan(request: Request) -> Plan:
     """Turn the paths of the command line into jobs.

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthseg_core.appended import start_table
+from synthseg_core.atomic import check_writable
 from synthseg_core.batch import Failure, FailureTable, Progress, Stages, run_batch, run_one
 from synthseg_core.cli import reference_run
 from synthseg_core.cli.reference_flags import ModelFlags, add_model_flags, checked_flags
-from synthseg_core.errors import OutputError, SynthSegError
+from synthseg_core.errors import SynthSegError
 from synthseg_core.io import Scan
 from synthseg_core.reference_csv import SharedTable, single_scan_table
 from synthseg_core.reference_names import InputMode, subject_name
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     flags = checked_flags(args)
     plan = make_plan(Request(args.i, args.o, args.post, args.resample, args.vol, args.qc, args.failures))
     command = _Command(plan, flags, quality=args.qc is not None)
-    _make_folders(plan)
+    _check_outputs(plan)
     models = reference_run.load(flags, quality=command.quality)
     command.start_tables()
     stages: Stages[ScanJob, Scan, Segmentation] = Stages(
@@ -98,23 +98,15 @@ class _Command:
             start_table(own, single_scan_table(subject, row.columns, row.cells))
 
 
-def _make_folders(plan: Plan) -> None:
-    """Make output folders before the run; a list may name many, whose faults then belong to single scans."""
-    if plan.mode is InputMode.LIST:
-        return
-    for folder in plan.folders():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unwritable(folder, error.strerror or str(error)) from error
-        if not os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-            raise _unwritable(folder, "no permission to write")
-
-
-def _unwritable(folder: Path, reason: str) -> OutputError:
-    return OutputError(
-        folder, found=reason, expected="a folder for outputs", remedy="correct the permissions or choose another folder"
-    )
+def _check_outputs(plan: Plan) -> None:
+    """Refuse outputs that cannot be written; a list may name many places, whose faults then belong to single scans."""
+    for path in (plan.volumes, plan.quality, plan.failures):
+        if path is not None:
+            check_writable(path)
+    if plan.mode is not InputMode.LIST:
+        for job in plan.jobs:
+            for path in job.outputs.paths():
+                check_writable(path)
 
 
 def _run_single(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation], failures: FailureTable) -> int:

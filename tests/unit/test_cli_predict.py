@@ -179,7 +179,9 @@ def test_usage_errors_come_before_the_model(segmenter, study, monkeypatch, capsy
 def test_a_file_in_place_of_the_output_folder(segmenter, study, tmp_path, capsys):
     (tmp_path / "seg").touch()
     assert predict("--i", study, "--o", tmp_path / "seg") == 2
-    assert f"{tmp_path}/seg: found File exists; expected a folder for outputs" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/seg/" in said
+    assert "found not a directory; expected a writable file; choose an output folder whose path holds no file" in said
     assert segmenter.loaded == []
 
 
@@ -187,8 +189,16 @@ def test_an_output_folder_without_permission(segmenter, study, capsys):
     with ordinary_user() as folder:
         (folder / "seg").mkdir(mode=0o555)
         assert predict("--i", write_nifti(folder / "a.nii", phantom()), "--o", folder / "seg") == 2
-    assert "seg: found no permission to write" in capsys.readouterr().err
+    assert "seg/a_synthseg.nii: found permission denied; " in capsys.readouterr().err
     assert segmenter.loaded == []
+
+
+@pytest.mark.parametrize("option", ["--vol", "--qc", "--failures"])
+def test_a_table_that_cannot_be_written_is_found_before_the_models_are_loaded(segmenter, study, tmp_path, option):
+    (tmp_path / "taken.csv").mkdir()
+    assert predict("--i", study, "--o", tmp_path / "seg", option, tmp_path / "taken.csv") == 2
+    assert segmenter.loaded == []
+    assert not (tmp_path / "seg").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["--i", "a.nii"], ["--i", "a.nii", "--o", "b.nii", "--crop", "x"]])

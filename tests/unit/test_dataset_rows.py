@@ -145,5 +145,5 @@ def test_a_file_in_the_way_of_the_output_folder(tmp_path):
     (tmp_path / "derived").touch()
     scan = row(str(tmp_path / "s1/a.nii"))
     outputs = outputs_of(scan, tmp_path / "scans.csv", Suffixes(), tmp_path / "derived")
-    assert "no way to write the outputs of a.nii" in str(unwritable(scan, outputs))
+    assert "found not a directory; expected a place for the outputs of a.nii; " in str(unwritable(scan, outputs))
     assert unwritable(scan, outputs_of(scan, tmp_path / "scans.csv", Suffixes(), tmp_path / "other")) is None

@@ -38,7 +38,6 @@ def test_folder(study, tmp_path):
     assert first.volumes is None
     assert (plan.volumes, plan.quality) == (tmp_path / "v.csv", None)
     assert plan.failures == tmp_path / "seg/synthseg_failures.tsv"
-    assert plan.folders() == [tmp_path, tmp_path / "post", tmp_path / "seg"]
 
 
 def test_a_folder_is_a_folder_whatever_its_name(study, tmp_path):
