@@ -195,7 +195,7 @@ def _fetch(options: argparse.Namespace) -> int:
             expected="names of models, or --all",
             remedy="see 'synthseg models list'",
         )
-    cards = [card for card in _cards(options.models) if card.weights.urls or options.models]
+    cards = [card for card in _cards(options.models) if not _is_left_out(card, named=not options.all)]
     folder = options.to or cache_folder()
     failures = [error for card in cards if (error := _fetch_one(card, folder)) is not None]
     if len(cards) == 1 and failures:
@@ -203,6 +203,18 @@ def _fetch(options: argparse.Namespace) -> int:
     for error in failures:
         print(f"synthseg models: error: {error}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _is_left_out(card: ModelCard, *, named: bool) -> bool:
+    """Say whether there is nothing to fetch for a model, and tell the user; a named one without file is an error."""
+    if card.weights.urls:
+        return False
+    found = locate(card)
+    if found is None and named:
+        return False
+    why = "its card gives no address" if found is None else f"{found[0]} is there"
+    print(f"{card.name}: nothing to fetch: {why}", file=sys.stderr)
+    return True
 
 
 def _fetch_one(card: ModelCard, folder: Path) -> SynthSegError | None:

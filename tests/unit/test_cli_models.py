@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ from synthseg_core.models import load_card, registered_models
 from synthseg_core.weights import find_weights, load_state, read_metadata
 from tests.privileges import ordinary_user
 from tests.unit.downloads import forget_proxies
-from tests.unit.loopback_server import instead, loopback
+from tests.unit.loopback_server import instead
 from tests.unit.test_weights import assert_same, random_state
 
 LABELS = "label\tname\tside\tcounterpart\ttopology_class\n0\tbackground\tneutral\t0\t0\n5\tthing\tneutral\t5\t1\n"
@@ -36,12 +37,6 @@ def clean_environment(monkeypatch, tmp_path):
     forget_proxies(monkeypatch)
     monkeypatch.setenv("SYNTHSEG_MODELS", str(tmp_path / "store"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-
-
-@pytest.fixture
-def server():
-    with loopback() as running:
-        yield running
 
 
 @pytest.fixture
@@ -182,7 +177,7 @@ def test_fetch_needs_names_or_all(arguments, capsys):
     assert "names of models, or --all" in capsys.readouterr().err
 
 
-def test_fetch_all_asks_for_the_models_with_mirrors(monkeypatch, tmp_path):
+def test_fetch_all_asks_for_the_models_with_mirrors(monkeypatch, tmp_path, capsys):
     asked = []
 
     def pretend(weights, target, *, watcher):
@@ -191,10 +186,23 @@ def test_fetch_all_asks_for_the_models_with_mirrors(monkeypatch, tmp_path):
 
     monkeypatch.setattr(command, "fetch", pretend)
     assert run("fetch", "--all") == 0
+    assert "tiny-random: nothing to fetch: " in capsys.readouterr().err
     assert {path.name for path in asked} == {
         *("synthseg_1.0.h5", "synthseg_2.0.h5", "synthseg_parc_2.0.h5", "synthseg_qc_2.0.h5", "synthseg_robust_2.0.h5")
     }
     assert {path.parent for path in asked} == {tmp_path / "store"}
+
+
+def test_fetch_of_what_cannot_be_fetched(monkeypatch, tmp_path, capsys):
+    """Said in either case; an error only where the model was named and its weights are not there."""
+    assert run("fetch", "tiny-random") == 0
+    assert re.search(r"tiny-random: nothing to fetch: .*is there", capsys.readouterr().err)
+    card = write_card(tmp_path / "cards" / "mine.yaml")
+    assert run("fetch", card) == 2
+    assert "no mirror in its model card" in capsys.readouterr().err
+    monkeypatch.setattr(command, "_cards", lambda names: [load_card(card)])
+    assert run("fetch", "--all") == 0
+    assert "mine: nothing to fetch: its card gives no address" in capsys.readouterr().err
 
 
 def test_an_interrupted_fetch_ends_with_130(card, monkeypatch, capsys):

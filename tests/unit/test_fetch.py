@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,27 +13,11 @@ from synthseg_core.fetch import Fetched, fetch, mirrors_of
 from synthseg_core.http_client import Policy
 from synthseg_core.models import WeightsFile
 from tests.unit import loopback_server as server_side
-from tests.unit.downloads import CONTENT, FAST, Listener, assert_clean, forget_proxies, starts, weights
-from tests.unit.loopback_server import Loopback, loopback, serve
+from tests.unit.downloads import CONTENT, FAST, Listener, assert_clean, starts, weights
+from tests.unit.loopback_server import Loopback, serve
 
 POINTER = b"/annex/objects/SHA256E-s53079152--f190bfd742f450ef3ca2c9df9ed4d2e0232b3a74471da5e51b7770bacdf80c3e.0.h5\n"
 PAGE = b"<!DOCTYPE html>\n<html><body>Please sign in</body></html>"
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    forget_proxies(monkeypatch)
-
-
-@pytest.fixture
-def server():
-    with loopback() as running:
-        yield running
-
-
-@pytest.fixture
-def target(tmp_path) -> Path:
-    return tmp_path / "cache" / "net.h5"
 
 
 # Plain sailing

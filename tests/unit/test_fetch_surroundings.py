@@ -18,25 +18,8 @@ from synthseg_core import fetch as fetch_module
 from synthseg_core.errors import OutputError
 from synthseg_core.fetch import fetch
 from tests.unit import loopback_server as server_side
-from tests.unit.downloads import CONTENT, FAST, Listener, assert_clean, forget_proxies, starts, weights
-from tests.unit.loopback_server import loopback, serve
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    forget_proxies(monkeypatch)
-
-
-@pytest.fixture
-def server():
-    with loopback() as running:
-        yield running
-
-
-@pytest.fixture
-def target(tmp_path) -> Path:
-    return tmp_path / "cache" / "net.h5"
-
+from tests.unit.downloads import CONTENT, FAST, Listener, assert_clean, starts, weights
+from tests.unit.loopback_server import serve
 
 # The disk
 

@@ -12,7 +12,6 @@ import pytest
 
 from synthseg_core import http_client
 from synthseg_core.http_client import MirrorError, Policy, TransientError, get, host_of
-from tests.unit.loopback_server import loopback
 
 
 class RefusingOpener:
@@ -64,11 +63,11 @@ def test_a_redirection_within_https_keeps_the_range():
     assert following.get_header("Range") == "bytes=7-"
 
 
-def test_a_chunked_transfer_that_ends_early_can_be_tried_again():
+def test_a_chunked_transfer_that_ends_early_can_be_tried_again(server):
     def chunked(handler, content):
         handler.reply(200, {"Transfer-Encoding": "chunked"}, b"5\r\nhello\r\n40\r\nnot all of it")
 
-    with loopback() as server, get(server.put("x", b"", chunked), 0, None, Policy(timeout_s=3)) as reply:
+    with get(server.put("x", b"", chunked), 0, None, Policy(timeout_s=3)) as reply:
         assert (reply.start, reply.size_bytes, reply.validator) == (0, None, None)
         with pytest.raises(TransientError, match="failed"):
             list(reply.blocks)
