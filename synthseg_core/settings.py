@@ -1,0 +1,101 @@
+"""Nested frozen dataclasses from JSON or YAML content, by their annotations, and back.
+
+A dataclass that has a shorter form in files than its fields defines ``from_content`` and ``to_content``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from synthseg_core.errors import UsageError
+
+
+def build(kind: Any, content: Any, subject: str) -> Any:
+    """Return a (nested) dataclass; ``UsageError`` for unknown or missing names and values of the wrong kind."""
+    if hasattr(kind, "from_content"):
+        return kind.from_content(content, subject)
+    return build_fields(kind, content, subject)
+
+
+def build_fields(kind: Any, content: Any, subject: str) -> Any:
+    """Return a dataclass from entries named like its fields; absent ones keep their defaults."""
+    hints = typing.get_type_hints(kind)
+    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
+    if not isinstance(content, Mapping):
+        raise UsageError(subject, found=f"{content!r}", expected="entries with names", remedy="correct the entry")
+    if unknown := [str(key) for key in content if key not in fields]:
+        raise UsageError(
+            subject,
+            found=f"unknown entries {', '.join(unknown)}",
+            expected=f"some of {', '.join(fields)}",
+            remedy="correct the names",
+        )
+    if missing := [name for name, entry in fields.items() if name not in content and _is_required(entry)]:
+        raise UsageError(subject, found=f"no {', '.join(missing)}", expected="these entries", remedy="add them")
+    return kind(**{name: _value(hints[name], value, f"{subject}, {name}") for name, value in content.items()})
+
+
+def to_content(value: Any) -> Any:
+    """Return nested dictionaries and lists that :func:`build` turns into the same dataclass again."""
+    if hasattr(value, "to_content"):
+        return value.to_content()
+    if dataclasses.is_dataclass(value):
+        return {entry.name: to_content(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    return [to_content(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _is_required(entry: dataclasses.Field[Any]) -> bool:
+    return entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+
+
+def _value(hint: Any, value: Any, subject: str) -> Any:
+    """Return ``value`` as the annotation asks, or refuse it."""
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value, subject)
+    if isinstance(hint, types.UnionType):
+        return _one_of(typing.get_args(hint), value, subject)
+    if typing.get_origin(hint) is tuple:
+        return _tuple(typing.get_args(hint), value, subject)
+    return _number(value, subject) if hint is float else _plain(hint, value, subject)
+
+
+def _one_of(hints: tuple[Any, ...], value: Any, subject: str) -> Any:
+    """Return ``value`` as the alternative that has its form: nothing, a list, or else the first."""
+    kinds = [one for one in hints if one is not types.NoneType]
+    if value is None and len(kinds) < len(hints):
+        return None
+    is_list = isinstance(value, list | tuple)
+    fitting = [kind for kind in kinds if (typing.get_origin(kind) is tuple) == is_list]
+    return _value((fitting or kinds)[0], value, subject)
+
+
+def _number(value: Any, subject: str) -> float:
+    """Return a finite number; YAML takes numbers such as 1e-4, without a point, for text."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(subject, found=f"{value!r}", expected="a number", remedy="correct it")
+    return number
+
+
+def _plain(kind: Any, value: Any, subject: str) -> Any:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UsageError(subject, found=f"{value!r}", expected=f"a value of type {kind.__name__}", remedy="correct it")
+    return value
+
+
+def _tuple(kinds: tuple[Any, ...], value: Any, subject: str) -> tuple[Any, ...]:
+    fixed = len(kinds) if Ellipsis not in kinds else None
+    if not isinstance(value, list | tuple) or (fixed is not None and len(value) != fixed):
+        raise UsageError(subject, found=f"{value!r}", expected=f"a list of {fixed or 'entries'}", remedy="correct it")
+    each = kinds if fixed else kinds[:1] * len(value)
+    return tuple(
+        _value(kind, one, f"{subject} {number}") for number, (kind, one) in enumerate(zip(each, value, strict=True), 1)
+    )
