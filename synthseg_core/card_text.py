@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+from synthseg_core.atomic import write_text
 from synthseg_core.models import ModelCard
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 # What YAML 1.1 reads as something else than text.
 _RESERVED = {"y", "yes", "n", "no", "true", "false", "on", "off", "null"}
-_OMITTED = ("labels", "source")
+_OMITTED, _EMPTY = ("labels", "source"), ((), {}, "", None)
 
 
 def card_text(card: ModelCard, label_table: str) -> str:
@@ -31,9 +33,16 @@ def card_text(card: ModelCard, label_table: str) -> str:
         if part.name == "networks":
             content["label_table"] = label_table
             content["networks"] = [_network(spec) for spec in value]
-        elif part.name not in _OMITTED and value not in ((), {}, "", None):
+        elif part.name not in _OMITTED and value not in _EMPTY:
             content[part.name] = _plain(value)
     return "".join(f"{line}\n" for line in yaml_lines(content))
+
+
+def rewrite_card(card: ModelCard) -> None:
+    """Replace a card's file, for instance by one that says more; comments in the file are lost."""
+    table = Path(card.labels.name)
+    beside = table.parent.resolve() == card.source.parent.resolve()
+    write_text(card.source, card_text(card, table.name if beside else table.stem))
 
 
 def yaml_lines(content: Mapping[str, Any], indent: str = "") -> list[str]:
@@ -47,10 +56,11 @@ def _network(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn dataclasses into mappings, without the keys that are ``None``."""
-    if is_dataclass(value):
-        return {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) is not None}
-    return value
+    """Turn dataclasses into mappings, without what is empty."""
+    if not is_dataclass(value):
+        return value
+    entries = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {name: entry for name, entry in entries.items() if entry not in _EMPTY}
 
 
 def _mapping_lines(content: Mapping[str, Any], indent: str) -> Iterator[str]:

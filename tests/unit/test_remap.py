@@ -8,9 +8,8 @@ import pytest
 from synthseg_core.errors import InputError
 from synthseg_core.evaluation.remap import Remap
 
-TABLE = (
-    "from_min\tfrom_max\tto\tnote\n3\t3\t3\t\n1100\t1199\t3\tcortex\n24\t24\tignore\tpart of the fluid\n16\t16\t16\t\n"
-)
+HEADER = "from_min\tfrom_max\tto\tnote\n"
+TABLE = f"{HEADER}3\t3\t3\t\n1100\t1199\t3\tcortex\n24\t24\tignore\tpart of the fluid\n16\t16\t16\t\n"
 
 
 def _read(tmp_path, text) -> Remap:
@@ -47,6 +46,12 @@ def test_maps_without_large_values(tmp_path):
 def test_tables_that_contradict_themselves(tmp_path, row, said):
     with pytest.raises(InputError, match=said):
         _read(tmp_path, TABLE + row + "\n")
+
+
+@pytest.mark.parametrize("rows", ["", "3\t3\tignore\t\n", "3\t3\t0\t\n"])
+def test_tables_without_labels(tmp_path, rows):
+    with pytest.raises(InputError, match="no range that becomes a label"):
+        _read(tmp_path, HEADER + rows)
 
 
 def test_table_of_the_labelled_scan(test_data):
