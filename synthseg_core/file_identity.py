@@ -23,6 +23,8 @@ class FileKind(Enum):
     ZIP = "a zip archive, perhaps a PyTorch checkpoint"
     GZIP = "a gzip archive"
     PICKLE = "a Python pickle, which is never opened"
+    NIFTI = "uncompressed NIfTI"
+    DICOM = "a DICOM file"
     TEXT = "a text file"
     UNKNOWN = "data of an unknown kind"
 
@@ -35,6 +37,8 @@ _MAGIC = (
     (b"\x80\x04", FileKind.PICKLE),
     (b"version https://git-lfs", FileKind.LFS_POINTER),
 )
+# sizeof_hdr of NIfTI-1 and NIfTI-2 in both byte orders.
+_NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
 
 
 def kind_of_bytes(head: bytes) -> FileKind:
@@ -46,7 +50,9 @@ def kind_of_bytes(head: bytes) -> FileKind:
             return kind
     if _is_safetensors(head):
         return FileKind.SAFETENSORS
-    return _kind_of_text(head)
+    if head.startswith(_NIFTI_STARTS):
+        return FileKind.NIFTI
+    return FileKind.DICOM if head[128:132] == b"DICM" else _kind_of_text(head)
 
 
 def kind_of_file(path: Path) -> FileKind:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthseg_core.errors import InputError
+from synthseg_core.file_identity import FileKind, kind_of_file
 
 READABLE = (".nii.gz", ".nii", ".mgz", ".npz")
-_GZIP, _ZIP = "gzip data", "a zip archive"
-_NIFTI, _PAGE, _POINTER = "uncompressed NIfTI", "a web page", "a git-annex or git-lfs pointer instead of the content"
-_EXPECTED = {".nii.gz": _GZIP, ".mgz": _GZIP, ".npz": _ZIP, ".nii": _NIFTI}
-_HEAD_BYTES = 512
-# sizeof_hdr of NIfTI-1 and NIfTI-2 in both byte orders.
-_NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
+_EXPECTED = {".nii.gz": FileKind.GZIP, ".mgz": FileKind.GZIP, ".npz": FileKind.ZIP, ".nii": FileKind.NIFTI}
+# As messages about scans call them: the others by the name that they have, or not at all.
+_NAMES = {
+    FileKind.GZIP: "gzip data",
+    FileKind.ZIP: "a zip archive",
+    FileKind.EMPTY: "an empty file (0 bytes)",
+    **{kind: kind.value for kind in (FileKind.NIFTI, FileKind.DICOM, FileKind.WEB_PAGE)},
+    **{kind: kind.value for kind in (FileKind.ANNEX_POINTER, FileKind.LFS_POINTER)},
+}
 
 
 def extension(path: Path) -> str:
@@ -32,48 +36,35 @@ def check_file(path: Path) -> None:
     kind = extension(path)
     try:
         _check_exists(path)
-        head = _head(path) if kind in READABLE else b""
-    except OSError as error:
+        found = kind_of_file(path) if kind in READABLE else None
+    except (OSError, ValueError) as error:  # the latter from a null character in a list of paths
         raise InputError(
             path,
-            found=f"no access ({error.strerror or error})",
+            found=f"no access ({getattr(error, 'strerror', None) or error})",
             expected="a readable file",
             remedy="correct the path or the permissions",
         ) from error
-    if kind not in READABLE:
+    if found is None:
         raise InputError(
             path,
             found=f"the extension {path.suffix or 'none'}",
             expected=" or ".join(READABLE),
             remedy="convert the scan, for instance with dcm2niix",
         )
-    found = describe(head)
-    if found != _EXPECTED[kind]:
-        raise InputError(path, found=found, expected=_EXPECTED[kind], remedy=_remedy(found))
+    if found is not _EXPECTED[kind]:
+        name = _NAMES.get(found, "unknown content")
+        raise InputError(path, found=name, expected=_NAMES[_EXPECTED[kind]], remedy=_remedy(found))
 
 
-def describe(head: bytes) -> str:
-    """Say in a few words what the first bytes of a file are."""
-    start = head[:_HEAD_BYTES].lstrip().lower()
-    signatures = {
-        "an empty file (0 bytes)": not head,
-        _POINTER: b"annex/objects/" in head or head.startswith(b"version https://git-lfs"),
-        _GZIP: head.startswith(b"\x1f\x8b"),
-        _ZIP: head.startswith(b"PK\x03\x04"),
-        _NIFTI: head.startswith(_NIFTI_STARTS),
-        "a DICOM file": head[128:132] == b"DICM",
-        _PAGE: start.startswith((b"<!doctype", b"<html", b"<?xml")),
-    }
-    return next((name for name, matches in signatures.items() if matches), "unknown content")
-
-
-def _remedy(found: str) -> str:
+def _remedy(found: FileKind) -> str:
+    pointer = "fetch the content (datalad get, git annex get, git lfs pull)"
     return {
-        _POINTER: "fetch the content (datalad get, git annex get, git lfs pull)",
-        _GZIP: "rename the file to end in .gz, or decompress it",
-        _NIFTI: "rename the file to end in .nii",
-        _PAGE: "download the file again; a server answered with a page",
-        "a DICOM file": "convert the series with dcm2niix",
+        FileKind.ANNEX_POINTER: pointer,
+        FileKind.LFS_POINTER: pointer,
+        FileKind.GZIP: "rename the file to end in .gz, or decompress it",
+        FileKind.NIFTI: "rename the file to end in .nii",
+        FileKind.WEB_PAGE: "download the file again; a server answered with a page",
+        FileKind.DICOM: "convert the series with dcm2niix",
     }.get(found, "copy or convert the scan again from its source")
 
 
@@ -89,8 +80,3 @@ def _check_exists(path: Path) -> None:
     else:
         return
     raise InputError(path, found=found, expected="a scan", remedy=remedy)
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""The CSV tables of the reference command: comma, CRLF, the subject first (specification, sections 10 and 11)."""
+"""The CSV tables of the reference command: comma, CRLF, the subject first."""
 
 from __future__ import annotations
 

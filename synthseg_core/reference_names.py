@@ -1,8 +1,8 @@
 """Naming rules of the reference command: input modes, output names, subject names; text in, text out.
 
-The rules look for ``.nii``, ``.mgz`` and ``.npz`` anywhere in a name, as the reference does (specification, section
-11), so that scripts written for it find the same files. Everything here works on text; the disk is only looked at by
-:func:`scans_in_folder` and :func:`read_list`.
+The rules look for ``.nii``, ``.mgz`` and ``.npz`` anywhere in a name, as the reference does, so that scripts written
+for it find the same files; capitals, which it passes over, count as well. Everything here works on text; the disk is
+only looked at by :func:`scans_in_folder` and :func:`read_list`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from synthseg_core.errors import InputError
 from synthseg_core.file_kinds import READABLE, extension
 
-_MARKS = re.compile(r"\.(?:nii|mgz|npz)")
+_MARKS = re.compile(r"\.(?:nii|mgz|npz|NII|MGZ|NPZ)")
 # What a run over a folder takes; without the dot for NIfTI, as in the reference.
-_FOLDER_ENDINGS = ("nii.gz", "nii", ".mgz", ".npz")
+_FOLDER_ENDINGS = ("nii.gz", "nii", ".mgz", ".npz", "NII.GZ", "NII", ".MGZ", ".NPZ")
 
 
 class InputMode(Enum):
@@ -65,7 +65,7 @@ def suffixed(name: str, suffix: str) -> str:
 
 def subject_name(path: str | Path) -> str:
     """Return the first cell of a CSV row: the file name without ``.nii.gz``; other extensions stay."""
-    return basename(str(path)).replace(".nii.gz", "")
+    return basename(str(path)).replace(".nii.gz", "").replace(".NII.GZ", "")
 
 
 def csv_name(path: str) -> str:

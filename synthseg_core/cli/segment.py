@@ -50,14 +50,8 @@ class Outputs:
                 "synthseg segment", found="no output", expected=f"at least one of {flags}", remedy="add one"
             )
         for name, extensions in _OUTPUTS.items():
-            if wanted[name] is not None and not wanted[name].name.endswith(extensions):
-                raise UsageError(
-                    _flag(name),
-                    found=str(wanted[name]),
-                    expected=f"a name that ends with {', '.join(extensions)}",
-                    remedy="correct the name",
-                )
             if wanted[name] is not None:
+                _check_extension(name, wanted[name], extensions)
                 check_writable(wanted[name])
         return cls(**wanted)
 
@@ -97,7 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment and write; the reason of a failure goes to ``--log-json`` too."""
     _refuse_repeats(args)
-    _forget_reason(args.log_json)
+    if args.log_json is not None:
+        _check_extension("log_json", args.log_json, (".json",))
+        _forget_reason(args.log_json)
     try:
         _segment(args)
     except Exception as error:  # known or not, it goes on from here; only its reason is kept
@@ -105,6 +101,14 @@ def run(args: argparse.Namespace) -> int:
             _keep_reason(args.log_json, error, args.scan)
         raise
     return 0
+
+
+def _check_extension(name: str, path: Path, extensions: tuple[str, ...]) -> None:
+    """Refuse a name that is made for something else; capitals are the same extension."""
+    if path.name.endswith((*extensions, *(extension.upper() for extension in extensions))):
+        return
+    expected = f"a name that ends with {', '.join(extensions)}"
+    raise UsageError(_flag(name), found=str(path), expected=expected, remedy="correct the name")
 
 
 def _refuse_repeats(args: argparse.Namespace) -> None:
@@ -120,12 +124,11 @@ def _refuse_repeats(args: argparse.Namespace) -> None:
             )
 
 
-def _forget_reason(path: Path | None) -> None:
+def _forget_reason(path: Path) -> None:
     """Remove the record of an earlier attempt."""
-    if path is None or not path.is_file():
-        return
     try:
-        path.unlink()
+        if path.is_file():
+            path.unlink()
     except OSError as error:
         raise output_error(path, error) from error
 

@@ -481,6 +481,26 @@ def test_reason_is_only_written_on_failure(segment, scan, tmp_path):
     assert not log.exists()
 
 
+@pytest.mark.parametrize("name", ["scan2.nii.gz", "notes.txt", "reason", "r.Json"])
+def test_record_is_json_and_nothing_else_is_removed_for_it(segment, scan, tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    status, said = segment(scan, "--dseg", tmp_path / "d.nii.gz", "--log-json", tmp_path / name)
+    assert status == 2
+    assert f"--log-json: found {tmp_path / name}; expected a name that ends with .json; " in said
+    assert (tmp_path / name).read_text() == "precious"
+
+
+def test_extensions_in_capitals(segment, scan, tmp_path):
+    names = {name: tmp_path / f"{name}{extension}".upper() for name, extension in EXTENSIONS.items()}
+    words = [word for name, path in names.items() for word in (f"--{name}", path)]
+    assert segment(scan, *words, "--log-json", tmp_path / "REASON.JSON") == (0, "")
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} >= {path.name for path in names.values()}
+    source = nib.load(scan)
+    found = nib.load(names["dseg"])
+    assert found.shape == source.shape
+    assert names["dseg"].read_bytes()[:2] == b"\x1f\x8b"
+
+
 def test_unknown_error_leaves_its_reason_too(segment, scan, tmp_path, monkeypatch):
     import synthseg_core.segment as library
 

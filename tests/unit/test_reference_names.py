@@ -23,6 +23,7 @@ extensions = st.sampled_from([".nii.gz", ".nii", ".mgz", ".npz"])
         ("a.nii.txt", InputMode.LIST),
         ("folder/a.nii.gz", InputMode.IMAGE),
         ("a.mgz", InputMode.IMAGE),
+        ("A.NII.GZ", InputMode.IMAGE),
         ("a.npz.backup", InputMode.IMAGE),
         ("study.nii.d", InputMode.IMAGE),
         ("study.nii/", InputMode.FOLDER),
@@ -40,6 +41,7 @@ def test_mode_looks_for_extensions_anywhere_in_the_last_part(path, mode):
     ("name", "expected"),
     [
         ("sub-01.nii.gz", "sub-01_synthseg.nii.gz"),
+        ("SUB-01.NII.GZ", "SUB-01_synthseg.NII.GZ"),
         ("sub-02.mgz", "sub-02_synthseg.mgz"),
         ("sub-03.npz", "sub-03_synthseg.npz"),
         ("x.nii.extra.nii.gz", "x_synthseg.nii.extra_synthseg.nii.gz"),
@@ -53,7 +55,13 @@ def test_suffix_goes_before_every_extension(name, expected):
 
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("d.nii.gz/sub-01.nii.gz", "sub-01"), ("s.nii", "s.nii"), ("s.mgz", "s.mgz"), ("a.nii.gz.b.nii.gz", "a.b")],
+    [
+        ("d.nii.gz/sub-01.nii.gz", "sub-01"),
+        ("D.NII.GZ", "D"),
+        ("s.nii", "s.nii"),
+        ("s.mgz", "s.mgz"),
+        ("a.nii.gz.b.nii.gz", "a.b"),
+    ],
 )
 def test_subject_loses_only_nii_gz(path, expected):
     assert names.subject_name(path) == expected
@@ -78,10 +86,10 @@ def test_csv_is_appended_once():
 
 
 def test_folder_lists_scans_sorted_and_nothing_else(tmp_path):
-    for name in ("b.nii", "a.nii.gz", "c.mgz", "d.npz", "e.txt", ".hidden.nii.gz", "f.mgh"):
+    for name in ("b.nii", "a.nii.gz", "c.mgz", "d.npz", "e.txt", ".hidden.nii.gz", "f.mgh", "G.NII.GZ", "H.Nii"):
         (tmp_path / name).touch()
     (tmp_path / "dicoms.nii").mkdir()
-    assert [p.name for p in names.scans_in_folder(tmp_path)] == ["a.nii.gz", "b.nii", "c.mgz", "d.npz"]
+    assert [p.name for p in names.scans_in_folder(tmp_path)] == ["G.NII.GZ", "a.nii.gz", "b.nii", "c.mgz", "d.npz"]
 
 
 def test_list_drops_empty_lines_and_strips_nothing(tmp_path):
