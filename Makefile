@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 SMK := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test test-slow test-slurm check bench wheel clean
+.PHONY: help demo test test-slow test-slurm check bench wheel default-weights clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test-slurm  tests on a local SLURM, where there is one"
 	@echo "make check       linters, types, import rules, workflow style, spelling"
 	@echo "make bench       time by stage and peak memory"
+	@echo "make default-weights FROM=FOLDER   carry this trained model in the package, as the default"
 	@echo "make wheel       the package, with the workflow inside, in dist/"
 	@echo "make clean       remove what make made, .venv excepted"
 
@@ -60,6 +61,11 @@ bench: $(INSTALLED)
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+
+# FROM: a model folder that training exported and 'synthseg validate --record' scored.
+MODEL_NAME ?= default-2mm
+default-weights: $(INSTALLED)
+	$(BIN)/python -m synthseg_core.adoption $(FROM)/card.yaml --name $(MODEL_NAME) $(if $(TITLE),--title '$(TITLE)')
 
 clean:
 	rm -rf build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache .snakemake .coverage*

@@ -17,6 +17,8 @@ from synthseg_core.presence import is_file
 TASKS = ("segmentation", "parcellation", "quality")
 DEFAULT_MODEL = "default"
 """Name that stands for the model that is used where none is named."""
+DEFAULT_FILE = "default.txt"
+"""Beside the package's cards; its one line is the name of the default model."""
 CLEAN_UPS = ("topology", "threshold", "none")
 _ARCHITECTURES: dict[str, type[UNetConfig] | type[RegressorConfig]] = {"unet": UNetConfig, "regressor": RegressorConfig}
 _T = TypeVar("_T")
@@ -222,14 +224,19 @@ class ModelCard:
         return ModelError(self.source, found=found, expected=expected, remedy=remedy)
 
 
+def resources_folder() -> Path:
+    """Return the folder of the package's own cards, label tables and weights."""
+    return Path(str(files("synthseg_core") / "resources"))
+
+
 def registered_models() -> dict[str, Path]:
     """Return the cards that the package carries, by name, sorted."""
-    return {path.stem: path for path in sorted(_cards_folder().glob("*.yaml"))}
+    return {path.stem: path for path in sorted((resources_folder() / "models").glob("*.yaml"))}
 
 
 def default_model() -> str:
     """Return the name of the model that is used where none is named; one line of data decides it."""
-    return (_cards_folder() / "default.txt").read_text(encoding="utf-8").strip()
+    return (resources_folder() / "models" / DEFAULT_FILE).read_text(encoding="utf-8").strip()
 
 
 def resolved_name(name: str) -> str:
@@ -299,10 +306,6 @@ def read_card(path: Path) -> ModelCard:
     values["networks"] = _networks(values.get("networks"), path)
     values["labels"] = _labels(str(values.pop("label_table", "")), path)
     return _build(ModelCard, {**values, "source": path}, path, "card")
-
-
-def _cards_folder() -> Path:
-    return Path(str(files("synthseg_core") / "resources" / "models"))
 
 
 def _networks(entries: Any, path: Path) -> tuple[NetworkSpec, ...]:

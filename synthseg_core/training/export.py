@@ -23,6 +23,11 @@ from synthseg_core.networks.config import NetworkSpec, UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.safetensors_layout import model_bytes
 
+# The method that networks are trained with here, to be cited with their results.
+METHOD = (
+    "Billot et al., SynthSeg: segmentation of brain MRI scans of any contrast and resolution without retraining, "
+    "Medical Image Analysis 2023"
+)
 CARD_NAME, TABLE_NAME, WEIGHTS_NAME = "card.yaml", "labels.tsv", "weights.safetensors"
 
 # Edge of the smallest field of view that the published networks are given.
@@ -65,6 +70,7 @@ def trained_card(
         source=folder / CARD_NAME,
         grid=GridSpec(voxel_size_mm, divisor, minimum, _ANSWER_MM if voxel_size_mm > _ANSWER_MM else None),
         inference=InferenceSpec(clean_up="topology" if labels.topology_classes else "none"),
+        citation=(METHOD,),
         training={"version": __version__, **(training or {})},
     )
 

@@ -1,0 +1,115 @@
+"""For developers, in a checkout: a trained model folder becomes a model that the package carries, and the default.
+
+``make default-weights FROM=FOLDER`` calls ``python -m synthseg_core.adoption FOLDER/card.yaml --name NAME``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from synthseg_core.atomic import write_bytes, write_text
+from synthseg_core.card_text import card_text
+from synthseg_core.errors import SynthSegError
+from synthseg_core.labels import LabelTable
+from synthseg_core.model_store import Condition, verify
+from synthseg_core.models import DEFAULT_FILE, ModelCard, read_card, resources_folder
+
+NAME = "default-2mm"
+LICENCE = "Apache-2.0"
+MAX_BYTES = 20_000_000
+# What a card of weights that are given away has to say about them.
+FACTS = ("data", "recipe", "command", "hardware", "steps", "hours", "loss", "dice")
+
+
+def adopt(card_path: Path, name: str = NAME, *, title: str | None = None, resources: Path | None = None) -> ModelCard:
+    """Copy a trained model into the package's resources, byte for byte, and make it the default.
+
+    Parameters
+    ----------
+    card_path
+        Card of a model folder, as training exports it.
+    name
+        Of the model in the package; one of that name is replaced.
+    title
+        For lists and for descriptions of datasets; ``None``: that of the card.
+    resources
+        The package's resource folder; ``None``: that of the package that runs.
+
+    Returns
+    -------
+    ModelCard
+        The card in the package.
+
+    Raises
+    ------
+    ModelError
+        If the card does not say how the model was trained and how good it is; or the weights are not those of the
+        card, not complete, or too large.
+    """
+    card, resources = read_card(card_path), resources or resources_folder()
+    content = _checked_weights(card)
+    licence = LICENCE if card.weights.licence == "unspecified" else card.weights.licence
+    target = resources / "weights" / f"{name}.safetensors"
+    adopted = replace(
+        card,
+        name=name,
+        title=title or card.title,
+        weights=replace(card.weights, file=f"../weights/{target.name}", licence=licence),
+        source=resources / "models" / f"{name}.yaml",
+    )
+    table = _table_name(card.labels, name, resources)
+    write_bytes(target, content)
+    write_text(adopted.source, card_text(adopted, table))
+    write_text(resources / "models" / DEFAULT_FILE, f"{name}\n")
+    return read_card(adopted.source)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Adopt the model that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m synthseg_core.adoption", description="Make a trained model the package's default one."
+    )
+    parser.add_argument("card", type=Path, metavar="CARD", help="card of the model folder")
+    parser.add_argument("--name", default=NAME, help="name in the package (default: %(default)s)")
+    parser.add_argument("--title", help="one line for lists (default: that of the card)")
+    options = parser.parse_args(argv)
+    try:
+        card = adopt(options.card, options.name, title=options.title)
+    except SynthSegError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(f"{card.name} is the default model now: {card.source}\n")
+    return 0
+
+
+def _checked_weights(card: ModelCard) -> bytes:
+    """Return the content of the weights file; refuse what should not be given away."""
+    if missing := [fact for fact in FACTS if fact not in card.training]:
+        remedy = "add it to the card; 'synthseg validate --record' adds the Dice"
+        raise card.fault(f"no {', '.join(missing)} below 'training'", f"all of {', '.join(FACTS)}", remedy)
+    stored = verify(card)
+    if stored.condition is not Condition.PUBLISHED or stored.path is None:
+        found = f"weights that are {stored.condition.value} ({stored.detail})"
+        raise card.fault(found, "the file that the card describes, with its checksum", "export the model again")
+    content = stored.path.read_bytes()
+    if len(content) > MAX_BYTES:
+        found, remedy = f"{len(content)} bytes of weights", "export 16-bit weights, or train a smaller network"
+        raise card.fault(found, f"at most {MAX_BYTES}", remedy)
+    return content
+
+
+def _table_name(labels: LabelTable, name: str, resources: Path) -> str:
+    """Return what to call the package's table with these labels in a card; write one if there is none."""
+    for known in LabelTable.builtin_names():
+        if replace(LabelTable.builtin(known), name=labels.name) == labels:
+            return known
+    write_text(resources / "labels" / f"{name}.tsv", labels.to_tsv())
+    return f"../labels/{name}.tsv"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
