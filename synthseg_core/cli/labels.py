@@ -10,6 +10,7 @@ from typing import Any
 
 from synthseg_core.atomic import check_writable, write_text
 from synthseg_core.cli.counting import CountLine
+from synthseg_core.cli.labels_cluster import add_cluster_arguments, cluster
 from synthseg_core.synth.label_composition import COLUMNS, ComposedList, compose, list_text
 from synthseg_core.synth.label_entries import known_entries, list_entries, table_entries
 from synthseg_core.synth.label_scan import scan_label_maps
@@ -31,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scanning.add_argument(
         "--add-counterparts", action="store_true", help="add left or right partners that no map contains"
     )
+    clustering = _action(actions, "cluster", cluster, "give unlabelled voxels classes by their intensity in a scan")
+    add_cluster_arguments(clustering)
 
 
 def run(options: argparse.Namespace) -> int:

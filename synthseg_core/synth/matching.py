@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.errors import InputError
+import numpy as np
+
+from synthseg_core.affines import closest_ras, unit_columns
+from synthseg_core.errors import GeometryError, InputError
+from synthseg_core.io import read_scan
 from synthseg_core.synth.label_maps import label_map_paths, source_text, stem
+from synthseg_core.volume import Volume
 
 _ENTITIES = re.compile(r"(?:^|_)((sub|ses)-[0-9A-Za-z]+)(?=_|\.|$)")
 
@@ -54,6 +60,36 @@ def match(images: Sequence[Path], maps: Path) -> tuple[Case, ...]:
     return tuple(Case(path, tuple(row)) for path, *row in zip(map_paths, *per_modality, strict=True))
 
 
+def read_on_grid(path: Path, label_map: Volume, map_path: Path, channel: int = 0) -> np.ndarray:
+    """Read one channel of a scan on the grid of a label map.
+
+    Parameters
+    ----------
+    label_map
+        Labels in RAS+ order.
+
+    Returns
+    -------
+    (I, J, K)
+        Intensities in RAS+ order, float32.
+
+    Raises
+    ------
+    InputError
+        If the scan is unreadable; a :class:`GeometryError` if it lies on another grid.
+    """
+    image = read_scan(path, volume=channel).volume
+    orientation = closest_ras(unit_columns(image.affine))
+    data = orientation.to_ras(image.data)
+    if data.shape != label_map.shape:
+        found, expected = (" x ".join(map(str, shape)) + " voxels" for shape in (data.shape, label_map.shape))
+        raise _other_grid(path, f"{found} (RAS)", expected, map_path)
+    offset_mm = _largest_offset_mm(orientation.affine_to_ras(image.affine, image.shape), label_map)
+    if offset_mm > min(label_map.voxel_size) / 2:
+        raise _other_grid(path, f"voxels that lie up to {offset_mm:.1f} mm away", "the same place", map_path)
+    return data.astype(np.float32)
+
+
 def _modality(folder: Path, map_paths: Sequence[Path], maps: Path) -> list[tuple[str, Path]]:
     paths = label_map_paths(folder)
     if len(paths) != len(map_paths):
@@ -87,3 +123,18 @@ def _check_subject(image: Path, label_map: Path) -> None:
 
 def _entities(path: Path) -> dict[str, str]:
     return {key: text for text, key in _ENTITIES.findall(path.name)}
+
+
+def _largest_offset_mm(affine: np.ndarray, label_map: Volume) -> float:
+    """Return how far the corners of two grids of one shape are apart."""
+    corners = np.array([[*corner, 1.0] for corner in itertools.product(*((0, n - 1) for n in label_map.shape))])
+    return float(np.linalg.norm(corners @ (affine - label_map.affine).T, axis=1).max())
+
+
+def _other_grid(path: Path, found: str, expected: str, map_path: Path) -> GeometryError:
+    return GeometryError(
+        path,
+        found=found,
+        expected=f"{expected}, as in {map_path.name}",
+        remedy="resample the scan or the map, so that they share one grid",
+    )

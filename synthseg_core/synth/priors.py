@@ -8,20 +8,17 @@ part in the averages, where it entered them as zero.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.affines import closest_ras, unit_columns
-from synthseg_core.errors import GeometryError, InputError
-from synthseg_core.io import count_volumes, read_scan
+from synthseg_core.errors import InputError
+from synthseg_core.io import count_volumes
 from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.synth.label_maps import Progress, read_ras_labels, stem, unknown_values
-from synthseg_core.synth.matching import Case
-from synthseg_core.volume import Volume
+from synthseg_core.synth.matching import Case, read_on_grid
 
 # Reference: the darkest and brightest 2 % say more about fat and artefacts than about tissue.
 PERCENTILES = (2.0, 98.0)
@@ -107,7 +104,7 @@ def measure(
         classes = class_map(volume.data, labels, case.label_map, ignore_unknown)
         for (modality, path), count in zip(case.images, channels, strict=True):
             for channel in range(count):
-                image = _image_on(volume, path, channel, case.label_map)
+                image = read_on_grid(path, volume, case.label_map, channel)
                 statistics = class_statistics(rescale(image) if rescaled else image, classes, labels.n_classes)
                 _check_contrast(statistics[0], path)
                 found.append(ScanStatistics(stem(path), modality, channel, *statistics))
@@ -202,20 +199,6 @@ def _channels(paths: Sequence[Path]) -> int:
     return min(counts[0], MOST_CHANNELS)
 
 
-def _image_on(label_map: Volume, path: Path, channel: int, map_path: Path) -> np.ndarray:
-    """Read one channel of a scan in RAS+ order; refuse one that does not lie on the grid of its label map."""
-    image = read_scan(path, volume=channel).volume
-    orientation = closest_ras(unit_columns(image.affine))
-    data = orientation.to_ras(image.data)
-    if data.shape != label_map.shape:
-        found, expected = (" x ".join(map(str, shape)) + " voxels" for shape in (data.shape, label_map.shape))
-        raise _other_grid(path, f"{found} (RAS)", expected, map_path)
-    offset_mm = _largest_offset_mm(orientation.affine_to_ras(image.affine, image.shape), label_map)
-    if offset_mm > min(label_map.voxel_size) / 2:
-        raise _other_grid(path, f"voxels that lie up to {offset_mm:.1f} mm away", "the same place", map_path)
-    return data.astype(np.float32)
-
-
 def _check_contrast(voxels: np.ndarray, path: Path) -> None:
     """Refuse a scan that shows nothing where its map has labels."""
     if not voxels[1:].any():
@@ -225,18 +208,3 @@ def _check_contrast(voxels: np.ndarray, path: Path) -> None:
             expected="a scan of the head in the label map",
             remedy="check that scan and map belong together",
         )
-
-
-def _largest_offset_mm(affine: np.ndarray, label_map: Volume) -> float:
-    """Return how far the corners of two grids of one shape are apart."""
-    corners = np.array([[*corner, 1.0] for corner in itertools.product(*((0, n - 1) for n in label_map.shape))])
-    return float(np.linalg.norm(corners @ (affine - label_map.affine).T, axis=1).max())
-
-
-def _other_grid(path: Path, found: str, expected: str, map_path: Path) -> InputError:
-    return GeometryError(
-        path,
-        found=found,
-        expected=f"{expected}, as in {map_path.name}",
-        remedy="resample the scan or the map, so that they share one grid",
-    )
