@@ -37,6 +37,8 @@ def check_file(path: Path) -> None:
     try:
         _check_exists(path)
         found = kind_of_file(path) if kind in READABLE else None
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # the latter from a null character in a list of paths
         raise InputError(
             path,

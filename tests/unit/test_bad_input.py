@@ -32,7 +32,7 @@ def refused(path, *parts, kind=InputError, **options) -> str:
         read_scan(path, **options)
     message = str(caught.value)
     assert message.startswith(f"{path}: found ")
-    assert "; expected " in message
+    assert message.count("found ") == message.count("; expected ") == 1
     assert "\n" not in message
     for part in parts:
         assert part in message
@@ -56,6 +56,7 @@ def brain(voxel_size=(1.0, 1.0, 1.0)) -> np.ndarray:
 
 def test_missing_file(tmp_path):
     refused(tmp_path / "x.nii.gz", "no such file", "check the path")
+    refused(tmp_path / "a\0b.nii.gz", "no access (embedded null byte)", "correct the path")
 
 
 def test_folder(tmp_path):
