@@ -16,11 +16,11 @@ from synthseg_core.app.arguments import build_parser as build_app_parser
 from synthseg_core.bids import PRODUCTS
 from synthseg_core.cli.main import COMMANDS, build_parser
 from synthseg_core.cli.models import _megabytes
-from synthseg_core.demo import MODEL
+from synthseg_core.demo.phantoms import MODEL
 from synthseg_core.discovery import SUFFIXES
 from synthseg_core.grouping import LONG_NAME, SCANS_NAME, WIDE_NAME
 from synthseg_core.labels import LabelTable
-from synthseg_core.models import load_card, registered_models
+from synthseg_core.models import default_model, load_card, registered_models
 from tests.pages import ROOT, SPAN, blocks, rows, sections
 from tests.phantoms import phantom, write_nifti
 
@@ -124,6 +124,7 @@ def test_defaults_in_the_tables_are_those_of_the_program():
 def test_table_of_models():
     stated = {SPAN.findall(row[0])[0]: row for row in rows(SECTIONS["Models"])}
     assert set(stated) == set(registered_models())
+    assert [name for name, row in stated.items() if "the default" in row[1]] == [default_model()]
     for name, (_, gives, size, licence) in stated.items():
         card = load_card(name)
         assert size.removeprefix("about ") == _megabytes(card.weights.size_bytes or 53e6).replace(".0 MB", " MB")

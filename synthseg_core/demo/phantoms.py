@@ -1,13 +1,10 @@
-"""A demonstration without downloads: a tiny BIDS dataset of phantoms, and a tiny network with random weights.
+"""Data that cost nothing: a tiny BIDS dataset of phantoms, and a tiny network with random weights.
 
-``python -m synthseg_core.demo FOLDER`` writes the dataset. The network has no anatomical knowledge whatever: it shows
-that files travel through the workflow, nothing else.
+The network has no anatomical knowledge whatever: it shows that files travel through the workflow, nothing else.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +75,9 @@ def write_dataset(folder: Path) -> list[Path]:
         folder / "dataset_description.json",
         {"Name": "Phantoms", "BIDSVersion": "1.11.1", "DatasetType": "raw", "Authors": ["synthseg-bids"]},
     )
-    write_text(folder / "README.md", "Nested ellipsoids, made by synthseg_core.demo. They are nobody's heads.\n")
+    write_text(
+        folder / "README.md", "Nested ellipsoids, made by synthseg_core.demo.phantoms. Nobody's heads.\n"
+    )
     for seed, scan in enumerate(SCANS):
         write_volume(folder / scan.path, phantom(scan, seed), dtype=np.int16)
     return [folder / scan.path for scan in SCANS]
@@ -94,17 +93,6 @@ def write_weights(path: Path) -> None:
     """Write the weights of the tiny random model; the same bytes every time."""
     networks = [(spec, random_state(spec, WEIGHTS_SEED)) for spec in load_card(MODEL).networks]
     save_safetensors(path, networks, half=True, metadata={"origin": "random numbers, no anatomical meaning"})
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the demonstration dataset into the folder given."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if len(words) != 1:
-        sys.stderr.write("usage: python -m synthseg_core.demo FOLDER\n")
-        return 2
-    for path in write_dataset(Path(words[0])):
-        sys.stdout.write(f"{path}\n")
-    return 0
 
 
 def _affine(scan: DemoScan) -> np.ndarray:
@@ -129,7 +117,3 @@ def _random_array(name: str, shape: tuple[int, ...], rng: np.random.Generator) -
     # He initialisation; the head is sharper, so that classes are decided and not all alike.
     spread = np.sqrt((8.0 if name.startswith("head") else 2.0) / np.prod(shape[1:]))
     return rng.normal(0, spread, shape).astype(np.float32)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

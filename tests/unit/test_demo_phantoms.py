@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import yaml
 
-from synthseg_core import demo
+from synthseg_core.demo import phantoms as demo
 from synthseg_core.affines import voxel_size
 from synthseg_core.description import DATASET_FILES, DatasetFacts, dataset_files
 from synthseg_core.discovery import Search, discover
@@ -54,15 +54,6 @@ def test_phantoms_are_heads_about_the_origin(scan, tmp_path):
     x, y, z = (volume.affine[:3, :3] @ i + volume.affine[:3, 3:])[:3]
     deep = (x / 38) ** 2 + (y / 46) ** 2 + (z / 36) ** 2 < 0.3
     assert (deep & (x < 0)).sum() > (deep & (x > 0)).sum() > 0
-
-
-def test_command_line(tmp_path, capsys):
-    assert demo.main([str(tmp_path / "bids")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(demo.SCANS)
-    assert read_scan(tmp_path / "bids" / demo.SCANS[0].path).warnings == ()
-    assert demo.main([]) == 2
-    assert "usage" in capsys.readouterr().err
 
 
 def test_dataset_files_of_a_derivative_dataset(tmp_path):

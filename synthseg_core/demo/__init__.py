@@ -1,0 +1,1 @@
+"""``make demo``: scans made from a template, the picture of their segmentations; and phantoms for tests."""

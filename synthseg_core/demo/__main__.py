@@ -1,0 +1,58 @@
+"""Command line of the demonstration: ``python -m synthseg_core.demo dataset|phantoms|picture|weights``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from synthseg_core.demo import phantoms, template
+from synthseg_core.demo.expectation import expectation
+from synthseg_core.demo.picture import write_picture
+from synthseg_core.errors import SynthSegError
+from synthseg_core.models import DEFAULT_MODEL, load_card
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(prog="python -m synthseg_core.demo", description="The parts of make demo.")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    dataset = actions.add_parser("dataset", help="write a BIDS dataset made from a template")
+    dataset.add_argument("folder", type=Path)
+    tiny = actions.add_parser("phantoms", help="write a BIDS dataset of tiny phantoms")
+    tiny.add_argument("folder", type=Path)
+    picture = actions.add_parser("picture", help="draw the segmented scans of a derivative dataset")
+    picture.add_argument("derivatives", type=Path)
+    picture.add_argument("png", type=Path)
+    weights = actions.add_parser("weights", help="say which weights a model has and what to expect of them")
+    for parser_ in (picture, weights):
+        parser_.add_argument("--model", default=DEFAULT_MODEL)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do one part and return the exit status."""
+    options = build_parser().parse_args(argv)
+    try:
+        return _act(options)
+    except SynthSegError as error:
+        sys.stderr.write(f"synthseg_core.demo: error: {error}\n")
+        return 2
+
+
+def _act(options: argparse.Namespace) -> int:
+    if options.action in ("dataset", "phantoms"):
+        source = template if options.action == "dataset" else phantoms
+        written = [str(path) for path in source.write_dataset(options.folder)]
+    elif options.action == "picture":
+        write_picture(options.derivatives, load_card(options.model), options.png)
+        written = [str(options.png)]
+    else:
+        written = [expectation(load_card(options.model))]
+    sys.stdout.write("\n".join(written) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
