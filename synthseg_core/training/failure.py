@@ -15,7 +15,7 @@ FAILURE = "failure"
 
 def stop_on_failure(folder: Path, step: int, failure: NonFiniteError, source: object) -> TrainingError:
     """Write seeds and draws to ``folder/failure`` and return the error that ends the training."""
-    path = folder / FAILURE / f"step-{step:07d}.json"
+    path = folder / FAILURE / f"step-{step:07d}-seed-{failure.seeds[0]}.json"
     draws = [{"seed": seed, "draw": _draw_of(source, seed)} for seed in failure.seeds]
     write_json(path, {"step": step, "found": str(failure), "samples": draws})
     return TrainingError(

@@ -17,8 +17,8 @@ class Position:
     progress: float
 
 
-def position(config: TrainConfig, step: int, seconds: float) -> Position:
-    """Return where a training stands after ``step`` steps and ``seconds``.
+def position(config: TrainConfig, step: int, seconds: float, reserve_s: float = 0.0) -> Position:
+    """Return where a training stands after ``step`` steps and ``seconds``, ``reserve_s`` being kept for its end.
 
     Without a budget, seconds do not matter and the answer is exact. With one, progress is whichever is further, the
     share of the steps or of the time: whatever the speed of the machine, and however it changes, the learning rate
@@ -26,7 +26,7 @@ def position(config: TrainConfig, step: int, seconds: float) -> Position:
     """
     progress = step / config.steps
     if config.budget_s is not None:
-        progress = max(progress, seconds / config.budget_s)
+        progress = max(progress, seconds / max(config.budget_s - reserve_s, 1e-9))
     return Position(_stage_at(config.stages, progress), min(progress, 1.0))
 
 

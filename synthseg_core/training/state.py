@@ -15,8 +15,10 @@ from synthseg_core.training.checkpoint import random_states, restore_random_stat
 from synthseg_core.training.config import OptimiserConfig, TrainConfig
 from synthseg_core.training.ema import WeightAverage
 from synthseg_core.training.initial import initialise
+from synthseg_core.training.plan import Position, position
 
 LAYOUT = 1  # of the checkpoint
+_COUNTERS = ("step", "seconds", "validating_s", "validation_s", "reserve_s", "best_score", "best_step")
 
 
 @dataclass
@@ -29,6 +31,10 @@ class TrainingState:
         Running average of the weights; ``None`` if it is switched off.
     step, seconds
         Spent so far, over all runs of this training.
+    validating_s, validation_s
+        Of the seconds, those spent in validations; those that the last one took.
+    reserve_s
+        Seconds to keep for the end of a training with a time budget.
     best_score, best_step
         Of the best validation so far.
     """
@@ -40,8 +46,19 @@ class TrainingState:
     device: torch.device
     step: int = 0
     seconds: float = 0.0
+    validating_s: float = 0.0
+    validation_s: float = 0.0
+    reserve_s: float = 0.0
     best_score: float | None = None
     best_step: int | None = None
+
+    def position(self, config: TrainConfig) -> Position:
+        """Return stage and progress."""
+        return position(config, self.step, self.seconds, self.reserve_s)
+
+    def finished(self, config: TrainConfig) -> bool:
+        """Say whether all steps are done or the time is up."""
+        return self.position(config).progress >= 1
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights to validate and export: the average if there is one."""
@@ -78,10 +95,7 @@ def snapshot_of(state: TrainingState, identity: Mapping[str, Any]) -> dict[str, 
         "optimiser": state.optimiser.state_dict(),
         "scaler": state.scaler.state_dict(),
         "average": None if state.average is None else state.average.state(),
-        "step": state.step,
-        "seconds": state.seconds,
-        "best_score": state.best_score,
-        "best_step": state.best_step,
+        **{name: getattr(state, name) for name in _COUNTERS},
         "random": random_states(state.device),
     }
 
@@ -93,6 +107,6 @@ def restore(state: TrainingState, content: Mapping[str, Any]) -> None:
     state.scaler.load_state_dict(content["scaler"])
     if state.average is not None:
         state.average.load(content["average"])
-    for name in ("step", "seconds", "best_score", "best_step"):
-        setattr(state, name, content[name])
+    for name in _COUNTERS:
+        setattr(state, name, content.get(name, getattr(state, name)))
     restore_random_states(content["random"], state.device)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.losses import loss_called
 from synthseg_core.training.norms import set_momentum
-from synthseg_core.training.plan import position
 from synthseg_core.training.samples import Source, require_fit
 from synthseg_core.training.state import TrainingState
 
@@ -27,8 +26,9 @@ class NonFiniteError(Exception):
 
 @dataclass(frozen=True)
 class StepResult:
-    """Mean loss over the samples of a step, length of the gradient before clipping, and the learning rate."""
+    """Loss of the stage, mean over the samples of a step; length of the gradient before clipping; learning rate."""
 
+    stage: str
     loss: float
     gradient_norm: float
     learning_rate: float
@@ -51,13 +51,14 @@ def train_step(
     NonFiniteError
         If a loss or gradient is no number; weights are as before.
     """
-    now = position(config, state.step, state.seconds)
+    now = state.position(config)
     stage = config.stages[now.stage]
     rate = config.optimiser.learning_rate * config.optimiser.schedule.factor(now.progress)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     state.optimiser.zero_grad(set_to_none=True)
-    set_momentum(state.net, state.step)
+    if config.start_from is None:
+        set_momentum(state.net, state.step)
     loss = loss_called(stage.loss, stage.cross_entropy)
     total = 0.0
     for number, some in enumerate(seeds, start=1):
@@ -71,7 +72,7 @@ def train_step(
         total += value.item()
     norm = _update(state, config, [seed for some in seeds for seed in some])
     state.step += 1
-    return StepResult(total, norm, rate)
+    return StepResult(stage.loss, total, norm, rate)
 
 
 def forward(model: nn.Module, images: Tensor, device: torch.device, precision: str) -> Tensor:

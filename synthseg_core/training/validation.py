@@ -9,6 +9,7 @@ largest, the earliest on ties.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.samples import Source
+from synthseg_core.training.sliding import Shape3, predict_in_windows
 from synthseg_core.training.step import forward
 
 Scores = NDArray[np.float64]
@@ -65,7 +67,7 @@ def dice_by_class(predicted: Tensor, class_index: Tensor, classes: int) -> Score
 
 
 class DrawValidation:
-    """Dice on fixed draws of a source, each predicted whole.
+    """Dice on fixed draws of a source, each predicted whole or in windows.
 
     Parameters
     ----------
@@ -75,12 +77,18 @@ class DrawValidation:
         One per draw; choose them once, so that scores can be compared.
     precision
         Of the forward pass.
+    window
+        Voxels of the patches that the network is trained on, for draws larger than them; ``None``: predict each draw
+        whole.
     """
 
-    def __init__(self, source: Source, seeds: Sequence[int], *, precision: str = "float32") -> None:
+    def __init__(
+        self, source: Source, seeds: Sequence[int], *, precision: str = "float32", window: Shape3 | None = None
+    ) -> None:
         self.source = source
         self.seeds = tuple(seeds)
         self.precision = precision
+        self.window = window
 
     @torch.inference_mode()
     def __call__(self, net: UNet) -> Scores:
@@ -90,5 +98,7 @@ class DrawValidation:
     def _dice(self, net: UNet, seed: int) -> Scores:
         images, class_index = self.source.batch([seed])
         device = next(net.parameters()).device
-        logits = forward(net, images, device, self.precision)
-        return dice_by_class(logits.argmax(1), class_index.to(device), net.config.out_channels)
+        predict = partial(forward, net, device=device, precision=self.precision)
+        windows = None if self.window is None else predict_in_windows(predict, images.to(device), self.window)
+        predicted = (predict(images) if windows is None else windows).argmax(1)
+        return dice_by_class(predicted, class_index.to(device), net.config.out_channels)

@@ -106,7 +106,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_sample(tmp_path):
     bad = sample_seed(0, 3)
     with pytest.raises(TrainingError, match="step 4"):
         run_training(tiny_config(intervals=Intervals(1, 1, 0, 0)), Balls(bad=[bad]), tmp_path)
-    kept = json.loads((tmp_path / "failure" / "step-0000003.json").read_text())
+    kept = json.loads((tmp_path / "failure" / f"step-0000003-seed-{bad}.json").read_text())
     assert [sample["seed"] for sample in kept["samples"]] == [bad]
     content = read_checkpoint(tmp_path / "last.pt")
     assert content["step"] == 3

@@ -1,0 +1,114 @@
+"""Everything that a training says and writes while it runs, its checkpoints aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthseg_core.training.config import TrainConfig
+from synthseg_core.training.log import LOG, LOG_COLUMNS, VALIDATION, Table, digits
+from synthseg_core.training.progress import ProgressLine, Report
+from synthseg_core.training.state import TrainingState
+from synthseg_core.training.step import StepResult
+from synthseg_core.training.tensorboard import Board
+from synthseg_core.training.validation import Scores
+
+
+@dataclass
+class _Recent:
+    """Steps since the last row of the log, and when that was."""
+
+    seconds: float
+    loss: float = 0.0
+    steps: int = 0
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / max(self.steps, 1)
+
+    def speed(self, seconds: float, batch_size: int) -> float:
+        """Return samples a second."""
+        return self.steps * batch_size / max(seconds - self.seconds, 1e-9)
+
+
+class Recorder:
+    """Log, validation table, progress line, and TensorBoard if wanted.
+
+    Parameters
+    ----------
+    state
+        Where the training begins or goes on; later rows of an earlier run are dropped.
+    tensorboard
+        Write events for TensorBoard too.
+    """
+
+    def __init__(self, config: TrainConfig, folder: Path, state: TrainingState, *, tensorboard: bool = False) -> None:
+        self.config = config
+        self.log = Table(folder / LOG, LOG_COLUMNS, after=state.step)
+        self.validations = Table(folder / VALIDATION, validation_columns(config), after=state.step)
+        self.line = ProgressLine()
+        self.board = Board(folder / "tensorboard", state.step) if tensorboard else None
+        self.recent = _Recent(state.seconds)
+
+    def step(self, state: TrainingState, result: StepResult, *, row: bool) -> None:
+        """Take note of a step; add a row to the log if ``row``."""
+        self.recent.loss += result.loss
+        self.recent.steps += 1
+        speed = self.recent.speed(state.seconds, self.config.batch_size)
+        left = seconds_left(self.config, state, speed)
+        self.line.show(Report(state.step, self.config.steps, result.stage, self.recent.mean_loss, speed, left))
+        if row:
+            self._add_row(state, result, speed)
+
+    def validation(self, step: int, score: float, table: Scores) -> None:
+        """Add a row of Dice."""
+        self.validations.add(validation_row(step, score, table))
+        if self.board is not None:
+            self.board.add(step, {"validation score": score})
+
+    def close(self) -> None:
+        """End the progress line and the events."""
+        self.line.close()
+        if self.board is not None:
+            self.board.close()
+
+    def _add_row(self, state: TrainingState, result: StepResult, speed: float) -> None:
+        row: dict[str, Any] = {
+            "step": state.step,
+            "stage": result.stage,
+            "loss": digits(self.recent.mean_loss),
+            "learning_rate": digits(result.learning_rate),
+            "gradient_norm": digits(result.gradient_norm),
+            "samples_per_s": digits(speed, 4),
+            "seconds": f"{state.seconds:.1f}",
+        }
+        self.log.add(row)
+        if self.board is not None:
+            self.board.add(state.step, _numbers(row))
+        self.recent = _Recent(state.seconds)
+
+
+def seconds_left(config: TrainConfig, state: TrainingState, samples_per_s: float) -> float:
+    """Return how long a training still takes: by its steps, or its budget if that ends first."""
+    by_steps = (config.steps - state.step) * config.batch_size / samples_per_s
+    return by_steps if config.budget_s is None else min(by_steps, config.budget_s - state.seconds)
+
+
+def validation_columns(config: TrainConfig) -> list[str]:
+    """Return the columns of the validation table."""
+    return ["step", "score", *(f"class_{index}" for index in range(config.network.out_channels))]
+
+
+def validation_row(step: int, score: float, table: Scores) -> dict[str, object]:
+    """Return the score and the mean Dice of each class over subjects; ``None`` where no subject has the class."""
+    finite = [row[np.isfinite(row)] for row in table]
+    classes = {f"class_{index}": digits(row.mean()) if len(row) else None for index, row in enumerate(finite)}
+    return {"step": step, "score": digits(score), **classes}
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in row.items() if name not in ("step", "stage", "seconds")}

@@ -1,0 +1,106 @@
+"""What a training leaves in its folder: checkpoints, the best weights, logs, and a picture."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from synthseg_core.atomic import write_json
+from synthseg_core.networks.unet import UNet
+from synthseg_core.training.budget import affordable
+from synthseg_core.training.checkpoint import BEST, LAST, write_checkpoint
+from synthseg_core.training.recorder import Recorder
+from synthseg_core.training.snapshot import require_matplotlib, write_snapshot
+from synthseg_core.training.state import TrainingState, snapshot_of
+from synthseg_core.training.step import StepResult, forward
+from synthseg_core.training.task import Task
+from synthseg_core.training.validation import Validate, is_better, score_of
+
+
+class Results:
+    """Writes what is due after a step; only one process of a training has it.
+
+    Parameters
+    ----------
+    state
+        Where the training begins or goes on.
+    """
+
+    def __init__(self, task: Task, state: TrainingState) -> None:
+        if task.options.snapshot:
+            require_matplotlib()
+        self.task = task
+        self.config = task.config
+        self.state = state
+        self.checkpoint_s = 0.0
+        write_json(task.folder / "config.json", {"training": task.config.to_json(), "data": dict(task.data)})
+        self.recorder = Recorder(task.config, task.folder, state, tensorboard=task.options.tensorboard)
+
+    def after_step(self, result: StepResult, seed: int) -> None:
+        """Write the log, validate, draw (the sample of ``seed``) and save, as far as it is their turn."""
+        intervals = self.config.intervals
+        self.recorder.step(self.state, result, row=self._due(intervals.log))
+        if self.task.validate is not None and self._validation_due(intervals.validate):
+            self._validate(self.task.validate)
+        if self.task.options.snapshot and intervals.snapshot and self._due(intervals.snapshot):
+            self._draw(seed)
+        if self._due(intervals.checkpoint):
+            self.save()
+
+    def save(self) -> None:
+        """Write ``last.pt``."""
+        began = time.monotonic()
+        write_checkpoint(self.task.folder / LAST, snapshot_of(self.state, self.task.identity))
+        self.checkpoint_s = time.monotonic() - began
+
+    def close(self, *, save: bool) -> None:
+        """End the logs; ``save`` writes ``last.pt`` once more, for a training that was asked to stop."""
+        if save:
+            self.save()
+        self.recorder.close()
+
+    @property
+    def ending_s(self) -> float:
+        """Seconds that the last validation and checkpoint will take, as far as known."""
+        return self.checkpoint_s + (self.state.validation_s if self.task.validate is not None else 0.0)
+
+    def _due(self, interval: int) -> bool:
+        """Whether something that happens every ``interval`` steps, and at the end, happens now."""
+        return self.state.finished(self.config) or (interval > 0 and self.state.step % interval == 0)
+
+    def _validation_due(self, interval: int) -> bool:
+        """Say whether to validate now; under a budget step 1 shows the cost, and a tenth of the time is the most."""
+        state = self.state
+        if self.config.budget_s is None or state.finished(self.config):
+            return self._due(interval)
+        if state.step == 1:
+            return True
+        return self._due(interval) and affordable(state.seconds, state.validating_s, state.validation_s)
+
+    def _validate(self, validate: Validate) -> None:
+        """Score the average weights; keep them if they are the best so far."""
+        began = time.monotonic()
+        net = self._net_of_average()
+        table = validate(net)
+        score, state = score_of(table), self.state
+        self.recorder.validation(state.step, score, table)
+        if is_better(score, state.best_score):
+            state.best_score, state.best_step = score, state.step
+            content = {"network": net.state_dict(), "config": self.config.to_json()["network"]}
+            write_checkpoint(self.task.folder / BEST, {**content, "step": state.step, "score": score})
+        state.validation_s = time.monotonic() - began
+        state.validating_s += state.validation_s
+
+    @torch.inference_mode()
+    def _draw(self, seed: int) -> None:
+        images, class_index = self.task.source.batch([seed])
+        logits = forward(self._net_of_average(), images, self.state.device, self.config.precision)
+        volumes = (images[0, 0], class_index[0], logits[0].argmax(0))
+        image, truth, predicted = (volume.cpu().numpy() for volume in volumes)
+        write_snapshot(self.task.folder, image, truth, predicted)
+
+    def _net_of_average(self) -> UNet:
+        net = UNet(self.config.network)
+        net.load_state_dict(self.state.weights())
+        return net.to(self.state.device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]

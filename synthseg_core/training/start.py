@@ -1,0 +1,89 @@
+"""Start a training from given weights: of a checkpoint, a model folder, or a weights file of any format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from synthseg_core.errors import WeightsError
+from synthseg_core.networks.config import NetworkSpec
+from synthseg_core.networks.unet import UNet
+from synthseg_core.training.checkpoint import BEST, LAST, read_checkpoint
+
+# A network with other classes may begin with the features of this one: only its last layer is new.
+_HEAD = ("head.weight", "head.bias")
+
+
+def start_from(net: UNet, path: Path) -> tuple[str, ...]:
+    """Load weights into a network; return the names of arrays that stay as they are: a head for other classes.
+
+    Parameters
+    ----------
+    path
+        ``best.pt`` or ``last.pt`` (its average), a training folder, a model card or its folder, safetensors, Keras.
+
+    Raises
+    ------
+    WeightsError
+        If arrays other than the head are missing or have another shape.
+    """
+    found = read_weights(path, net)
+    wanted = {name: value for name, value in net.state_dict().items() if value.ndim}
+    unfit = [name for name, value in wanted.items() if name not in found or found[name].shape != value.shape]
+    if wrong := [name for name in unfit if name not in _HEAD]:
+        raise WeightsError(
+            path,
+            found=f"{len(wrong)} arrays missing or of another shape, first {wrong[0]}",
+            expected=f"a network with {net.config.features} features and {net.config.levels} levels",
+            remedy="set the shape of the network to that of the weights",
+        )
+    taken = {name: found[name].float() for name in wanted if name not in unfit}
+    net.load_state_dict(taken, strict=False)
+    return tuple(unfit)
+
+
+def read_weights(path: Path, net: UNet) -> Mapping[str, Tensor]:
+    """Return arrays by torch name from any kind of file."""
+    path = Path(path)
+    if path.is_dir():
+        path = _inside(path)
+    if path.suffix == ".pt":
+        content = read_checkpoint(path)
+        average = content.get("average")
+        return content["network"] if average is None else average["values"]
+    return _read_model(path, net)
+
+
+def _inside(folder: Path) -> Path:
+    """Return what a folder offers: the best weights of a training, its last ones, or a model."""
+    for name in (BEST, LAST, "card.yaml", "model/card.yaml"):
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsError(
+        folder,
+        found="no weights",
+        expected=f"{BEST}, {LAST} or a model card",
+        remedy="give a training folder, a model folder or a weights file",
+    )
+
+
+def _read_model(path: Path, net: UNet) -> Mapping[str, Tensor]:
+    """Return the arrays of a model's first network, or of a weights file of ours."""
+    try:
+        from synthseg_core.models import load_card
+        from synthseg_core.weights import find_weights, load_state
+    except ImportError as error:
+        raise WeightsError(
+            path,
+            found=f"no package to read it ({error.name})",
+            expected="a checkpoint (.pt), which needs none",
+            remedy="install synthseg-bids with all its dependencies",
+        ) from error
+    spec = NetworkSpec("segmenter", "unet", net.config)
+    if path.suffix in (".yaml", ".yml") or not path.suffix:
+        card = load_card(str(path))
+        spec, path = card.networks[0], find_weights(card).path
+    return {name: torch.from_numpy(array) for name, array in load_state(path, spec).items()}

@@ -1,0 +1,48 @@
+"""A training as it was asked for: configuration, samples, folder, validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.training.config import TrainConfig, fixed_part
+from synthseg_core.training.samples import Source
+from synthseg_core.training.validation import Validate
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How one run of a training behaves; nothing here changes what is trained.
+
+    Parameters
+    ----------
+    began
+        ``time.monotonic()`` when the program began, for time budgets; ``None``: when the training begins.
+    snapshot
+        Draw ``snapshot.png``; needs matplotlib.
+    tensorboard
+        Write events for TensorBoard.
+    """
+
+    began: float | None = None
+    snapshot: bool = False
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What ``run_training`` is called with; see there."""
+
+    config: TrainConfig
+    source: Source
+    folder: Path
+    validate: Validate | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    options: RunOptions = field(default_factory=RunOptions)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same to resume."""
+        return {"config": fixed_part(self.config), "data": dict(self.data)}
