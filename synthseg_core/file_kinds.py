@@ -37,12 +37,10 @@ def check_file(path: Path) -> None:
     try:
         _check_exists(path)
         found = kind_of_file(path) if kind in READABLE else None
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:  # the latter from a null character in a list of paths
+    except OSError as error:
         raise InputError(
             path,
-            found=f"no access ({getattr(error, 'strerror', None) or error})",
+            found=f"no access ({error.strerror or error})",
             expected="a readable file",
             remedy="correct the path or the permissions",
         ) from error

@@ -1,6 +1,6 @@
 """Whether a path that a user typed leads to a file or folder, and may be used; the answer is never an exception.
 
-``Path.is_file`` raises where a name is too long, holds a null character, or lies in a folder that may not be read.
+``Path.is_file`` raises where a name is too long or lies in a folder that may not be looked into.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except PermissionError:
         return True
-    except (OSError, ValueError):
+    except OSError:
         return False
 
 
@@ -23,7 +23,7 @@ def is_folder(path: Path) -> bool:
     """Say whether there is a folder that can be seen."""
     try:
         return path.is_dir()
-    except (OSError, ValueError):
+    except OSError:
         return False
 
 
