@@ -11,7 +11,7 @@ from synthseg_core.synth.priors import HIGHEST, NORMAL_PER_MAD, PERCENTILES, Blo
 from synthseg_core.synth.priors_table import COLUMNS
 from synthseg_core.tables import format_tsv
 
-_ALL_COLUMNS = ("block", "modality", "channel", *COLUMNS, "scans", "labels")
+ALL_COLUMNS = ("block", "modality", "channel", *COLUMNS, "scans", "labels")
 _SCAN_COLUMNS = ("scan", "modality", "channel", "class", "voxels", "median", "deviation")
 
 
@@ -24,7 +24,7 @@ def priors_text(blocks: Sequence[BlockPriors], labels: GenerationLabels, *, resc
         "mean_of_mean, std_of_mean: of the medians over the scans that have the class; mean_of_std, std_of_std: of the"
         " deviations. scans 0: no scan has it, and the values are those of all other tissue.",
     )
-    return _remarks(remarks) + format_tsv(_prior_rows(blocks, labels), _ALL_COLUMNS)
+    return _remarks(remarks) + format_tsv(_prior_rows(blocks, labels), ALL_COLUMNS)
 
 
 def scans_text(statistics: Iterable[ScanStatistics], labels: GenerationLabels, *, rescaled: bool) -> str:

@@ -27,7 +27,7 @@ from synthseg_core.synth.label_entries import FIRST_TISSUE
 N_CLASSES = 10
 MAX_ITERATIONS = 1024
 # A second of fitting on a head. Ten Gaussians on one grey-value axis are bands more than tissues: another sample, of a
-# million voxels too, moves the means by up to 15 of 255, which is why one mixture should serve all scans of a project.
+# million voxels too, moves their means by up to 30 of 255, so one mixture should serve all scans of a project.
 FIT_VOXELS = 100_000
 # Grey values of 0..255 come in steps; without a floor a class could shrink onto a single step.
 _SMALLEST_VARIANCE = 1.0
