@@ -16,13 +16,20 @@ def axis_positions(n: int, start: int = 0, stop: int | None = None, step: int = 
     return torch.arange(start, n if stop is None else stop, step, dtype=torch.float64)
 
 
-def resize_positions(n_in: int, n_out: int) -> Tensor:
-    """Return where output samples lie among input samples: ``i * n_in / n_out``.
+def resize_positions(n_in: int, n_out: int, centred: bool = False) -> Tensor:
+    """Return where output samples lie among input samples: ``i * n_in / n_out``; float64.
 
     Grids share their first corner, without a half-voxel shift, and positions are clamped to the last input sample, so
-    that about ``n_out / n_in`` last samples are equal (the reference's mapping, wherever it resizes).
+    that about ``n_out / n_in`` last samples are equal (the reference's mapping, wherever it resizes). ``centred`` grids
+    share their centre instead.
     """
-    return (axis_positions(n_out) * n_in / n_out).clamp_(max=n_in - 1)
+    return positions_within(axis_positions(n_out), n_in, n_out, centred)
+
+
+def positions_within(indices: Tensor, n_in: int, n_out: int, centred: bool = False) -> Tensor:
+    """Return :func:`resize_positions` for some of the output samples."""
+    shift = 0.5 if centred else 0.0
+    return ((indices + shift) * n_in / n_out - shift).clamp_(0, n_in - 1)
 
 
 def interpolate_axis(x: Tensor, axis: int, positions: Tensor) -> Tensor:
@@ -36,11 +43,11 @@ def interpolate_axis(x: Tensor, axis: int, positions: Tensor) -> Tensor:
     return above.sub_(below).mul_(weight).add_(below)
 
 
-def resize_linear(x: Tensor, shape: Sequence[int]) -> Tensor:
+def resize_linear(x: Tensor, shape: Sequence[int], centred: bool = False) -> Tensor:
     """Resize the last three axes with :func:`resize_positions`."""
     for axis, n_out in zip((-3, -2, -1), shape, strict=True):
         if x.shape[axis] != n_out:
-            x = interpolate_axis(x, axis, resize_positions(x.shape[axis], n_out))
+            x = interpolate_axis(x, axis, resize_positions(x.shape[axis], n_out, centred))
     return x
 
 

@@ -9,15 +9,21 @@ import torch
 from torch import Tensor
 
 from synthseg_core.ops.fields import resize_linear
+from synthseg_core.synth.specs import BiasFieldSpec
 
 
 def log_bias_field(
-    shape: Sequence[int], std: float, scale: float, generator: torch.Generator, device: torch.device | str = "cpu"
+    shape: Sequence[int],
+    std: float,
+    spec: BiasFieldSpec,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Return the logarithm of a bias field, (I, J, K) float32.
 
-    Gaussian noise on ``ceil(n * scale)`` nodes per axis, interpolated linearly; about the last ``1 / scale`` voxels of
-    an axis are constant (see :func:`synthseg_core.ops.fields.resize_positions`).
+    Gaussian noise on ``ceil(n * scale)`` nodes per axis, interpolated linearly; unless grids are centred, about the
+    last ``1 / scale`` voxels of an axis are constant (see :func:`synthseg_core.ops.fields.resize_positions`).
     """
-    nodes = [math.ceil(n * scale) for n in shape]
-    return resize_linear(torch.randn(nodes, generator=generator).to(device) * std, shape)
+    nodes = [math.ceil(n * spec.scale) for n in shape]
+    noise = torch.randn(nodes, generator=generator).to(device) * std
+    return resize_linear(noise, shape, spec.centred_grid)

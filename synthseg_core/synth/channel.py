@@ -1,6 +1,9 @@
-"""Render one channel of a sample from its deformed label map."""
+"""One contrast of a sample, from its deformed label map."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,66 +21,97 @@ from synthseg_core.synth.resolution import (
     blur_matrix,
     gaussian_kernel,
 )
+from synthseg_core.synth.sampling_maps import sampling_map
 from synthseg_core.synth.seeds import generator
 from synthseg_core.synth.shapes import SampleShape
 
 _BACKGROUND_SIGMA = 1.0  # voxels, smoothness of the background of partial-volume mode
 _EPSILON = 1e-7
+_EDGE = 0.5  # of the blurred mask of the labels: the background begins below
 
 
-def render(recipe: Recipe, classes: Tensor, shape: SampleShape, index_map: Tensor, draw: Draw, channel: int) -> Tensor:
-    """Return one channel, (I, J, K) float32 in 0..1 on the output grid.
+@dataclass(frozen=True)
+class Channel:
+    """One contrast of a sample: how it is made from the deformed label map.
 
     Parameters
     ----------
-    classes : (L,)
-        Gaussian class of each entry of the label list.
-    index_map : (I, J, K)
-        List positions on the crop's grid.
+    number
+        Of the contrast, from 0.
     """
-    one = draw.channels[channel]
-    device = index_map.device
-    means, stds = (torch.tensor(v, dtype=torch.float32, device=device)[classes] for v in (one.means, one.stds))
-    image = paint(index_map, means, stds, generator(draw.stream(NOISE, channel), device))
-    matrices = axis_matrices(recipe.resolution, one.acquisition, shape.voxel_size, shape.crop, shape.output)
-    noise = generator(draw.stream(LOW_RESOLUTION, channel), device)
-    if recipe.order == "bias_first":
-        image = _bias_and_gamma(image, recipe, one, draw.stream(BIAS, channel))
-        image = acquire(image, matrices, one.low_resolution_noise_std, noise)
-    else:
-        image = acquire(image, matrices, one.low_resolution_noise_std, noise)
-        image = _with_background(
-            image, index_map, matrices, one, recipe.background.mode, draw.stream(BACKGROUND, channel)
-        )
-        image = _bias_and_gamma(image, recipe, one, draw.stream(BIAS, channel))
-    image = gradient_magnitude(image) if recipe.gradient else image
-    return _without_missing(image, draw) if channel == 1 else image
 
+    recipe: Recipe
+    shape: SampleShape
+    draw: Draw
+    number: int
 
-def _bias_and_gamma(image: Tensor, recipe: Recipe, one: ChannelDraw, seed: int) -> Tensor:
-    source = generator(seed)
-    if one.bias_std > 0:
-        log_field = log_bias_field(image.shape, one.bias_std, recipe.bias_field.scale, source, image.device)
-        image = log_field.exp_().mul_(image)
-    if one.noise_std > 0:
-        extra = torch.randn(image.shape, generator=source)
-        image = extra.to(image.device).mul_(one.noise_std).add_(image)
-    return clip_and_gamma(image, recipe.intensity.clip, one.exponent, one.invert)
+    @property
+    def drawn(self) -> ChannelDraw:
+        """The numbers of this contrast."""
+        return self.draw.channels[self.number]
 
+    def render(self, classes: Tensor, index_map: Tensor) -> Tensor:
+        """Return the image, (1, I, J, K) float32 in 0..1 on the output grid; (2, ...) with a map of its samples.
 
-def _with_background(
-    image: Tensor, index_map: Tensor, matrices: tuple[AxisMatrices, ...], one: ChannelDraw, mode: str, seed: int
-) -> Tensor:
-    """Replace what lies around the labels, as partial-volume SynthSeg does."""
-    drawn = one.background
-    if drawn is None:
-        return image
-    foreground = (index_map > 0).float()
-    blurred = along_axes(foreground, [axis.restore @ axis.acquire for axis in matrices])
-    inside = blurred > 0.5
-    if mode == "reset":
-        return image * inside if drawn.zero else image
-    return torch.where(inside, image / (blurred + _EPSILON), _smooth_background(image, drawn, seed))
+        Parameters
+        ----------
+        classes : (L,)
+            Gaussian class of each entry of the label list.
+        index_map : (I, J, K)
+            List positions on the crop's grid.
+        """
+        device = index_map.device
+        parameters = (self.drawn.means, self.drawn.stds)
+        means, stds = (torch.tensor(values, dtype=torch.float32, device=device)[classes] for values in parameters)
+        image = paint(index_map, means, stds, generator(self._seed(NOISE), device))
+        if self.recipe.order == "bias_first":
+            image = self._acquired(self._with_bias_and_gamma(image))
+        else:
+            image = self._with_bias_and_gamma(self._with_background(image, (index_map > 0).float()))
+        image = gradient_magnitude(image) if self.recipe.gradient else image
+        image = _without_missing(image, self.draw) if self.number == 1 else image
+        return torch.stack([image, *self._sampling_maps(device)])
+
+    def _seed(self, kind: int) -> int:
+        return self.draw.stream(kind, self.number)
+
+    @cached_property
+    def _matrices(self) -> tuple[AxisMatrices, ...]:
+        shape = self.shape
+        return axis_matrices(self.recipe.resolution, self.drawn.acquisition, shape.voxel_size, shape.crop, shape.output)
+
+    def _acquired(self, image: Tensor) -> Tensor:
+        noise = generator(self._seed(LOW_RESOLUTION), image.device)
+        return acquire(image, self._matrices, self.drawn.low_resolution_noise_std, noise)
+
+    def _with_bias_and_gamma(self, image: Tensor) -> Tensor:
+        drawn, source = self.drawn, generator(self._seed(BIAS))
+        if drawn.bias_std > 0:
+            log_field = log_bias_field(image.shape, drawn.bias_std, self.recipe.bias_field, source, image.device)
+            image = log_field.exp_().mul_(image)
+        if drawn.noise_std > 0:
+            extra = torch.randn(image.shape, generator=source)
+            image = extra.to(image.device).mul_(drawn.noise_std).add_(image)
+        return clip_and_gamma(image, self.recipe.intensity.clip, drawn.exponent, drawn.invert)
+
+    def _with_background(self, image: Tensor, foreground: Tensor) -> Tensor:
+        """Simulate the acquisition, and replace what lies around the labels as partial-volume SynthSeg does."""
+        drawn, masked = self.drawn.background, self.recipe.background.mode == "masked"
+        image = self._acquired(image * foreground if masked else image)
+        if drawn is None or not (masked or drawn.zero):
+            return image
+        blurred = along_axes(foreground, [axis.restore @ axis.acquire for axis in self._matrices])
+        if masked:
+            around = _smooth_background(image, drawn, self._seed(BACKGROUND))
+            return torch.where(blurred > _EDGE, image / (blurred + _EPSILON), around)
+        return image * (blurred > _EDGE)
+
+    def _sampling_maps(self, device: torch.device) -> list[Tensor]:
+        recipe, shape = self.recipe, self.shape
+        if recipe.sampling_map == "none":
+            return []
+        spacing = self.drawn.acquisition.spacing_mm if recipe.resolution.sample_again else shape.voxel_size
+        return [sampling_map(recipe.sampling_map, spacing, shape.voxel_size, shape.crop, shape.output).to(device)]
 
 
 def _smooth_background(like: Tensor, drawn: BackgroundDraw, seed: int) -> Tensor:

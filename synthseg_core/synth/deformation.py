@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synthseg_core.ops.fields import axis_positions, integrate_velocity, interpolate_axis, resize_linear
+from synthseg_core.ops.fields import (
+    axis_positions,
+    integrate_velocity,
+    interpolate_axis,
+    positions_within,
+    resize_linear,
+)
+from synthseg_core.synth.specs import DeformationSpec
 
 Shape3 = tuple[int, int, int]
 Triple = tuple[float, float, float]
@@ -20,22 +27,32 @@ def rotation_matrix(angles_deg: Triple) -> Tensor:
     return turns[0] @ turns[1] @ turns[2]
 
 
-def affine_matrix(rotation_deg: Triple, shearing: tuple[float, ...], scaling: Triple) -> Tensor:
-    """Return ``scaling @ shearing @ rotation``, (3, 3) float64; shearing fills the off-diagonal in row order."""
+def affine_matrix(
+    rotation_deg: Triple, shearing: tuple[float, ...], scaling: Triple, order: str = "scale_shear_rotate"
+) -> Tensor:
+    """Return ``scaling @ shearing @ rotation``, (3, 3) float64; shearing fills the off-diagonal in row order.
+
+    The order ``rotate_shear_scale`` gives ``rotation @ shearing @ scaling``.
+    """
     shear = torch.eye(3, dtype=torch.float64)
     shear[~torch.eye(3, dtype=torch.bool)] = torch.tensor(shearing, dtype=torch.float64)
-    return torch.diag(torch.tensor(scaling, dtype=torch.float64)) @ shear @ rotation_matrix(rotation_deg)
+    scale, rotation = torch.diag(torch.tensor(scaling, dtype=torch.float64)), rotation_matrix(rotation_deg)
+    return scale @ shear @ rotation if order == "scale_shear_rotate" else rotation @ shear @ scale
 
 
 def elastic_displacement(
-    shape: Shape3, std_voxels: float, scale: float, generator: torch.Generator, device: torch.device | str = "cpu"
+    shape: Shape3,
+    std_voxels: float,
+    spec: DeformationSpec,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Return a random diffeomorphic displacement on the half-size grid.
 
     Parameters
     ----------
     shape
-        Voxels of the full map; nodes lie every ``1 / scale`` voxels.
+        Voxels of the full map; nodes lie every ``1 / spec.elastic_scale`` voxels.
     std_voxels
         Standard deviation of the velocity at the nodes.
     generator
@@ -47,10 +64,10 @@ def elastic_displacement(
         Voxels. Counted on the half-size grid, but used as voxels of the full one, as in the reference, whose published
         standard deviations have this meaning.
     """
-    nodes = [math.ceil(n * scale) for n in shape]
+    nodes = [math.ceil(n * spec.elastic_scale) for n in shape]
     half = [max(n // 2, small) for n, small in zip(shape, nodes, strict=True)]
     velocity = torch.randn((3, *nodes), generator=generator).to(device) * std_voxels
-    return integrate_velocity(resize_linear(velocity, half))
+    return integrate_velocity(resize_linear(velocity, half, spec.centred_grid))
 
 
 @dataclass(frozen=True)
@@ -67,12 +84,15 @@ class Warp:
         The shift t.
     displacement : (3, I/2, J/2, K/2)
         The elastic part u on a coarser grid, voxels; ``None``: none.
+    centred_grid
+        How the coarser grid lies on the full one, see :func:`synthseg_core.ops.fields.resize_positions`.
     """
 
     shape: Shape3
     matrix: Tensor
     translation_voxels: Triple = (0.0, 0.0, 0.0)
     displacement: Tensor | None = None
+    centred_grid: bool = False
 
     def coordinates(self, axes: tuple[Tensor, Tensor, Tensor], device: torch.device) -> list[Tensor]:
         """Return the three source coordinates, each (I, J, K) float32, for the voxels at the crossings of ``axes``.
@@ -104,7 +124,7 @@ class Warp:
         assert self.displacement is not None
         field = self.displacement[axis].to(device)
         for dim, positions in enumerate(axes):
-            scaled = (positions * field.shape[dim] / self.shape[dim]).clamp(max=field.shape[dim] - 1)
+            scaled = positions_within(positions, field.shape[dim], self.shape[dim], self.centred_grid)
             field = interpolate_axis(field, dim, scaled)
         return field
 

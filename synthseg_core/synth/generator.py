@@ -14,20 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthseg_core.errors import UsageError
+from synthseg_core.devices import exact_float32
 from synthseg_core.ops.fields import resize_nearest
-from synthseg_core.synth.channel import render
+from synthseg_core.synth.channel import Channel
+from synthseg_core.synth.checks import check_draw, check_setup
 from synthseg_core.synth.deformation import Warp, affine_matrix, elastic_displacement, whole, window
-from synthseg_core.synth.draw import ELASTIC, Draw, draw_sample
+from synthseg_core.synth.draw import ELASTIC, Draw
 from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.synth.label_maps import LabelMaps
-from synthseg_core.synth.mixture import check_priors
 from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.sampling import draw_sample
 from synthseg_core.synth.seeds import generator
 from synthseg_core.synth.shapes import SampleShape, Shape3, sample_shape
 
 # Stride of the grid on which the brain's centre is looked for, voxels.
 _CENTRE_STRIDE = 4
+_MOST_IN_UINT8 = 256
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,10 @@ class Sample:
     Parameters
     ----------
     image : (C, I, J, K) float32
-        In 0..1, RAS+.
-    index_map : (I, J, K) uint8
-        Position of each voxel's target value in ``target_values``: the class index of a network trained on it.
+        In 0..1, RAS+; each contrast followed by the map of its samples if the recipe asks for one.
+    index_map : (I, J, K)
+        Position of each voxel's target value in ``target_values``: the class index of a network trained on it. uint8,
+        or int16 for more than 256 values.
     target_values
         Label values, ascending.
     affine : (4, 4)
@@ -88,11 +91,12 @@ class BrainGenerator:
         self.shape: SampleShape = sample_shape(
             maps.shape, maps.voxel_size, crop.shape, crop.multiple, self.recipe.target_voxel_size_mm
         )
-        self._check()
+        check_setup(self.recipe, self.labels, len(self.maps))
         device = maps.indices.device
         position = {value: index for index, value in enumerate(self.labels.target_values)}
         self._classes = torch.tensor(self.labels.classes, device=device)
-        self._targets = torch.tensor([position[v] for v in self.labels.outputs], dtype=torch.uint8, device=device)
+        small = torch.uint8 if len(position) <= _MOST_IN_UINT8 else torch.int16
+        self._targets = torch.tensor([position[v] for v in self.labels.outputs], dtype=small, device=device)
         self._swap = torch.tensor(self.labels.swap_index, dtype=maps.indices.dtype, device=device)
 
     @property
@@ -114,10 +118,16 @@ class BrainGenerator:
         return torch.stack([s.image for s in samples]), torch.stack([s.index_map for s in samples])
 
     def apply(self, draw: Draw) -> Sample:
-        """Make the sample of a draw, bit for bit the same each time."""
+        """Make the sample of a draw, bit for bit the same each time, whatever precision the caller works in."""
+        check_draw(draw, self.recipe, self.labels, self.shape, len(self.maps))
+        device = self.maps.indices.device
+        with torch.no_grad(), exact_float32(), torch.autocast(device.type, enabled=False):
+            return self._applied(draw)
+
+    def _applied(self, draw: Draw) -> Sample:
         index_map, corner = self._deformed(draw)
-        channels = range(self.recipe.channels)
-        image = torch.stack([render(self.recipe, self._classes, self.shape, index_map, draw, c) for c in channels])
+        channels = [Channel(self.recipe, self.shape, draw, number) for number in range(self.recipe.channels)]
+        image = torch.cat([channel.render(self._classes, index_map) for channel in channels])
         target = resize_nearest(self._targets[index_map.int()], self.shape.output)
         return Sample(
             image, target, self.labels.target_values, self._affine(draw, corner), replace(draw, corner=corner)
@@ -136,15 +146,14 @@ class BrainGenerator:
         return (self._swap[index_map.int()].flip(0) if draw.flip else index_map), corner
 
     def _warp(self, draw: Draw) -> Warp:
-        elastic = None
+        elastic, spec = None, self.recipe.deformation
         if draw.elastic_std_voxels > 0:
             source = generator(draw.stream(ELASTIC))
-            scale = self.recipe.deformation.elastic_scale
             elastic = elastic_displacement(
-                self.maps.shape, draw.elastic_std_voxels, scale, source, self.maps.indices.device
+                self.maps.shape, draw.elastic_std_voxels, spec, source, self.maps.indices.device
             )
-        matrix = affine_matrix(draw.rotation_deg, draw.shearing, draw.scaling)
-        return Warp(self.maps.shape, matrix, draw.translation_voxels, elastic)
+        matrix = affine_matrix(draw.rotation_deg, draw.shearing, draw.scaling, spec.affine_order)
+        return Warp(self.maps.shape, matrix, draw.translation_voxels, elastic, spec.centred_grid)
 
     def _around_brain(self, warp: Warp, source: Tensor, draw: Draw) -> Shape3:
         """Return the corner of a crop around the target labels' centre of mass, kept inside the map."""
@@ -166,28 +175,3 @@ class BrainGenerator:
         local[:3, :3] = np.diag(step)
         local[:3, 3] = corner
         return self.maps.affine[draw.map_index] @ local
-
-    def _check(self) -> None:
-        recipe, labels = self.recipe, self.labels
-        check_priors(recipe.mixture.priors, labels.n_classes)
-        if recipe.flip_probability > 0 and labels.n_neutral == len(labels) and looks_sided(labels):
-            raise UsageError(
-                "flipping",
-                found="a label list without sides, although names speak of left and right",
-                expected="sides and counterparts, so that labels can be exchanged when heads are mirrored",
-                remedy="complete the label list, or set flip_probability to 0",
-            )
-        weights = recipe.map_weights
-        if weights is not None and (len(weights) != len(self.maps.names) or min(weights) < 0 or sum(weights) <= 0):
-            raise UsageError(
-                "map_weights",
-                found=f"{len(weights)} weights",
-                expected=f"one of 0 or more for each of the {len(self.maps.names)} maps, not all 0",
-                remedy="correct the recipe",
-            )
-
-
-def looks_sided(labels: GenerationLabels) -> bool:
-    """Say whether names of an unsided list speak of left and right."""
-    words = " ".join(labels.names).lower().replace("-", " ").replace("_", " ").split()
-    return bool({"left", "right", "lh", "rh"} & set(words))

@@ -33,6 +33,8 @@ class GenerationLabels:
         Values of tissue outside the brain, which skull stripping removes.
     source
         Where the list came from, for messages.
+    columns
+        Names of the columns that ``classes`` and ``outputs`` were read from; ``None`` for a list made otherwise.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class GenerationLabels:
     names: tuple[str, ...] = ()
     extracerebral: tuple[int, ...] = ()
     source: str = "label list"
+    columns: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not self.values or self.values[0] != 0:
@@ -93,6 +96,7 @@ class GenerationLabels:
             names=tuple(row["name"] for row in rows),
             extracerebral=tuple(int(row["value"]) for row in rows if row.get("extracerebral") == "yes"),
             source=str(path),
+            columns=(classes, outputs),
         )
         found._check_order(sides, numbers["counterpart"])
         return found

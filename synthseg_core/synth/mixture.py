@@ -8,7 +8,7 @@ from torch import Tensor
 from synthseg_core.errors import UsageError
 from synthseg_core.synth.priors_table import IntensityPriors, Pairs
 from synthseg_core.synth.ranges import chance, normal, uniform
-from synthseg_core.synth.recipe import MixtureSpec
+from synthseg_core.synth.specs import MixtureSpec
 
 # Share of samples whose background is exactly zero, and share whose background is dark or zero.
 _ZERO_BACKGROUND, _DARK_BACKGROUND = 0.05, 0.3

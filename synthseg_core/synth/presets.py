@@ -7,14 +7,14 @@ from collections.abc import Callable
 from synthseg_core.errors import UsageError
 from synthseg_core.synth.priors_table import IntensityPriors
 from synthseg_core.synth.ranges import Range
-from synthseg_core.synth.recipe import (
+from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.specs import (
     BackgroundSpec,
     BiasFieldSpec,
     CropSpec,
     DeformationSpec,
     DropLabels,
     MixtureSpec,
-    Recipe,
     ResolutionSpec,
 )
 
@@ -55,11 +55,16 @@ def pv() -> Recipe:
             scaling=Range.around(1, 0.15),
             shearing=Range.around(0, 0.01),
             elastic_std_voxels=3.0,
+            affine_order="rotate_shear_scale",
         ),
         mixture=MixtureSpec(means=(25.0, 225.0), stds=(5.0, 25.0)),
         bias_field=BiasFieldSpec(max_std=0.3),
         resolution=ResolutionSpec(
-            mode="fixed", spacing_mm=((6.0, 1.0, 1.0),), thickness_mm=((4.0, 1.0, 1.0),), blur_range=1.5
+            mode="fixed",
+            spacing_mm=((6.0, 1.0, 1.0),),
+            thickness_mm=((4.0, 1.0, 1.0),),
+            blur_range=1.5,
+            wide_window=True,
         ),
         background=BackgroundSpec(mode="masked", zero_probability=0.5),
         order="resolution_first",
@@ -73,6 +78,7 @@ def tiny() -> Recipe:
         crop=CropSpec(shape=(48, 48, 48), multiple=4, centre="brain", jitter_voxels=8),
         bias_field=BiasFieldSpec(scale=0.05),
         output_column="output_groups",
+        map_step=2,
     )
 
 
@@ -87,6 +93,7 @@ def default_2mm() -> Recipe:
         crop=CropSpec(shape=(72, 88, 72), multiple=8, centre="brain", jitter_voxels=8),
         bias_field=BiasFieldSpec(scale=0.05),
         drop_labels=(DropLabels(probability=0.3),),
+        map_step=2,
     )
 
 

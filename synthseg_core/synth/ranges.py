@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from synthseg_core.errors import UsageError
+from synthseg_core.settings import build_fields
 
 Triple = tuple[float, float, float]
 
@@ -39,12 +43,38 @@ class Range:
     low: float | tuple[float, ...]
     high: float | tuple[float, ...]
 
+    @property
+    def lowest(self) -> float:
+        """The smallest number that it can give."""
+        return min(self._per_axis(self.low, 3))
+
     def __post_init__(self) -> None:
         for low, high in zip(self._per_axis(self.low, 3), self._per_axis(self.high, 3), strict=True):
-            if not low <= high:
+            if not -math.inf < low <= high < math.inf:
                 raise UsageError(
-                    "range", found=f"{low} to {high}", expected="low not above high", remedy="correct the recipe"
+                    "range",
+                    found=f"{low} to {high}",
+                    expected="numbers, low not above high",
+                    remedy="correct the recipe",
                 )
+
+    @classmethod
+    def from_content(cls, content: Any, subject: str) -> Range:
+        """Read ``[low, high]``, where each is a number or a list of three, one per axis."""
+        if isinstance(content, list | tuple) and len(content) == 2:
+            content = dict(zip(("low", "high"), content, strict=True))
+        elif not isinstance(content, dict):
+            raise UsageError(
+                subject,
+                found=f"{content!r}",
+                expected="[low, high]",
+                remedy="write two bounds, equal ones for a constant",
+            )
+        return build_fields(cls, content, subject)
+
+    def to_content(self) -> list[Any]:
+        """Return ``[low, high]``."""
+        return [list(one) if isinstance(one, Sequence) else one for one in (self.low, self.high)]
 
     @classmethod
     def around(cls, centre: float, half_width: float) -> Range:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from synthseg_core.synth.ranges import Triple, chance, uniform
-from synthseg_core.synth.recipe import ResolutionSpec
+from synthseg_core.synth.specs import ResolutionSpec
 
 # Standard deviation of the blur as a share of the slice thickness, and in voxels where nothing is lost.
 _BLUR_SHARE, _NATIVE_SIGMA = 0.75, 0.5
 _FULL_WINDOW = 3.0  # standard deviations on either side
+_SAME = 1e-6  # edge lengths of affines in single precision are this close to the round numbers that they stand for
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ def _random_spacing(spec: ResolutionSpec, native: Triple, generator: torch.Gener
 
 
 def blur_sigma_voxels(acquisition: Acquisition, voxel_size: Sequence[float]) -> Triple:
-    """Return the blur's standard deviation per axis: 0.75 of the thinner of spacing and thickness; 0.5 where native."""
+    """Return the blur's nominal deviation per axis: 0.75 of the thinner of spacing and thickness; 0.5 where native."""
     sigmas = []
     for axis, size in enumerate(voxel_size):
         width = min(acquisition.spacing_mm[axis], acquisition.thickness_mm[axis])
-        nominal = _NATIVE_SIGMA if math.isclose(width, size) else _BLUR_SHARE * width / size
-        sigmas.append(nominal * acquisition.blur_factor[axis])
+        native = math.isclose(width, size, rel_tol=_SAME)
+        sigmas.append(_NATIVE_SIGMA if native else _BLUR_SHARE * width / size)
     return _triple(sigmas)
 
 
@@ -79,9 +80,11 @@ def blur_taps(spec: ResolutionSpec, voxel_size: float, sigma: float) -> int:
     (a nominal 6 voxels acts like 3.9), and the published networks were trained on that.
     """
     if spec.full_blur:
-        return 2 * math.ceil(_FULL_WINDOW * sigma) + 1
+        return 2 * math.ceil(_FULL_WINDOW * spec.blur_range * sigma) + 1
     if spec.mode == "random":
         sigma = _BLUR_SHARE * max(spec.max_all_axes_mm, spec.max_one_axis_mm) / voxel_size
+    elif spec.wide_window:
+        sigma *= spec.blur_range
     return 2 * (math.ceil(2.5 * sigma) // 2) + 1
 
 
@@ -100,9 +103,14 @@ def blur_matrix(n: int, kernel: np.ndarray) -> np.ndarray:
     return sum((weight * np.eye(n, k=k - half) for k, weight in enumerate(kernel)), start=np.zeros((n, n)))
 
 
+def sample_count(n: int, step: float) -> int:
+    """Return how many samples ``step`` voxels apart represent ``n`` voxels."""
+    return max(int(n / step * (1 + _SAME)), 1)
+
+
 def sampling_matrix(n: int, step: float) -> np.ndarray:
     """Return nearest-neighbour sampling every ``step`` voxels as an (int(n / step), n) matrix."""
-    count = max(int(n / step), 1)
+    count = sample_count(n, step)
     index = np.minimum(np.round(np.minimum(np.arange(count) * n / count, n)).astype(int), n - 1)
     return np.eye(n)[index]
 
@@ -135,7 +143,8 @@ def axis_matrices(
     sigmas = blur_sigma_voxels(acquisition, voxel_size)
     matrices = []
     for axis, (n, m) in enumerate(zip(shape, out, strict=True)):
-        kernel = gaussian_kernel(sigmas[axis], blur_taps(spec, voxel_size[axis], sigmas[axis]))
+        taps = blur_taps(spec, voxel_size[axis], sigmas[axis])
+        kernel = gaussian_kernel(sigmas[axis] * acquisition.blur_factor[axis], taps)
         step = acquisition.spacing_mm[axis] / voxel_size[axis] if spec.sample_again else 1.0
         sampling = sampling_matrix(n, step)
         matrices.append(AxisMatrices(sampling @ blur_matrix(n, kernel), interpolation_matrix(len(sampling), m)))
@@ -157,21 +166,6 @@ def along_axes(image: Tensor, matrices: Sequence[np.ndarray]) -> Tensor:
         weights = torch.from_numpy(matrix).to(device=image.device, dtype=image.dtype)
         image = torch.movedim(torch.tensordot(weights, image.movedim(axis, 0), dims=1), 0, axis)
     return image.contiguous()
-
-
-def distance_to_samples_mm(matrices_spacing_mm: Triple, voxel_size: Sequence[float], shape: Sequence[int]) -> Tensor:
-    """Return how far each voxel of an interpolated image lies from the nearest acquired sample, mm, (I, J, K).
-
-    Not part of the published training; for networks that are told how far to trust each voxel.
-    """
-    squares = torch.zeros(())
-    for axis, (spacing, size, n) in enumerate(zip(matrices_spacing_mm, voxel_size, shape, strict=True)):
-        count = max(int(n * size / spacing), 1)
-        fraction = (torch.arange(n, dtype=torch.float64) * count / n) % 1
-        view = [1, 1, 1]
-        view[axis] = -1
-        squares = squares + (torch.minimum(fraction, 1 - fraction) * spacing).square().reshape(view)
-    return squares.sqrt().float()
 
 
 def _triple(values: Sequence[float]) -> Triple:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from synthseg_core.errors import UsageError
 
 Shape3 = tuple[int, int, int]
+_SAME = 1e-6  # edge lengths of affines in single precision are this close to the round numbers that they stand for
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,15 @@ def sample_shape(
         If nothing is left.
     """
     factors = [1.0 if target_voxel_size_mm is None else size / target_voxel_size_mm for size in voxel_size]
-    available = [int(n * factor) for n, factor in zip(map_shape, factors, strict=True)]
+    available = [int(n * factor * (1 + _SAME)) for n, factor in zip(map_shape, factors, strict=True)]
     wanted = available if crop is None else [min(a, b) for a, b in zip(available, crop, strict=True)]
     output = [n // (multiple or 1) * (multiple or 1) for n in wanted]
     if min(output) == 0:
         raise UsageError(
             "crop",
             found=f"{' x '.join(map(str, wanted))} voxels",
-            expected=f"at least {multiple} along every axis",
-            remedy="choose larger crops or fewer levels",
+            expected=f"at least {multiple or 1} along every axis",
+            remedy="use larger maps or crops, or a lower crop.multiple",
         )
     whole = crop is None and multiple is None
     size = map_shape if whole else [min(round(n / f), m) for n, f, m in zip(output, factors, map_shape, strict=True)]
