@@ -79,9 +79,9 @@ def test_cards_that_keep_silent_are_refused(resources, tmp_path, missing):
     before = default_model()
     training = {key: value for key, value in TRAINING.items() if key != missing}
     with pytest.raises(ModelError, match=f"no {missing} below 'training'"):
-        adopt(_exported(tmp_path / "model", training=training))
+        adopt(_exported(tmp_path / "model", training=training), "silent")
     assert default_model() == before
-    assert not (resources / "models" / "default-2mm.yaml").exists()
+    assert not (resources / "models" / "silent.yaml").exists()
 
 
 def test_weights_of_another_training_are_refused(resources, tmp_path):

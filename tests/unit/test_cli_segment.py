@@ -19,7 +19,7 @@ from synthseg_core.decision import read_decision
 from synthseg_core.errors import UsageError
 from synthseg_core.io import read_scan
 from synthseg_core.loading import load_models
-from synthseg_core.models import load_card
+from synthseg_core.models import default_model, load_card
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.segment import SegmentOptions, segment_scan
 from synthseg_core.volume import Volume
@@ -377,11 +377,16 @@ def test_model_for_something_else(failing, tmp_path):
 
 
 def test_missing_weights_name_the_command_that_fetches_them(failing, tmp_path):
-    record = failing("--dseg", tmp_path / "out" / "d.nii.gz", "--weights", tmp_path / "none", model=None)
+    record = failing("--dseg", tmp_path / "out" / "d.nii.gz", "--weights", tmp_path / "none", model="synthseg-2.0")
     assert record["error"] == "WeightsError"
     assert record["subject"] == "model synthseg-2.0"
     assert "synthseg models fetch synthseg-2.0" in record["remedy"]
     assert str(tmp_path / "none") in record["found"]
+
+
+def test_without_a_model_the_default_one_is_taken(failing, tmp_path):
+    record = failing("--dseg", tmp_path / "out" / "d.nii.gz", "--weights", tmp_path / "none", model=None)
+    assert record["subject"] == f"model {default_model()}"
 
 
 def test_weights_of_another_network(failing, tmp_path):

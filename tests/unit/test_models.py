@@ -84,7 +84,7 @@ def test_card_with_a_table_of_the_package(write, card):
 
 
 def test_unknown_name():
-    with pytest.raises(ModelError, match=r"synthseg-3.0: found neither .* expected default, one of synthseg-1.0, .*models list"):
+    with pytest.raises(ModelError, match=r"synthseg-3.0: found neither .* expected default, one of .*synthseg-1.0, .*models list"):
         load_card("synthseg-3.0")
 
 
