@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# The model of make demo: a name of 'synthseg models list', or a card.
+DEMO_MODEL ?= default
 SMK := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
 .PHONY: help demo test test-slow test-slurm check bench wheel default-weights clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo        segment phantoms with a tiny random network, in a minute"
+	@echo "make demo        segment three scans made from a template, with a picture at the end"
 	@echo "make test        tests, under 10 minutes on 2 cores"
 	@echo "make test-slow   full volumes, long runs"
 	@echo "make test-slurm  tests on a local SLURM, where there is one"
@@ -24,17 +26,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo/bids/README.md: $(INSTALLED)
-	$(BIN)/python -m synthseg_core.demo demo/bids
+# Not again when something is installed: the same scans would be segmented again.
+demo/bids/README.md: | $(INSTALLED)
+	$(BIN)/python -m synthseg_core.demo dataset demo/bids
 
 demo: demo/bids/README.md
-	$(BIN)/synthseg-bids demo/bids demo/derivatives participant --model tiny-random --device cpu
+	$(BIN)/synthseg-bids demo/bids demo/derivatives participant --model $(DEMO_MODEL)
+	$(BIN)/python -m synthseg_core.demo picture demo/derivatives demo/segmentations.png --model $(DEMO_MODEL)
 	@echo
-	@cat demo/derivatives/group_seg-synthseg_volumes.tsv
-	@echo
-	@echo "The weights of this demonstration are RANDOM: label maps and volumes mean nothing anatomically."
-	@echo "Look at demo/derivatives; run 'make demo' again and nothing is computed; delete a file there and only"
-	@echo "what is missing comes back."
+	@$(BIN)/python -m synthseg_core.demo weights --model $(DEMO_MODEL)
+	@echo "Look at demo/segmentations.png, and at the tables in demo/derivatives. Run 'make demo' again and nothing is"
+	@echo "segmented; delete a file in demo/derivatives and only what is missing comes back."
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow and not slurm and not gpu"

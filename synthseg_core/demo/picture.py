@@ -31,7 +31,10 @@ _LINE_POINTS = 0.5
 _HEAD_SHARE, _MARGIN_MM = 0.1, 6.0
 _ROW_INCHES, _DOTS_PER_INCH = 2.7, 120
 _LEGEND_COLUMNS = 9
-_CONVENTION = "Radiological convention: the left side of the head is on the right of the picture."
+_CONVENTION = (
+    "Radiological convention: the left side of the head is on the right of the picture. Right structures are darker."
+)
+_RIGHT_SHADE = 0.65
 
 
 @dataclass(frozen=True)
@@ -116,12 +119,23 @@ def _draw(rows: Sequence[Row], card: ModelCard, point_mm: Size3) -> Any:
     figure: Any = Figure(figsize=(15.0, height), facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{card.title}\n{_CONVENTION}", color="white", fontsize=11)
-    colours = label_colours(label for row in rows for label in np.unique(row.labels.data).tolist())
+    colours = _colours((label for row in rows for label in np.unique(row.labels.data).tolist()), card.labels)
     parts = figure.subfigures(len(rows) + 1, 1, height_ratios=[_ROW_INCHES] * len(rows) + [0.8])
     for part, row in zip(parts, rows, strict=False):
         _draw_row(part, row, colours, point_mm)
     _draw_legend(parts[-1], card.labels, colours)
     return figure
+
+
+def _colours(labels: Iterable[int], table: LabelTable) -> dict[int, Colour]:
+    """Return colours that tell sides apart."""
+    right = {label for label, side in zip(table.labels, table.sides, strict=True) if side == "right"}
+    return {label: _shaded(rgb) if label in right else rgb for label, rgb in label_colours(labels).items()}
+
+
+def _shaded(colour: Colour) -> Colour:
+    red, green, blue = (_RIGHT_SHADE * share for share in colour)
+    return red, green, blue
 
 
 def _draw_row(part: Any, row: Row, colours: Mapping[int, Colour], point_mm: Size3) -> None:
@@ -136,11 +150,18 @@ def _draw_row(part: Any, row: Row, colours: Mapping[int, Colour], point_mm: Size
         for panel in axes[2 * index : 2 * index + 2]:
             panel.imshow(image.pixels, "gray", extent=image.extent, origin="lower", vmin=0, vmax=window[1])
             _frame(panel, plane, boxes)
-        axes[2 * index].set_title(f"{plane.name}, {'xyz'[plane.axis]} = {point_mm[plane.axis]:g} mm", **_TEXT)
+        axes[2 * index].set_title(_heading(plane, point_mm), **_TEXT)
         _overlay(axes[2 * index + 1], labels, colours)
 
 
-_TEXT: dict[str, Any] = {"color": "white", "fontsize": 8}
+def _heading(plane: Plane, point_mm: Size3) -> str:
+    """Return name and position of a plane; the sagittal one says which half of the head it shows."""
+    position = point_mm[plane.axis]
+    side = f" ({'left' if position < 0 else 'right'})" if plane.name == "sagittal" and position else ""
+    return f"{plane.name}, {'xyz'[plane.axis]} = {position:g} mm{side}"
+
+
+_TEXT: dict[str, Any] = {"color": "white", "fontsize": 9}
 
 
 def _frame(panel: Any, plane: Plane, boxes: np.ndarray) -> None:

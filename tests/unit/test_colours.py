@@ -1,0 +1,21 @@
+from synthseg_core.colours import label_colours
+from synthseg_core.labels import LabelTable
+
+
+def test_structures_have_the_colours_that_people_know():
+    colours = label_colours([0, 2, 10, 17, 49])
+    assert colours[2] == (245 / 255, 245 / 255, 245 / 255)
+    assert colours[10] == colours[49] == (0, 118 / 255, 14 / 255)
+    assert 0 not in colours
+
+
+def test_every_structure_of_the_published_models_is_known():
+    table = LabelTable.builtin("segmentation_2.0")
+    known, shifted = label_colours(table.labels), label_colours(label + 5000 for label in table.labels[1:])
+    assert len(set(known.values())) == 18  # 14 on both sides, 4 in the middle
+    assert len(set(shifted.values())) == 32
+
+
+def test_other_labels_have_colours_that_stay():
+    assert label_colours([7000, 7001]) == {**label_colours([7001]), **label_colours([7000])}
+    assert all(0 <= share <= 1 for colour in label_colours(range(5000, 5100)).values() for share in colour)
