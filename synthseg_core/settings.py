@@ -9,7 +9,8 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from synthseg_core.errors import UsageError
@@ -25,19 +26,31 @@ def build(kind: Any, content: Any, subject: str) -> Any:
 def build_fields(kind: Any, content: Any, subject: str) -> Any:
     """Return a dataclass from entries named like its fields; absent ones keep their defaults."""
     hints = typing.get_type_hints(kind)
-    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
     if not isinstance(content, Mapping):
         raise UsageError(subject, found=f"{content!r}", expected="entries with names", remedy="correct the entry")
-    if unknown := [str(key) for key in content if key not in fields]:
-        raise UsageError(
-            subject,
-            found=f"unknown entries {', '.join(unknown)}",
-            expected=f"some of {', '.join(fields)}",
-            remedy="correct the names",
-        )
-    if missing := [name for name, entry in fields.items() if name not in content and _is_required(entry)]:
+    _check_names(kind, content, subject)
+    required = [entry.name for entry in dataclasses.fields(kind) if _is_required(entry)]
+    if missing := [name for name in required if name not in content]:
         raise UsageError(subject, found=f"no {', '.join(missing)}", expected="these entries", remedy="add them")
-    return kind(**{name: _value(hints[name], value, f"{subject}, {name}") for name, value in content.items()})
+    values = {name: _value(hints[name], value, f"{subject}, {name}") for name, value in content.items()}
+    with _about(subject):
+        return kind(**values)
+
+
+def update(base: Any, content: Any, subject: str) -> Any:
+    """Return a (nested) dataclass like ``base``, with the entries of ``content`` instead of its own."""
+    if not isinstance(content, Mapping):
+        raise UsageError(subject, found=f"{content!r}", expected="entries with names", remedy="correct the entry")
+    _check_names(base, content, subject)
+    hints = typing.get_type_hints(type(base))
+    changed: dict[str, Any] = {}
+    for name, value in content.items():
+        own = getattr(base, name)
+        nested = dataclasses.is_dataclass(own) and not hasattr(own, "from_content")
+        about = f"{subject}, {name}"
+        changed[name] = update(own, value, about) if nested else _value(hints[name], value, about)
+    with _about(subject):
+        return dataclasses.replace(base, **changed)
 
 
 def to_content(value: Any) -> Any:
@@ -47,6 +60,27 @@ def to_content(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {entry.name: to_content(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
     return [to_content(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+@contextmanager
+def _about(subject: str) -> Iterator[None]:
+    """Let what a dataclass says about its own values name the place that they came from."""
+    try:
+        yield
+    except UsageError as error:
+        about = f"{subject}: {error.subject.rpartition(': ')[2]}"
+        raise UsageError(about, found=error.found, expected=error.expected, remedy=error.remedy) from error
+
+
+def _check_names(kind: Any, content: Mapping[str, Any], subject: str) -> None:
+    names = [entry.name for entry in dataclasses.fields(kind)]
+    if unknown := [str(key) for key in content if key not in names]:
+        raise UsageError(
+            subject,
+            found=f"unknown entries {', '.join(unknown)}",
+            expected=f"some of {', '.join(names)}",
+            remedy="correct the names",
+        )
 
 
 def _is_required(entry: dataclasses.Field[Any]) -> bool:

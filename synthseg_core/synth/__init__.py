@@ -2,8 +2,20 @@
 
 from synthseg_core.synth.draw import Draw
 from synthseg_core.synth.generator import BrainGenerator, Sample
+from synthseg_core.synth.inputs import read_maps
 from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.synth.label_maps import LabelMaps, read_label_maps
 from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.recipe_file import read_recipe
 
-__all__ = ["BrainGenerator", "Draw", "GenerationLabels", "LabelMaps", "Recipe", "Sample", "read_label_maps"]
+__all__ = [
+    "BrainGenerator",
+    "Draw",
+    "GenerationLabels",
+    "LabelMaps",
+    "Recipe",
+    "Sample",
+    "read_label_maps",
+    "read_maps",
+    "read_recipe",
+]

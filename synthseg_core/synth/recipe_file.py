@@ -1,0 +1,116 @@
+"""Recipes as data: a preset, a YAML or JSON file, changes to either, and back.
+
+preset: official        # what everything else starts from
+crop: {shape: [96, 96, 96]}
+deformation:
+  rotation_deg: [-20, 20]
+  scaling: [[0.8, 0.95, 0.95], [1.2, 1.05, 1.05]]
+mixture: {priors: t1_priors}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.errors import InputError, UsageError
+from synthseg_core.settings import to_content, update
+from synthseg_core.synth.presets import preset
+from synthseg_core.synth.recipe import Recipe
+
+_BASE = "preset"
+_FILES = ("table", "means", "stds")  # entries of intensity priors that may name files
+
+
+def read_recipe(source: Path | str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Return a preset, or the recipe of a file; one clear line if it says what no recipe can.
+
+    Parameters
+    ----------
+    source
+        Name of a preset, or path of a ``.yaml``, ``.yml`` or ``.json`` file. Files that it names lie relative to it.
+    overrides
+        Changes: nested mappings, or names with points such as ``crop.shape``.
+
+    Raises
+    ------
+    SynthSegError
+        If there is no such preset or file, or names or values in it are wrong.
+    """
+    path = Path(source)
+    content = _read(path) if path.suffix else {_BASE: str(source)}
+    recipe = recipe_from_mapping(_located(content, path.parent), str(source))
+    return update(recipe, _nested(overrides or {}), "recipe") if overrides else recipe
+
+
+def recipe_from_mapping(content: Mapping[str, Any], subject: str = "recipe") -> Recipe:
+    """Return the recipe of nested entries, which may name a ``preset`` that they start from."""
+    base = preset(str(content[_BASE])) if _BASE in content else Recipe()
+    return update(base, {name: value for name, value in content.items() if name != _BASE}, subject)
+
+
+def recipe_to_mapping(recipe: Recipe) -> dict[str, Any]:
+    """Return nested entries, all of them and files replaced by their numbers, for YAML or JSON."""
+    return to_content(recipe)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if path.suffix == ".json" else _parsed_yaml(text, path)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            path, found=f"no readable recipe ({reason})", expected="YAML or JSON", remedy="check it"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(
+            path, found="no entries with names", expected="a recipe", remedy="see synthseg generate --help"
+        )
+    return content
+
+
+def _parsed_yaml(text: str, path: Path) -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise UsageError(
+            path, found="no package pyyaml", expected="it installed", remedy="pip install pyyaml, or write JSON"
+        ) from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _located(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Resolve the files that intensity priors are read from against the recipe's folder."""
+    mixture = content.get("mixture")
+    priors = mixture.get("priors") if isinstance(mixture, dict) else None
+    if isinstance(priors, str):
+        found: Any = _against(priors, folder)
+    elif isinstance(priors, dict):
+        found = {name: _against(value, folder) if name in _FILES else value for name, value in priors.items()}
+    else:
+        return content
+    return {**content, "mixture": {**mixture, "priors": found}}  # type: ignore[dict-item]
+
+
+def _against(value: Any, folder: Path) -> Any:
+    return str(folder / value) if isinstance(value, str) and Path(value).suffix else value
+
+
+def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn names with points into nested entries."""
+    result: dict[str, Any] = {}
+    for name, value in changes.items():
+        *parents, last = name.split(".")
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise UsageError("recipe", found=f"both {parent} and {name}", expected="one of them", remedy="drop one")
+        place[last] = value
+    return result
