@@ -12,7 +12,7 @@ from synthseg_core.cli.counting import CountLine
 from synthseg_core.cli.label_options import label_list
 from synthseg_core.synth.label_maps import values_text
 from synthseg_core.synth.matching import match
-from synthseg_core.synth.priors import BlockPriors, combine, measure
+from synthseg_core.synth.priors import SCALES, BlockPriors, Scale, ScanStatistics, combine, measure, saturated_classes
 from synthseg_core.synth.priors_report import priors_text, scans_text
 
 
@@ -36,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="TSV", help="priors to write")
     parser.add_argument("--per-scan", type=Path, metavar="TSV", help="also write the statistics of each scan")
-    parser.add_argument("--no-rescale", action="store_true", help="take intensities as stored, not mapped to 0..255")
+    parser.add_argument(
+        "--scale",
+        choices=SCALES,
+        default="all",
+        help="which voxels' percentiles become 0 and 255: all (default), those above zero, or none",
+    )
     parser.add_argument("--ignore-unknown", action="store_true", help="leave voxels out whose label is not in the list")
 
 
@@ -47,17 +52,18 @@ def run(options: argparse.Namespace) -> int:
         check_writable(path)
     labels = label_list(options.labels, options.classes)
     cases = match(options.images, options.maps)
-    rescaled = not options.no_rescale
     with CountLine("measuring scans") as progress:
-        found = measure(cases, labels, rescaled=rescaled, ignore_unknown=options.ignore_unknown, progress=progress)
+        found = measure(cases, labels, scale=options.scale, ignore_unknown=options.ignore_unknown, progress=progress)
     blocks = combine(found)
     if options.per_scan:
-        write_text(options.per_scan, scans_text(found, labels, rescaled=rescaled))
-    write_text(options.out, priors_text(blocks, labels, rescaled=rescaled))
-    for line in _warnings(blocks, len(cases)):
+        write_text(options.per_scan, scans_text(found, labels, scale=options.scale))
+    write_text(options.out, priors_text(blocks, labels, scale=options.scale))
+    for line in (*_warnings(blocks, len(cases)), *_saturation(found, options.scale)):
         print(f"synthseg priors: warning: {line}", file=sys.stderr)
     modalities = ", ".join(f"{block.modality} {block.channel}" for block in blocks)
-    print(f"{options.out}: {labels.n_classes} classes, {len(cases)} cases, blocks (modality and channel): {modalities}")
+    print(
+        f"{options.out}: {labels.n_classes} classes; scans: {len(cases)}; blocks (modality and channel): {modalities}"
+    )
     return 0
 
 
@@ -69,3 +75,10 @@ def _warnings(blocks: Sequence[BlockPriors], n_cases: int) -> Iterator[str]:
         if absent:
             place = f"{block.modality}, channel {block.channel}"
             yield f"{place}: no scan has class {values_text(absent)}; the values of all other tissue are written"
+
+
+def _saturation(found: Sequence[ScanStatistics], scale: Scale) -> Iterator[str]:
+    saturated = saturated_classes(found) if scale != "as-stored" else ()
+    if saturated:
+        hint = "; if the scans are skull-stripped, use --scale above-zero" if scale == "all" else ""
+        yield f"in some scan most of class {values_text(saturated)} lies at the upper end, where it is clipped{hint}"

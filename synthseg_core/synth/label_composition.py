@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from synthseg_core.errors import InputError
 from synthseg_core.inspection import sizes_text
 from synthseg_core.synth.label_entries import OPPOSITE, LabelEntry, guessed
-from synthseg_core.synth.label_maps import values_text
+from synthseg_core.synth.label_maps import SCAN_LIKE, values_text
 from synthseg_core.synth.label_scan import LabelScan, MapCounts
 from synthseg_core.tables import format_tsv
 
@@ -71,7 +71,7 @@ def compose(
     warnings = _about_guesses(entries.values(), scan)
     absent = _absent_counterparts(entries)
     if absent and not add_counterparts:
-        raise _without_counterpart(absent, scan)
+        raise _without_counterpart(absent, scan, entries)
     for entry in absent:
         other = _known_counterpart(entry, known)
         entries[other.value] = other
@@ -141,7 +141,8 @@ def _about_guesses(entries: Iterable[LabelEntry], scan: LabelScan) -> list[str]:
     if not guesses:
         return []
     one_sided = [value for value in guesses if _side_of(value, scan) is not None]
-    text = f"no table knows label {values_text(guesses)}: taken as neutral, with a class of its own and as a target"
+    which = f"{len(guesses)} labels ({values_text(guesses)})" if len(guesses) > 1 else f"label {guesses[0]}"
+    text = f"no table knows {which}: taken as neutral, with a class of its own and as a target"
     hint = f"label {values_text(one_sided)} lies on one side of the head only" if one_sided else ""
     remedy = "; give names, sides and counterparts with --names if mirroring should exchange them"
     return [text, hint + remedy] if one_sided else [text]
@@ -169,18 +170,27 @@ def _absent_counterparts(entries: Mapping[int, LabelEntry]) -> list[LabelEntry]:
     return [entry for entry in entries.values() if entry.side != "neutral" and entry.counterpart not in entries]
 
 
-def _without_counterpart(alone: Sequence[LabelEntry], scan: LabelScan) -> InputError:
+def _without_counterpart(alone: Sequence[LabelEntry], scan: LabelScan, entries: Mapping[int, LabelEntry]) -> InputError:
     first = alone[0]
-    path = next((counts.path for counts in scan.maps if first.value in counts.values), "label list")
-    pairs = values_text(entry.value for entry in alone)
+    counts = next((counts for counts in scan.maps if first.value in counts.values), None)
     other = f"{first.counterpart}, which no map contains" if first.counterpart is not None else "not stated"
     return InputError(
-        path,
+        counts.path if counts else "label list",
         found=f"{first.side} label {first.value} ({first.name}) without its counterpart ({other})"
-        + (f"; so are {pairs}" if len(alone) > 1 else ""),
+        + (f"; so are {values_text(entry.value for entry in alone)}" if len(alone) > 1 else ""),
         expected="left and right labels in pairs",
-        remedy="use --add-counterparts if mirrored heads should have it, or call the label neutral with --names",
+        remedy=_remedy(
+            counts,
+            entries,
+            "use --add-counterparts if mirrored heads should have it, or call the label neutral with --names",
+        ),
     )
+
+
+def _remedy(counts: MapCounts | None, entries: Mapping[int, LabelEntry], otherwise: str) -> str:
+    """Return what to do about a map, unless it has so many unknown values that it must be a scan."""
+    unknown = 0 if counts is None else sum(not entries[value].known for value in counts.values)
+    return "give label maps, not scans" if unknown > SCAN_LIKE else otherwise
 
 
 def _known_counterpart(entry: LabelEntry, known: Mapping[int, LabelEntry]) -> LabelEntry:
@@ -222,7 +232,7 @@ def _check_position(counts: MapCounts, entries: Mapping[int, LabelEntry]) -> Non
             counts.path,
             found="left labels to the right of the right labels",
             expected="left labels on the left, by the axes in the header",
-            remedy="correct the header (sform/qform) or the sides in the table",
+            remedy=_remedy(counts, entries, "correct the header (sform/qform) or the sides in the table"),
         )
 
 

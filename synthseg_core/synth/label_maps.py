@@ -27,7 +27,9 @@ Progress = Callable[[int, int], None]
 
 _SIZE_TOLERANCE_MM = 1e-3  # headers hold float32; a real difference of voxel size is far larger
 _MOST_SHOWN = 8  # values listed in a message
-_SCAN_LIKE = 30  # so many values outside the list are no slip of a label but grey values
+
+# More values than this outside a list are no slip of a label but grey values.
+SCAN_LIKE = 30
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ def _check_counterparts(present: Sequence[int], path: Path, labels: GenerationLa
 
 def unknown_values(path: Path, values: list[int], labels: GenerationLabels) -> InputError:
     """Return the one line about values of a map that its list lacks."""
-    scan_like = len(values) > _SCAN_LIKE
+    scan_like = len(values) > SCAN_LIKE
     many = f"{len(values)} values that the label list lacks" if len(values) > 1 else "a value that the label list lacks"
     return InputError(
         path,

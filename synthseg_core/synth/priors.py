@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -26,6 +27,10 @@ HIGHEST = 255.0
 MOST_CHANNELS = 3
 # Deviation of a normal distribution per median absolute deviation: 1 / quantile(0.75).
 NORMAL_PER_MAD = 1.482602218505602
+
+# Which voxels' percentiles become 0 and 255.
+Scale = Literal["all", "above-zero", "as-stored"]
+SCALES = get_args(Scale)
 
 _UNLISTED = -1
 
@@ -75,7 +80,7 @@ def measure(
     cases: Sequence[Case],
     labels: GenerationLabels,
     *,
-    rescaled: bool = True,
+    scale: Scale = "all",
     ignore_unknown: bool = False,
     progress: Progress | None = None,
 ) -> tuple[ScanStatistics, ...]:
@@ -85,8 +90,9 @@ def measure(
     ----------
     cases
         Label maps with their scans.
-    rescaled
-        Map each scan's 2nd and 98th percentile to 0 and 255 first, and clip.
+    scale
+        Map the 2nd and 98th percentile of ``all`` voxels of each scan, or of those ``above-zero``, to 0 and 255 first;
+        or take intensities ``as-stored``.
     ignore_unknown
         Leave voxels out whose label the list lacks, instead of refusing the map.
     progress
@@ -105,7 +111,7 @@ def measure(
         for (modality, path), count in zip(case.images, channels, strict=True):
             for channel in range(count):
                 image = read_on_grid(path, volume, case.label_map, channel)
-                statistics = class_statistics(rescale(image) if rescaled else image, classes, labels.n_classes)
+                statistics = class_statistics(_scaled(image, scale), classes, labels.n_classes)
                 _check_contrast(statistics[0], path)
                 found.append(ScanStatistics(stem(path), modality, channel, *statistics))
         if progress is not None:
@@ -113,9 +119,23 @@ def measure(
     return tuple(found)
 
 
-def rescale(image: np.ndarray) -> np.ndarray:
-    """Clip to the 2nd and 98th percentile of all voxels and map these to 0 and 255; float32."""
-    low, high = np.percentile(image, PERCENTILES)
+def _scaled(image: np.ndarray, scale: Scale) -> np.ndarray:
+    if scale == "as-stored":
+        return image
+    return rescale(image, image[image > 0] if scale == "above-zero" else None)
+
+
+def rescale(image: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+    """Clip to the 2nd and 98th percentile and map these to 0 and 255; float32.
+
+    Parameters
+    ----------
+    reference
+        Voxels whose percentiles are taken; ``None``: all of the image.
+    """
+    if reference is not None and not reference.size:
+        return np.zeros(image.shape, np.float32)
+    low, high = np.percentile(image if reference is None else reference, PERCENTILES)
     if low == high:
         return np.zeros(image.shape, np.float32)
     return ((np.clip(image, low, high) - low) * (HIGHEST / (high - low))).astype(np.float32)
@@ -160,6 +180,12 @@ def combine(statistics: Iterable[ScanStatistics]) -> tuple[BlockPriors, ...]:
     for row in statistics:
         blocks.setdefault((row.modality, row.channel), []).append(row)
     return tuple(map(_combined, blocks.values()))
+
+
+def saturated_classes(statistics: Iterable[ScanStatistics]) -> tuple[int, ...]:
+    """Return the classes of which rescaling pushed half or more to the upper end, in some scan."""
+    tops = [np.flatnonzero(row.medians[1:] >= HIGHEST) + 1 for row in statistics]
+    return tuple(sorted({int(number) for top in tops for number in top}))
 
 
 def _combined(rows: Sequence[ScanStatistics]) -> BlockPriors:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from synthseg_core.synth.label_lists import GenerationLabels
-from synthseg_core.synth.priors import HIGHEST, NORMAL_PER_MAD, PERCENTILES, BlockPriors, ScanStatistics
+from synthseg_core.synth.priors import HIGHEST, NORMAL_PER_MAD, PERCENTILES, BlockPriors, Scale, ScanStatistics
 from synthseg_core.synth.priors_table import COLUMNS
 from synthseg_core.tables import format_tsv
 
@@ -15,35 +15,39 @@ ALL_COLUMNS = ("block", "modality", "channel", *COLUMNS, "scans", "labels")
 _SCAN_COLUMNS = ("scan", "modality", "channel", "class", "voxels", "median", "deviation")
 
 
-def priors_text(blocks: Sequence[BlockPriors], labels: GenerationLabels, *, rescaled: bool) -> str:
+def priors_text(blocks: Sequence[BlockPriors], labels: GenerationLabels, *, scale: Scale) -> str:
     """Return the table of priors; its remarks say how the numbers were made."""
     remarks = (
-        f"Intensity priors of {max(int(block.subjects.max()) for block in blocks)} scans per block, written by"
-        " synthseg priors; to be drawn from normal distributions.",
-        *_method(labels, rescaled),
-        "mean_of_mean, std_of_mean: of the medians over the scans that have the class; mean_of_std, std_of_std: of the"
-        " deviations. scans 0: no scan has it, and the values are those of all other tissue.",
+        f"Intensity priors, to be drawn from normal distributions; {_number_of_scans(blocks)}, by synthseg priors.",
+        *_method(labels, scale),
+        "mean_of_mean, std_of_mean: of the medians, over the scans that have the class; mean_of_std, std_of_std: of the"
+        " deviations.",
+        "scans 0: no scan has the class, and its values are those of all other tissue.",
     )
     return _remarks(remarks) + format_tsv(_prior_rows(blocks, labels), ALL_COLUMNS)
 
 
-def scans_text(statistics: Iterable[ScanStatistics], labels: GenerationLabels, *, rescaled: bool) -> str:
+def scans_text(statistics: Iterable[ScanStatistics], labels: GenerationLabels, *, scale: Scale) -> str:
     """Return one row per scan, channel and class."""
-    return _remarks(_method(labels, rescaled)) + format_tsv(_scan_rows(statistics), _SCAN_COLUMNS)
+    return _remarks(_method(labels, scale)) + format_tsv(_scan_rows(statistics), _SCAN_COLUMNS)
 
 
-def _method(labels: GenerationLabels, rescaled: bool) -> tuple[str, ...]:
+def _method(labels: GenerationLabels, scale: Scale) -> tuple[str, ...]:
     low, high = PERCENTILES
-    scale = (
-        f"percentiles {low:g} and {high:g} of each scan mapped to 0 and {HIGHEST:g}, clipped"
-        if rescaled
-        else "as stored"
+    which = {"all": "of each scan", "above-zero": "of the voxels above 0 of each scan"}.get(scale)
+    intensities = (
+        f"percentiles {low:g} and {high:g} {which} mapped to 0 and {HIGHEST:g}, clipped" if which else "as stored"
     )
     return (
-        f"Intensities: {scale}; of classes other than 0 only those above 0.",
+        f"Intensities: {intensities}; of classes other than 0 only those above 0.",
         f"Deviation: median absolute deviation times {NORMAL_PER_MAD:.4f}, that of a normal distribution.",
         f"Label list: {labels.source}, {labels.n_classes} classes.",
     )
+
+
+def _number_of_scans(blocks: Sequence[BlockPriors]) -> str:
+    number = max(int(block.subjects.max()) for block in blocks)
+    return f"{number} scan{'s' if number > 1 else ''} for each block"
 
 
 def _remarks(lines: Iterable[str]) -> str:

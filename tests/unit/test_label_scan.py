@@ -229,6 +229,18 @@ def test_map_whose_header_swaps_sides(folder, capsys):
     assert "map_3.nii.gz: found left labels to the right of the right labels" in _refused(capsys, folder)
 
 
+@pytest.mark.parametrize(("last", "message"), [(17, "without its counterpart"), (20, "left labels to the right")])
+def test_scan_among_the_maps_is_called_one(folder, capsys, last, message):
+    """Grey values 1 to ``last`` are those of left structures; the right ones up to 64 lie further left."""
+    i, j, k = np.indices(SHAPE)
+    grey = 1 + (SHAPE[0] - 1 - i) * 20 + (j * SHAPE[2] + k) % last
+    write_nifti(folder / "map_3.nii.gz", Volume(grey, label_volume().affine), "int16")
+    error = _refused(capsys, folder)
+    assert "map_3.nii.gz: found left label" in error
+    assert message in error
+    assert "give label maps, not scans" in error
+
+
 def test_mixed_shapes_and_voxel_sizes(folder, capsys):
     path = _put(folder, "map_3.nii.gz", _set(), shape=(12, 17, 10))
     assert "map_3.nii.gz: found the shape 12 x 17 x 10" in _refused(capsys, folder)

@@ -21,6 +21,7 @@ from synthseg_core.synth.priors import (
     combine,
     median_and_deviation,
     rescale,
+    saturated_classes,
 )
 from synthseg_core.synth.priors_table import IntensityPriors
 from synthseg_core.tables import read_tsv
@@ -138,11 +139,23 @@ def test_labels_of_one_class_are_pooled(tmp_path, labels):
     assert class_map(np.array([[[0, 999]]]), labels, tmp_path, ignore_unknown=True).tolist() == [[[0, -1]]]
 
 
+def test_rescaling_by_percentiles_of_some_voxels():
+    image = np.concatenate([np.zeros(900), np.arange(1.0, 102.0)])
+    np.testing.assert_allclose(rescale(image, image[image > 0])[[900, 902, 950, 998]], [0, 0, 127.5, 255])
+    assert rescale(image)[899 + 85] == 255
+    assert not rescale(image, np.zeros(0)).any()
+
+
+def test_saturated_classes():
+    rows = [_scan([255, 100, 255, np.nan]), _scan([0, 100, 90, 255])]
+    assert saturated_classes(rows) == (2, 3)
+
+
 # Command
 
 
 def test_priors_of_two_subjects(cohort, labels, capsys):
-    status, out = _run(cohort, "--no-rescale", "--per-scan", cohort / "scans.tsv")
+    status, out = _run(cohort, "--scale", "as-stored", "--per-scan", cohort / "scans.tsv")
     assert status == 0
     priors = IntensityPriors.read(out)
     assert priors.n_classes == 4
@@ -184,7 +197,7 @@ def test_modalities_and_channels_become_blocks(cohort, labels):
         image = _image(volume.data, labels, seed)
         pair = np.stack([image, 250 - image, image * 0 + volume.data, image], axis=-1)
         write_nifti(cohort / "multi" / f"{seed}.nii", Volume(pair, volume.affine))
-    status, out = _run(cohort, "--images", cohort / "T1w", cohort / "multi", "--no-rescale")
+    status, out = _run(cohort, "--images", cohort / "T1w", cohort / "multi", "--scale", "as-stored")
     assert status == 0
     priors = IntensityPriors.read(out, block_per_channel=True)
     assert len(priors.means) == 4
@@ -196,6 +209,28 @@ def test_modalities_and_channels_become_blocks(cohort, labels):
         ("2", "multi", "1"),
         ("3", "multi", "2"),
     ]
+
+
+def test_skull_stripped_scans(cohort, capsys):
+    """One voxel in a hundred is tissue: by percentiles of all voxels most of it lies at the upper end."""
+    for seed in (1, 2):
+        shape = (40, 41, 42)
+        label_map = np.zeros(shape, np.int16)
+        label_map[5:15, 5:15, 5:15] = 24
+        label_map[20:30, 5:15, 5:15] = 2
+        image = np.where(label_map == 24, 50.0, 0) + np.where(label_map == 2, 150.0, 0)
+        image[image > 0] += np.random.default_rng(seed).normal(0, 9, 2000)
+        write_nifti(cohort / "maps" / f"sub-0{seed}_dseg.nii.gz", Volume(label_map, np.eye(4)), "int16")
+        write_nifti(cohort / "T1w" / f"sub-0{seed}_T1w.nii.gz", Volume(image, np.eye(4)))
+    assert _run(cohort)[0] == 0
+    assert (
+        "class 2 lies at the upper end, where it is clipped; if the scans are skull-stripped" in capsys.readouterr().err
+    )
+    status, out = _run(cohort, "--scale", "above-zero")
+    assert status == 0
+    assert "upper end" not in capsys.readouterr().err
+    assert 150 < IntensityPriors.read(out).means[0][2][0] < 255
+    assert "of the voxels above 0 of each scan" in out.read_text()
 
 
 def test_absent_class_and_single_case_are_reported(cohort, capsys):
@@ -322,10 +357,11 @@ def test_real_scan_with_its_own_labels(test_data, tmp_path):
     scan, aseg = folder / "subject_a_T1w.mgz", folder / "subject_a_aparc.a2009s+aseg.mgz"
     out = tmp_path / "priors.tsv"
     words = ["--images", scan, "--maps", aseg, "--out", out, "--classes", "class_t1", "--ignore-unknown"]
+    words += ["--scale", "above-zero"]
     assert main(["priors", *map(str, words)]) == 0
     means = [mean for mean, _ in IntensityPriors.read(out).means[0]]
     published = [mean for mean, _ in IntensityPriors.builtin("t1_priors").means[0]]
     white, fluid, thalamus = 2, 1, 6
     assert means[fluid] < means[thalamus] < means[white]
     assert np.corrcoef([means[k] for k in range(1, 11)], published[1:11])[0, 1] > 0.5
-    assert means[white] > 100
+    assert 100 < means[white] < 255
