@@ -22,7 +22,7 @@ NAME = "default-2mm"
 LICENCE = "Apache-2.0"
 MAX_BYTES = 20_000_000
 # What a card of weights that are given away has to say about them.
-FACTS = ("data", "recipe", "command", "hardware", "steps", "hours", "loss", "dice")
+FACTS = ("maps", "recipe", "command", "hardware", "steps", "hours", "loss", "dice")
 
 
 def adopt(card_path: Path, name: str = NAME, *, title: str | None = None, resources: Path | None = None) -> ModelCard:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from synthseg_core import __version__
 from synthseg_core.atomic import check_writable
-from synthseg_core.cli.label_options import label_list
 from synthseg_core.errors import UsageError
 from synthseg_core.models import DEFAULT_MODEL, ModelCard, default_model, load_card
 
@@ -35,8 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     draws = parser.add_argument_group("synthetic scans")
     draws.add_argument("--maps", nargs="+", type=Path, metavar="PATH", help="held-out label maps: a folder, or files")
-    draws.add_argument("--labels", default="generation_54", help="label list of the maps (default: %(default)s)")
-    draws.add_argument("--recipe", default="official", help="what scans look like (default: %(default)s)")
+    draws.add_argument(
+        "--labels", default="generation_54", metavar="LIST", help="label list of the maps (default: %(default)s)"
+    )
+    draws.add_argument(
+        "--recipe", default="official", metavar="NAME|FILE", help="what scans look like (default: %(default)s)"
+    )
     draws.add_argument("--draws", type=int, default=40, metavar="N", help="number of scans (default: %(default)s)")
     draws.add_argument("--cache", type=Path, metavar="DIR", help="keep the scans here for the next model")
     real = parser.add_argument_group("labelled scans")
@@ -111,12 +114,12 @@ def _sets(args: argparse.Namespace, models: Models) -> dict[str, Scores]:
 
 def _draws(args: argparse.Namespace) -> Any:
     from synthseg_core.evaluation.draws import FixedDraws
-    from synthseg_core.synth.label_maps import read_label_maps
-    from synthseg_core.synth.recipe import Recipe
+    from synthseg_core.synth.inputs import read_maps
+    from synthseg_core.synth.recipe_file import read_recipe
 
-    recipe = Recipe.preset(args.recipe)
+    recipe = read_recipe(args.recipe)
     source = args.maps[0] if len(args.maps) == 1 else args.maps
-    return FixedDraws(read_label_maps(source, label_list(args.labels)), recipe, args.draws, cache=args.cache)
+    return FixedDraws(read_maps(source, recipe, args.labels), recipe, args.draws, cache=args.cache)
 
 
 def _scores(args: argparse.Namespace, models: Models, scans: Iterable[LabelledScan], truth: Iterable[int]) -> Scores:
@@ -141,7 +144,7 @@ def _facts(args: argparse.Namespace, models: Models) -> dict[str, Any]:
             "fast": args.fast,
             "maps": [path.name for path in args.maps or ()],
             "labels": args.labels,
-            "recipe": args.recipe,
+            "recipe": Path(args.recipe).name,
             "labelled": [path.name for path, _, _ in args.labelled],
         },
     }
