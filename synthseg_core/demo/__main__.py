@@ -1,4 +1,4 @@
-"""Command line of the demonstration: ``python -m synthseg_core.demo dataset|phantoms|picture|weights``."""
+"""Command line of the demonstration: ``python -m synthseg_core.demo dataset|phantoms|heads|picture|weights``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from synthseg_core.demo import phantoms, template
 from synthseg_core.demo.expectation import expectation
+from synthseg_core.demo.head_scans import write_scans
+from synthseg_core.demo.heads import write_heads
 from synthseg_core.demo.picture import write_picture
 from synthseg_core.errors import SynthSegError
 from synthseg_core.models import DEFAULT_MODEL, load_card
@@ -22,6 +24,11 @@ def build_parser() -> argparse.ArgumentParser:
     dataset.add_argument("folder", type=Path)
     tiny = actions.add_parser("phantoms", help="write a BIDS dataset of tiny phantoms")
     tiny.add_argument("folder", type=Path)
+    labelled = actions.add_parser("heads", help="write label maps of phantom heads, to try training on")
+    labelled.add_argument("folder", type=Path)
+    labelled.add_argument("--count", type=int, default=4)
+    labelled.add_argument("--voxel-size", type=float, default=1.0, metavar="MM")
+    labelled.add_argument("--scans", type=Path, metavar="FOLDER", help="also write a T1-weighted scan of each")
     picture = actions.add_parser("picture", help="draw the segmented scans of a derivative dataset")
     picture.add_argument("derivatives", type=Path)
     picture.add_argument("png", type=Path)
@@ -45,6 +52,8 @@ def _act(options: argparse.Namespace) -> int:
     if options.action in ("dataset", "phantoms"):
         source = template if options.action == "dataset" else phantoms
         written = [str(path) for path in source.write_dataset(options.folder)]
+    elif options.action == "heads":
+        written = [str(path) for path in _write_heads(options)]
     elif options.action == "picture":
         write_picture(options.derivatives, load_card(options.model), options.png)
         written = [str(options.png)]
@@ -52,6 +61,11 @@ def _act(options: argparse.Namespace) -> int:
         written = [expectation(load_card(options.model))]
     sys.stdout.write("\n".join(written) + "\n")
     return 0
+
+
+def _write_heads(options: argparse.Namespace) -> list[Path]:
+    maps = write_heads(options.folder, options.count, options.voxel_size)
+    return [*maps, *(write_scans(maps, options.scans) if options.scans else ())]
 
 
 if __name__ == "__main__":
