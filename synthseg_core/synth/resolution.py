@@ -109,24 +109,27 @@ def sample_count(n: int, step: float) -> int:
 
 
 def sampling_matrix(n: int, step: float) -> np.ndarray:
-    """Return nearest-neighbour sampling every ``step`` voxels as an (int(n / step), n) matrix."""
+    """Return nearest-neighbour sampling every ``step`` voxels as a (d + 1, n) matrix, d being :func:`sample_count`.
+
+    The last row stands behind the last sample: it is the last voxel, as in the reference.
+    """
     count = sample_count(n, step)
-    index = np.minimum(np.round(np.minimum(np.arange(count) * n / count, n)).astype(int), n - 1)
+    index = np.minimum(np.round(np.minimum(np.arange(count + 1) * n / count, n)).astype(int), n - 1)
     return np.eye(n)[index]
 
 
-def interpolation_matrix(n_in: int, n_out: int) -> np.ndarray:
-    """Return linear interpolation at ``i * n_in / n_out`` as an (n_out, n_in) matrix; the last sample is repeated."""
-    position = np.minimum(np.arange(n_out) * n_in / n_out, n_in - 1)
+def interpolation_matrix(count: int, n_out: int) -> np.ndarray:
+    """Return linear interpolation at ``i * count / n_out`` as an (n_out, count + 1) matrix."""
+    position = np.arange(n_out) * count / n_out
     low = np.floor(position).astype(int)
     weight = (position - low)[:, None]
-    identity = np.eye(n_in)
-    return (1 - weight) * identity[low] + weight * identity[np.minimum(low + 1, n_in - 1)]
+    identity = np.eye(count + 1)
+    return (1 - weight) * identity[low] + weight * identity[low + 1]
 
 
 @dataclass(frozen=True)
 class AxisMatrices:
-    """Blur and sampling (d, n), then interpolation (m, d), along one axis."""
+    """Blur and sampling (d + 1, n), then interpolation (m, d + 1), along one axis."""
 
     acquire: np.ndarray
     restore: np.ndarray
@@ -147,7 +150,7 @@ def axis_matrices(
         kernel = gaussian_kernel(sigmas[axis] * acquisition.blur_factor[axis], taps)
         step = acquisition.spacing_mm[axis] / voxel_size[axis] if spec.sample_again else 1.0
         sampling = sampling_matrix(n, step)
-        matrices.append(AxisMatrices(sampling @ blur_matrix(n, kernel), interpolation_matrix(len(sampling), m)))
+        matrices.append(AxisMatrices(sampling @ blur_matrix(n, kernel), interpolation_matrix(len(sampling) - 1, m)))
     return tuple(matrices)
 
 
