@@ -110,12 +110,19 @@ def read_table(path: Path, columns: Columns) -> Table:
                 path,
                 found=f"the columns {', '.join(header) or 'none'}",
                 expected=f"one column {column!r}",
-                remedy="correct the header, or name the column with --path_column or --ct_column",
+                remedy=_remedy_for(header),
             )
     filled = [(line, _row_cells(path, line, header, cells)) for line, cells in numbered[1:]]
     empty = tuple(line for line, cells in filled if cells[columns.path] in _EMPTY)
     rows = tuple(_row(path, line, cells, columns) for line, cells in filled if line not in empty)
     return Table(path, header, rows, empty)
+
+
+def _remedy_for(header: Sequence[str]) -> str:
+    """Say what to do about a missing column; spreadsheets of some languages separate cells by semicolons."""
+    if len(header) == 1 and any(separator in header[0] for separator in ";\t"):
+        return "save the table with commas between the cells"
+    return "correct the header, or name the column with --path_column or --ct_column"
 
 
 def outputs_of(row: Row, table_path: Path, suffixes: Suffixes, folder: Path | None) -> ScanOutputs:
@@ -218,7 +225,10 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield reader.line_num, cells
     except (OSError, csv.Error) as error:
         raise InputError(
-            path, found=f"no readable table ({error})", expected="a CSV file with commas", remedy="check --csv"
+            path,
+            found=f"no readable table ({getattr(error, 'strerror', None) or error})",
+            expected="a CSV file with commas",
+            remedy="check --csv",
         ) from error
 
 

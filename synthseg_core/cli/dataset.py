@@ -162,7 +162,10 @@ def _jobs(rows: Sequence[Row], outputs: Mapping[int, ScanOutputs], flags: ModelF
 
 
 def _nothing_to_do(table: Table, broken: Sequence[tuple[Row, InputError]]) -> InputError:
-    found = "no scan" if not broken else f"no readable scan; the first, in line {broken[0][0].line}: {broken[0][1]}"
+    found = "no scan"
+    if broken:
+        row, error = broken[0]
+        found = f"no readable scan (in line {row.line}, {row.scan}: {error.found})"
     return InputError(
         table.path,
         found=found,

@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     failures = FailureTable(plan.failures)
     failures.start()
     status = (_run_single if plan.mode is InputMode.IMAGE else _run_many)(plan, stages, failures)
-    print(reference_run.citations(flags, quality=command.quality))
+    if papers := reference_run.citations(flags, quality=command.quality):
+        print(papers)
     return status
 
 
@@ -100,13 +101,11 @@ class _Command:
 
 def _check_outputs(plan: Plan) -> None:
     """Refuse outputs that cannot be written; a list may name many places, whose faults then belong to single scans."""
-    for path in (plan.volumes, plan.quality, plan.failures):
+    jobs = () if plan.mode is InputMode.LIST else plan.jobs
+    shared = (plan.volumes, plan.quality, plan.failures)
+    for path in (*(path for job in jobs for path in job.outputs.paths()), *shared):
         if path is not None:
             check_writable(path)
-    if plan.mode is not InputMode.LIST:
-        for job in plan.jobs:
-            for path in job.outputs.paths():
-                check_writable(path)
 
 
 def _run_single(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation], failures: FailureTable) -> int:

@@ -162,6 +162,6 @@ def quality_row(result: Segmentation) -> Row:
 
 
 def citations(flags: ModelFlags, *, quality: bool) -> str:
-    """Return what to cite when the results are used."""
+    """Return what to cite when the results are used; empty for models without papers."""
     papers = dict.fromkeys(paper for card in needed_cards(flags, quality=quality) for paper in card.citation)
-    return "\n".join(["If you use these results, please cite:", *(f"  {paper}" for paper in papers)])
+    return "\n".join(["If you use these results, please cite:", *(f"  {paper}" for paper in papers)]) if papers else ""

@@ -254,6 +254,13 @@ def test_a_folder_of_its_own_leaves_the_inputs_alone(segmenter, study, tmp_path)
     }
 
 
+def test_no_readable_scan_at_all(segmenter, study, capsys):
+    write_csv(study, "path", '""', "none.nii", "c.nii")
+    assert dataset(study) == 2
+    expected = f"(in line 3, {study}/none.nii: no such file); expected at least one scan; check --path_column"
+    assert f"found no readable scan {expected}" in capsys.readouterr().err
+
+
 def test_records_and_failures_go_where_the_user_says(segmenter, study, tmp_path):
     write_csv(study, "path", "c.npz", "none.nii")
     places = ["--checkpoint", tmp_path / "done.json", "--failures", tmp_path / "bad.tsv"]

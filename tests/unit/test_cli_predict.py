@@ -85,6 +85,12 @@ def test_images_are_written_like_the_reference_does(segmenter, study, tmp_path):
     np.testing.assert_array_equal(labels.affine, nib.load(scan).affine)
 
 
+def test_models_without_papers_ask_for_no_citation(segmenter, tmp_path, capsys):
+    scan = write_nifti(tmp_path / "a.nii", phantom())
+    assert predict("--i", scan, "--o", tmp_path / "s.nii", "--model", "tiny-random") == 0
+    assert capsys.readouterr().out == f"segmentation saved in {tmp_path}/s.nii\n"
+
+
 def test_only_several_scans_overlap_in_memory(segmenter, study, tmp_path):
     predict("--i", study / "a.nii.gz", "--o", tmp_path / "s.nii.gz")
     predict("--i", study, "--o", tmp_path / "seg")
@@ -189,7 +195,10 @@ def test_an_output_folder_without_permission(segmenter, study, capsys):
     with ordinary_user() as folder:
         (folder / "seg").mkdir(mode=0o555)
         assert predict("--i", write_nifti(folder / "a.nii", phantom()), "--o", folder / "seg") == 2
-    assert "seg/a_synthseg.nii: found permission denied; " in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "seg/a_synthseg.nii: found permission denied; " in said
+        assert predict("--i", folder, "--o", folder / "seg") == 2
+        assert capsys.readouterr().err == said
     assert segmenter.loaded == []
 
 

@@ -114,6 +114,17 @@ def test_different_scans_have_different_outputs(stems, folder):
     assert len(set(flat)) == len(flat) or folder is not None
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_are_pointed_out(tmp_path, separator):
+    with pytest.raises(InputError, match=r"found the columns s.path; .*save the table with commas"):
+        table(tmp_path, f"s{separator}path\n1{separator}a.nii\n")
+
+
+def test_a_table_that_is_not_there_is_said_in_words(tmp_path):
+    with pytest.raises(InputError, match=r"found no readable table \(No such file or directory\); expected a CSV"):
+        read_table(tmp_path / "none.csv", Columns())
+
+
 def test_duplicates_are_refused_with_all_their_lines(tmp_path):
     read = table(tmp_path, "path\na.nii\nb.mgz\na.nii\nb.nii.gz\n")
     prefixes = [outputs_of(r, read.path, Suffixes(), None).segmentation for r in read.rows]
