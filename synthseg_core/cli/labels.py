@@ -11,8 +11,8 @@ from typing import Any
 from synthseg_core.atomic import check_writable, write_text
 from synthseg_core.cli.counting import CountLine
 from synthseg_core.cli.labels_cluster import add_cluster_arguments, cluster
-from synthseg_core.synth.label_composition import COLUMNS, ComposedList, compose, list_text
-from synthseg_core.synth.label_entries import known_entries, list_entries, table_entries
+from synthseg_core.synth.label_composition import ComposedList, compose, list_text
+from synthseg_core.synth.label_entries import COUNTS, FACTS, known_entries, list_entries, table_entries
 from synthseg_core.synth.label_scan import scan_label_maps
 from synthseg_core.tables import read_tsv
 
@@ -64,7 +64,7 @@ def _scan(options: argparse.Namespace) -> int:
     known = known_entries(names)
     composed = compose(scan, known, update=update, add_counterparts=options.add_counterparts)
     write_text(options.out, list_text(composed, scan))
-    _warn([*_lost_columns(options.update), *composed.warnings])
+    _warn([*_lost_columns(options.update, composed), *composed.warnings])
     print(f"{options.out}: {_summary(composed)}")
     return 0
 
@@ -78,7 +78,8 @@ def _summary(composed: ComposedList) -> str:
     return f"{len(entries)} labels ({unsided} unsided, {pairs} left-right pairs), {classes} classes, {targets} targets"
 
 
-def _lost_columns(update: Path | None) -> list[str]:
+def _lost_columns(update: Path | None, composed: ComposedList) -> list[str]:
     """Name the columns of an updated list that the new one does not have."""
     header = next(iter(read_tsv(update)), {}) if update else {}
-    return [f"column {column} of {update} is not kept" for column in header if column not in COLUMNS]
+    lost = [column for column in header if column not in (*FACTS, *COUNTS, *composed.extras)]
+    return [f"column {column} of {update} is left out: new labels have no value in it" for column in lost]

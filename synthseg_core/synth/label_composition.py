@@ -8,15 +8,11 @@ from dataclasses import dataclass
 
 from synthseg_core.errors import InputError
 from synthseg_core.inspection import sizes_text
-from synthseg_core.synth.label_entries import OPPOSITE, LabelEntry, guessed
+from synthseg_core.synth.label_entries import COUNTS, FACTS, OPPOSITE, LabelEntry, guessed
 from synthseg_core.synth.label_maps import SCAN_LIKE, values_text
 from synthseg_core.synth.label_scan import LabelScan, MapCounts
 from synthseg_core.tables import format_tsv
 
-COLUMNS = (
-    *("value", "name", "side", "counterpart", "extracerebral", "class", "output"),
-    *("maps", "voxels_min", "voxels_mean", "voxels_max"),
-)
 _TO_LIST = "correct the table given with --names or --update"
 # A label that keeps this far from the middle, in parts of the head's width, lies on one side.
 _ONE_SIDED = 0.1
@@ -32,12 +28,15 @@ class ComposedList:
         Neutral rows (background first), left rows, right rows in the same order.
     classes
         Gaussian class of each, 0..K-1.
+    extras
+        Other columns that have a value for every label.
     warnings
         One line each.
     """
 
     entries: tuple[LabelEntry, ...]
     classes: tuple[int, ...]
+    extras: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -80,7 +79,7 @@ def compose(
     for counts in scan.maps:
         _check_position(counts, entries)
     rows = _ordered(entries)
-    return ComposedList(rows, class_numbers(rows, _source(update)), tuple(warnings))
+    return ComposedList(rows, class_numbers(rows, _source(update)), extra_columns(rows), tuple(warnings))
 
 
 def list_text(composed: ComposedList, scan: LabelScan) -> str:
@@ -89,7 +88,7 @@ def list_text(composed: ComposedList, scan: LabelScan) -> str:
     i, j, k = scan.shape
     grid = f"{i} x {j} x {k} voxels of {sizes_text(scan.voxel_size)} (RAS)"
     remark = f"# Labels of {maps} of {grid}, written by synthseg labels scan.\n"
-    return remark + format_tsv(_rows(composed, scan), COLUMNS)
+    return remark + format_tsv(_rows(composed, scan), (*FACTS, *composed.extras, *COUNTS))
 
 
 def _rows(composed: ComposedList, scan: LabelScan) -> Iterable[dict[str, object]]:
@@ -103,6 +102,7 @@ def _rows(composed: ComposedList, scan: LabelScan) -> Iterable[dict[str, object]
             "extracerebral": "yes" if entry.extracerebral else "no",
             "class": number,
             "output": entry.output,
+            **{column: entry.extra.get(column, "0") for column in composed.extras},
             "maps": found.maps,
             "voxels_min": found.voxels_min,
             "voxels_mean": found.voxels_mean,
@@ -125,6 +125,25 @@ def class_numbers(entries: Sequence[LabelEntry], kept: str | None = None) -> tup
         if _group(entry) not in numbers:
             numbers[_group(entry)] = next(unused)
     return tuple(numbers[_group(entry)] for entry in entries)
+
+
+def extra_columns(entries: Sequence[LabelEntry]) -> tuple[str, ...]:
+    """Return the other columns that tables fill for all labels, such as classes and targets of other recipes.
+
+    What is no target anywhere else needs no value in a column of targets. Classes with a gap are left out.
+    """
+    columns = dict.fromkeys(column for entry in entries for column in entry.extra)
+    return tuple(column for column in columns if _is_complete(column, entries))
+
+
+def _is_complete(column: str, entries: Sequence[LabelEntry]) -> bool:
+    cells = [entry.extra.get(column) for entry in entries]
+    if column.startswith("output"):
+        return all(cell or entry.output == 0 for cell, entry in zip(cells, entries, strict=True))
+    if column.startswith("class"):
+        numbers = {cell for cell in cells if cell}
+        return all(cells) and numbers == {str(number) for number in range(len(numbers))}
+    return all(cells)
 
 
 def _source(update: Mapping[int, LabelEntry]) -> str | None:

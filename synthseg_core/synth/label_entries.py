@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +11,10 @@ from synthseg_core.errors import InputError
 from synthseg_core.labels import LabelTable
 from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.tables import read_tsv
+
+# What a label list says about each label, and what a scan counts.
+FACTS = ("value", "name", "side", "counterpart", "extracerebral", "class", "output")
+COUNTS = ("maps", "voxels_min", "voxels_mean", "voxels_max")
 
 SIDES = ("neutral", "left", "right")
 OPPOSITE = {"neutral": "neutral", "left": "right", "right": "left"}
@@ -45,6 +49,8 @@ class LabelEntry:
         Value in the target; 0: not in the target.
     known
         Whether a table has it; what is guessed is reported.
+    extra
+        Cells of other columns, such as the targets of another recipe.
     """
 
     value: int
@@ -55,6 +61,7 @@ class LabelEntry:
     group: tuple[str, int] | None = None
     output: int = 0
     known: bool = True
+    extra: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def guessed(value: int) -> LabelEntry:
@@ -122,6 +129,7 @@ def _entry(row: Mapping[str, str], path: Path) -> LabelEntry:
         extracerebral=cells.get("extracerebral", "no") == "yes",
         group=None if group is None else (str(path), group),
         output=value if output is None else output,
+        extra={column: text for column, text in cells.items() if column not in (*FACTS, *COUNTS)},
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from synthseg_core.cli.main import main
 from synthseg_core.synth.label_entries import FIRST_TISSUE, builtin_entries, guessed, known_entries
 from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.synth.label_maps import read_label_maps
-from synthseg_core.synth.label_scan import count_labels, scan_label_maps
+from synthseg_core.synth.label_scan import LabelScan, count_labels, scan_label_maps
 from synthseg_core.tables import read_tsv
 from synthseg_core.volume import Volume
 from tests.label_phantoms import LIST, SHAPE, halves, label_volume, write_list, write_maps
@@ -52,6 +55,13 @@ def test_counts_and_centres_by_hand(tmp_path):
     assert counts.values == (0, 7, 1000)
     assert counts.voxels == (15, 3, 6)
     assert counts.centres == (pytest.approx((4 * 0 + 6 * 1 + 5 * 3) / 15), pytest.approx(1.0), pytest.approx(2.0))
+
+
+def test_occurrence_by_hand(tmp_path):
+    counted = [count_labels(np.repeat([0, 7], [20 - n, n]).reshape(1, 4, 5), tmp_path) for n in (3, 8, 6)]
+    scan = LabelScan(tuple(counted), (1, 4, 5), (1.0, 1.0, 1.0))
+    found = scan.occurrence(7)
+    assert (found.maps, found.voxels_min, found.voxels_mean, found.voxels_max) == (3, 3, 6, 8)
 
 
 def test_occurrence_counts_only_maps_that_have_the_label(folder):
@@ -160,12 +170,31 @@ def test_update_of_its_own_result_changes_nothing(folder):
     assert out.read_text() == first
 
 
-def test_columns_that_an_update_cannot_keep_are_named(folder, capsys):
-    old = write_list(folder.parent / "old.tsv", LIST.replace("output\n", "output\tmine\n"))
-    lines = old.read_text().splitlines()
-    old.write_text("\n".join([lines[0], *(line + "\t5" for line in lines[1:])]) + "\n")
+def test_classes_and_targets_of_other_recipes_are_kept_where_all_labels_have_them(folder, capsys):
+    _, out = _scan(folder)
+    # classes of the T1 priors would have a gap with so few labels
+    assert set(read_tsv(out)[0]) & {"output_1.0", "output_groups", "class_t1"} == {"output_1.0", "output_groups"}
+    assert GenerationLabels.read(out, outputs="output_groups").outputs == (0, 0, 1, 1, 1, 1)
+    _put(folder, "map_3.nii.gz", _set((24, FIRST_TISSUE)))
+    _scan(folder)
+    assert GenerationLabels.read(out, outputs="output_groups").values[2] == FIRST_TISSUE
+    assert capsys.readouterr().err == ""
+    _put(folder, "map_4.nii.gz", _set((24, 3333)))
+    _scan(folder)
+    assert "output_groups" not in read_tsv(out)[0]
+
+
+def test_columns_that_an_update_keeps_or_cannot_keep(folder, capsys):
+    lines = LIST.splitlines()
+    text = "\n".join([f"{lines[0]}\tmine", *(f"{line}\t{5 + n}" for n, line in enumerate(lines[1:]))]) + "\n"
+    old = write_list(folder.parent / "old.tsv", text)
     assert _scan(folder, "--update", old)[0] == 0
-    assert "column mine" in capsys.readouterr().err
+    assert capsys.readouterr().err == ""
+    assert [row["mine"] for row in read_tsv(folder.parent / "out.tsv")] == ["5", "6", "7", "8", "9", "10"]
+    _put(folder, "map_3.nii.gz", _set((24, 3333)))
+    assert _scan(folder, "--update", old)[0] == 0
+    assert "column mine of" in capsys.readouterr().err
+    assert "mine" not in read_tsv(folder.parent / "out.tsv")[0]
 
 
 # Contradictions: exit status 2 and one line.
@@ -286,8 +315,10 @@ def test_training_maps_give_the_builtin_list(test_data, tmp_path):
     out = tmp_path / "out.tsv"
     assert main(["labels", "scan", str(test_data / "training_label_maps"), "--out", str(out)]) == 0
     found, builtin = GenerationLabels.read(out), GenerationLabels.builtin()
-    for field in ("values", "n_neutral", "classes", "outputs", "names", "extracerebral"):
-        assert getattr(found, field) == getattr(builtin, field), field
+    assert found == replace(builtin, source=str(out))
+    for column in ("class_t1", "output_1.0", "output_groups"):
+        kept = {row["value"]: row[column] for row in read_tsv(Path(builtin.source))}
+        assert {row["value"]: row[column] for row in read_tsv(out)} == kept
     rows = {row["value"]: row for row in read_tsv(out)}
     assert rows["72"]["maps"] == "9"
     assert {row["maps"] for value, row in rows.items() if value != "72"} == {"20"}

@@ -80,6 +80,13 @@ def test_likeliest_class_by_hand():
     assert THREE.classify(values).tolist() == [0, 0, 0, 1, 1, 2, 2]
 
 
+def test_density_counts_not_distance_alone():
+    """At its own mean a narrow class beats a wide and heavier one; with equal widths the heavier one wins halfway."""
+    assert TissueMixture((0.4, 0.6), (0.0, 1.0), (1.0, 50.0)).classify(np.array([0.0, 4.0])).tolist() == [0, 1]
+    assert TissueMixture((0.1, 0.9), (0.0, 10.0), (5.0, 5.0)).classify(np.array([5.0])).tolist() == [1]
+    assert TissueMixture((0.9, 0.1), (0.0, 10.0), (5.0, 5.0)).classify(np.array([5.0])).tolist() == [0]
+
+
 def test_classification_in_chunks_is_the_same(monkeypatch):
     values = np.random.default_rng(0).uniform(0, 255, 1000)
     whole = THREE.classify(values)
