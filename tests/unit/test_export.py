@@ -68,6 +68,17 @@ def test_arrays_come_back_as_float32(table, tmp_path, half, tolerance):
     assert next(runner.net.parameters()).dtype == torch.float32
 
 
+def test_the_model_is_written_as_keras_and_read_back(table, tmp_path):
+    card = export_model(_card(tmp_path / "model", table), _state())
+    assert main(["models", "convert", str(card), str(tmp_path / "keras.h5")]) == 0
+    spec = load_card(card).networks[0]
+    arrays = load_state(card.with_name("weights.safetensors"), spec)
+    again = load_state(tmp_path / "keras.h5", spec)
+    assert list(again) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
 def test_same_state_same_bytes(table, tmp_path):
     cards = [export_model(_card(tmp_path / name, table, training={"steps": 3}), _state()) for name in ("a", "b")]
     first, second = ({p.name: p.read_bytes() for p in card.parent.iterdir()} for card in cards)
