@@ -165,7 +165,14 @@ def test_plausible_volume_is_that_of_the_card():
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "CONTRIBUTING.md", "config/README.md", "profiles/README.md", "docs/examples/own-model/README.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "config/README.md",
+        "profiles/README.md",
+        "docs/performance.md",
+        "docs/examples/own-model/README.md",
+    ],
 )
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
