@@ -16,11 +16,12 @@ from synthseg_core.card_text import card_text
 from synthseg_core.errors import SynthSegError
 from synthseg_core.labels import LabelTable
 from synthseg_core.model_store import Condition, verify
-from synthseg_core.models import DEFAULT_FILE, ModelCard, read_card, resources_folder
+from synthseg_core.models import DEFAULT_FILE, ModelCard, load_card, read_card, resources_folder
 
 NAME = "default-2mm"
 LICENCE = "Apache-2.0"
 MAX_BYTES = 20_000_000
+_PUBLISHED = "synthseg-2.0"
 # What a card of weights that are given away has to say about them.
 FACTS = ("maps", "recipe", "command", "hardware", "steps", "hours", "loss", "dice")
 
@@ -60,6 +61,7 @@ def adopt(card_path: Path, name: str = NAME, *, title: str | None = None, resour
         title=title or card.title,
         weights=replace(card.weights, file=f"../weights/{target.name}", licence=licence),
         source=resources / "models" / f"{name}.yaml",
+        plausible_total_ml=card.plausible_total_ml or _plausible_total_ml(card.labels),
     )
     table = _table_name(card.labels, name, resources)
     write_bytes(target, content)
@@ -100,6 +102,12 @@ def _checked_weights(card: ModelCard) -> bytes:
         found, remedy = f"{len(content)} bytes of weights", "export 16-bit weights, or train a smaller network"
         raise card.fault(found, f"at most {MAX_BYTES}", remedy)
     return content
+
+
+def _plausible_total_ml(labels: LabelTable) -> tuple[float, float] | None:
+    """Return the range of the published model with the same structures."""
+    published = load_card(_PUBLISHED)
+    return published.plausible_total_ml if published.labels.labels == labels.labels else None
 
 
 def _table_name(labels: LabelTable, name: str, resources: Path) -> str:

@@ -51,6 +51,7 @@ def test_the_model_is_carried_as_it_is_and_becomes_the_default(resources, tmp_pa
     assert (found.name, found.title) == ("default-2mm", "A model of our own")
     assert found.weights.licence == "Apache-2.0"
     assert found.training["dice"] == TRAINING["dice"]
+    assert found.plausible_total_ml == load_card("synthseg-2.0").plausible_total_ml
     assert found.labels == LabelTable.builtin("segmentation_2.0")
     assert found.grid == read_card(source).grid
     carried = (resources / "weights" / "default-2mm.safetensors").read_bytes()
@@ -65,6 +66,7 @@ def test_a_list_of_labels_of_its_own_comes_along(resources, tmp_path):
     card = adopt(_exported(tmp_path / "model", LabelTable.read(tmp_path / "own.tsv")), "other")
     assert (resources / "labels" / "other.tsv").is_file()
     assert load_card("default").labels.labels == card.labels.labels == (0, 42, 3, 16)
+    assert card.plausible_total_ml is None
 
 
 def test_adopting_again_replaces(resources, tmp_path):
