@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ class FixedDraws:
         Number of draws, and seed of the first.
     cache
         Folder in which made draws are kept, so that the next model is spared the making; ``None``: nowhere. A draw is
-        made again if its numbers or its label map changed, but not if the program did: delete the folder then.
+        made again if its numbers, its label map or the generator's code changed.
     """
 
     maps: LabelMaps
@@ -90,14 +91,22 @@ class FixedDraws:
         return replace(drawn, map_index=number % len(self.maps))
 
     def _identity(self, draw: Draw) -> str:
-        """Return what decides a draw's voxels, the code apart, as a digest."""
+        """Return what decides a draw's voxels as a digest."""
         labels = replace(self.maps.labels, source="")
-        content = (draw.to_json(), self._digests[draw.map_index], repr(labels), repr(self.recipe))
+        content = (_code_digest(), draw.to_json(), self._digests[draw.map_index], repr(labels), repr(self.recipe))
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def _made(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sample = self._generator.apply(draw)
         return sample.image[0].cpu().numpy(), sample.labels.cpu().numpy().astype(np.int32), sample.affine
+
+
+@cache
+def _code_digest() -> str:
+    """Return a digest of the code that makes draws."""
+    package = Path(str(files("synthseg_core")))
+    sources = sorted((package / "synth").glob("*.py")) + sorted((package / "ops").glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _kept(path: Path, identity: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:

@@ -14,6 +14,7 @@ import yaml
 
 from synthseg_core.cli.main import main
 from synthseg_core.errors import InputError, UsageError
+from synthseg_core.evaluation import draws
 from synthseg_core.evaluation.draws import FixedDraws
 from synthseg_core.evaluation.labelled import read_labelled_scan
 from synthseg_core.evaluation.overlap import Overlap, dice_by_label, overlap
@@ -76,16 +77,16 @@ def card(tmp_path) -> Path:
 
 
 def test_draws_take_maps_in_turn_with_seeds_of_their_own(maps):
-    draws = FixedDraws(maps, RECIPE, count=5)
-    scans = list(draws)
+    fixed = FixedDraws(maps, RECIPE, count=5)
+    scans = list(fixed)
     assert [scan.name for scan in scans] == [f"draw_0{n}_map_{n % 3 + 1}" for n in range(5)]
     assert all(scan.scan.volume.shape == scan.truth.shape == (24, 32, 16) for scan in scans)
     assert all(set(np.unique(scan.truth)) <= {0, *STRUCTURES} for scan in scans)
-    assert draws.labels == STRUCTURES
+    assert fixed.labels == STRUCTURES
     assert not np.array_equal(scans[0].scan.volume.data, scans[3].scan.volume.data)
     drawn = BrainGenerator(maps, RECIPE).draw(1004)
-    assert draws._draw(4).channels == drawn.channels
-    assert draws._draw(4).rotation_deg == drawn.rotation_deg
+    assert fixed._draw(4).channels == drawn.channels
+    assert fixed._draw(4).rotation_deg == drawn.rotation_deg
 
 
 def test_draws_are_the_same_every_time(maps):
@@ -125,6 +126,9 @@ def test_kept_draws_are_not_made_again_unless_something_changed(maps, tmp_path, 
     FixedDraws(replace(maps, indices=other), RECIPE, count=2, cache=cache).scan(0)
     FixedDraws(maps, RECIPE, count=2, first_seed=5, cache=cache).scan(0)
     assert len(applied) == 3
+    monkeypatch.setattr(draws, "_code_digest", lambda: "another program")
+    FixedDraws(maps, RECIPE, count=2, first_seed=5, cache=cache).scan(0)
+    assert len(applied) == 4
     assert sorted(path.name for path in cache.iterdir()) == ["draw_00.npz", "draw_01.npz"]
 
 
@@ -132,11 +136,11 @@ def test_kept_draws_are_not_made_again_unless_something_changed(maps, tmp_path, 
 def test_the_forty_draws(test_data):
     """As defined beside the data: draw i shows map 17 + i modulo 4, 160 voxels an edge, around the brain."""
     paths = sorted((test_data / "training_label_maps").glob("training_seg_*.nii.gz"))[16:]
-    draws = FixedDraws(read_label_maps(paths, GenerationLabels.builtin()), Recipe.preset("official"))
-    assert len(draws) == 40
-    assert len(draws.labels) == 32
+    fixed = FixedDraws(read_label_maps(paths, GenerationLabels.builtin()), Recipe.preset("official"))
+    assert len(fixed) == 40
+    assert len(fixed.labels) == 32
     for number in (0, 3, 37):
-        scan = draws.scan(number)
+        scan = fixed.scan(number)
         assert scan.name == f"draw_{number:02d}_training_seg_{17 + number % 4}"
         assert scan.truth.shape == (160, 160, 160)
         assert len(np.unique(scan.truth)) > 25
