@@ -11,6 +11,7 @@ from pathlib import Path
 from synthseg_core.atomic import check_writable
 from synthseg_core.errors import InputError, OutputError, UsageError
 from synthseg_core.file_kinds import check_file
+from synthseg_core.presence import real_path
 from synthseg_core.reference_names import without_extension
 from synthseg_core.reference_plan import ScanOutputs
 
@@ -167,7 +168,7 @@ def refuse_duplicates(table: Table, prefixes: Iterable[Path]) -> None:
     """
     groups: dict[Path, list[Row]] = {}
     for row, prefix in zip(table.rows, prefixes, strict=True):
-        groups.setdefault(prefix.resolve(), []).append(row)
+        groups.setdefault(real_path(prefix), []).append(row)
     clashes = [_clash(rows) for rows in groups.values() if len(rows) > 1]
     if clashes:
         raise UsageError(

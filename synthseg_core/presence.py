@@ -27,6 +27,11 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def real_path(path: Path) -> Path:
+    """Return where a path leads, links followed; what links lead in a circle is left as it is."""
+    return Path(os.path.realpath(path))
+
+
 def is_allowed(path: Path, mode: int) -> bool:
     """Say whether the user that the process acts as may use what is there; ``mode`` as in :func:`os.access`."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)

@@ -13,7 +13,7 @@ from pathlib import Path
 from synthseg_core import reference_names as names
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.file_kinds import READABLE, extension
-from synthseg_core.presence import is_file, is_folder
+from synthseg_core.presence import is_file, is_folder, real_path
 from synthseg_core.reference_names import InputMode
 
 # Option and file name suffix of each image output of the reference command.
@@ -153,10 +153,10 @@ def refuse_collisions(
     UsageError
         Naming the first file that would be written twice, or that is an input.
     """
-    inputs = {path.resolve() for path in scans}
+    inputs = {real_path(path) for path in scans}
     owner: dict[Path, str] = {}
     for who, path in [("the run", p) for p in shared] + [(str(s), p) for s, paths in outputs for p in paths]:
-        target = path.resolve()
+        target = real_path(path)
         if target in inputs:
             raise UsageError(
                 path, found=f"an output of {who} that is an input", expected="another name", remedy="change the outputs"

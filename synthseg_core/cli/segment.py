@@ -15,6 +15,7 @@ from synthseg_core.atomic import check_writable, output_error, write_json, write
 from synthseg_core.cli.crop import crop_of
 from synthseg_core.errors import OutputError, SynthSegError, UsageError
 from synthseg_core.models import DEFAULT_MODEL, ModelCard, default_model, load_card
+from synthseg_core.presence import real_path
 
 if TYPE_CHECKING:
     from synthseg_core.io import Scan
@@ -113,12 +114,12 @@ def _check_extension(name: str, path: Path, extensions: tuple[str, ...]) -> None
 
 def _refuse_repeats(args: argparse.Namespace) -> None:
     """Refuse one file in two roles, above all an output over the scan; links and folders are followed."""
-    taken = {args.scan.resolve(): "the scan"}
+    taken = {real_path(args.scan): "the scan"}
     for name in (*_OUTPUTS, "log_json"):
         path = getattr(args, name)
         if path is None:
             continue
-        if (other := taken.setdefault(path.resolve(), _flag(name))) != _flag(name):
+        if (other := taken.setdefault(real_path(path), _flag(name))) != _flag(name):
             raise UsageError(
                 _flag(name), found=f"{path}, which is {other} too", expected="a file of its own", remedy="rename one"
             )

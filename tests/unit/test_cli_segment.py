@@ -346,6 +346,16 @@ def test_output_over_the_scan(segment, scan, flag, how):
     assert scan.read_bytes() == before
 
 
+def test_links_in_a_circle(segment, scan, tmp_path):
+    loop = tmp_path / "loop.nii.gz"
+    loop.symlink_to(loop)
+    status, said = segment(loop, "--dseg", tmp_path / "d.nii.gz")
+    assert status == 2
+    assert f"error: {loop}: found a symbolic link to nothing" in said
+    assert segment(scan, "--dseg", loop) == (0, "")
+    assert _image(loop).data.shape == nib.load(scan).shape
+
+
 def test_output_over_the_log(segment, scan, tmp_path):
     log = tmp_path / "one.json"
     log.write_text("earlier")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from synthseg_core.presence import is_file, is_folder
+from synthseg_core.presence import is_file, is_folder, real_path
 from tests.privileges import ordinary_user
 
 
@@ -19,6 +19,14 @@ def test_files_and_folders(tmp_path):
 def test_names_that_nothing_can_have(tmp_path, name):
     assert not is_file(tmp_path / name)
     assert not is_folder(tmp_path / name)
+
+
+def test_where_links_lead(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "circle").symlink_to("circle")
+    assert real_path(tmp_path / "link") == real_path(tmp_path / "x" / ".." / "file") == real_path(tmp_path) / "file"
+    assert real_path(tmp_path / "circle") == real_path(tmp_path) / "circle"
 
 
 def test_what_may_not_be_looked_at():

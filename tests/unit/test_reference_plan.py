@@ -172,6 +172,14 @@ def test_failures_go_where_they_are_asked_for(study, tmp_path):
         assert make_plan(Request(str(scans), str(segmentation), failures=wanted)).failures == wanted
 
 
+def test_links_in_a_circle(study, tmp_path):
+    loop = tmp_path / "loop.nii.gz"
+    loop.symlink_to(loop)
+    assert make_plan(Request(str(study / "sub-02.mgz"), str(loop))).jobs[0].outputs.segmentation == loop
+    with pytest.raises(InputError, match="no such file"):
+        make_plan(Request(str(loop), f"{tmp_path}/s.nii"))
+
+
 def test_paths_that_may_not_be_looked_at(tmp_path):
     with ordinary_user() as folder:
         folder.chmod(0)
