@@ -25,6 +25,7 @@ COMMANDS = {
     "describe": ("describe", "write the files that describe a derivative dataset"),
     "models": ("models", "list, fetch, verify, locate and import models"),
     "priors": ("priors", "estimate intensity priors from scans and their label maps"),
+    "train": ("train", "train a network on label maps"),
     "validate": ("validate", "score a model on held-out synthetic scans and on labelled scans"),
     "labels": ("labels", "lists of one's own label maps, and classes for unlabelled voxels"),
 }

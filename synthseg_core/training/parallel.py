@@ -77,16 +77,23 @@ class Ranks:
         return Agreement(loss, seconds, reserve_s, stops > 0)
 
 
+def environment_ranks() -> Ranks:
+    """Return the number that ``torchrun`` gave this process; alone without it."""
+    rank, size, local = (
+        int(os.environ.get(name, n)) for name, n in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+    )
+    return Ranks(rank, size, local) if size > 1 and distributed.is_available() else Ranks()
+
+
 @contextmanager
 def joined(device: str = "auto") -> Iterator[Ranks]:
     """Join the processes that ``torchrun`` started, and leave them in the end; alone without it."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1 or not distributed.is_available():
-        yield Ranks()
+    ranks = environment_ranks()
+    if ranks.size == 1:
+        yield ranks
         return
     on_gpu = torch.cuda.is_available() and not device.startswith("cpu")
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
-    ranks = Ranks(distributed.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))
     if on_gpu:
         torch.cuda.set_device(ranks.local_rank)
     try:

@@ -15,10 +15,10 @@ _REDRAW_S = 0.5
 
 @dataclass(frozen=True)
 class Report:
-    """What the progress line shows: step of how many, stage, mean loss, samples a second, seconds left."""
+    """What the progress line shows: step of how many (``None``: as time allows), stage, loss, speed, seconds left."""
 
     step: int
-    steps: int
+    steps: int | None
     stage: str
     loss: float
     samples_per_s: float
@@ -48,8 +48,9 @@ class ProgressLine:
 
 def text_of(report: Report, used_bytes: int) -> str:
     """Return the progress line."""
+    total = "" if report.steps is None else f"/{report.steps}"
     return (
-        f"step {report.step}/{report.steps}  {report.stage}  loss {report.loss:.4f}  "
+        f"step {report.step}{total}  {report.stage}  loss {report.loss:.4f}  "
         f"{report.samples_per_s:.2f} samples/s  {used_bytes / 2**30:.1f} GiB  {duration(report.seconds_left)} left"
     )
 

@@ -20,11 +20,12 @@ from synthseg_core.training.validation import Scores
 
 @dataclass
 class _Recent:
-    """Steps since the last row of the log, and when that was."""
+    """Steps since the last row of the log, and when that was; a row is about one stage."""
 
     seconds: float
     loss: float = 0.0
     steps: int = 0
+    last: tuple[int, StepResult] | None = None
 
     @property
     def mean_loss(self) -> float:
@@ -55,14 +56,18 @@ class Recorder:
         self.recent = _Recent(state.seconds)
 
     def step(self, state: TrainingState, result: StepResult, *, row: bool) -> None:
-        """Take note of a step; add a row to the log if ``row``."""
+        """Take note of a step; add a row to the log if ``row``, or before a new stage begins."""
+        if self.recent.last is not None and self.recent.last[1].stage != result.stage:
+            self._add_row(*self.recent.last, state.seconds)
         self.recent.loss += result.loss
         self.recent.steps += 1
+        self.recent.last = state.step, result
         speed = self.recent.speed(state.seconds, self.config.batch_size)
         left = seconds_left(self.config, state, speed)
-        self.line.show(Report(state.step, self.config.steps, result.stage, self.recent.mean_loss, speed, left))
+        steps = None if self.config.budget_s else self.config.steps
+        self.line.show(Report(state.step, steps, result.stage, self.recent.mean_loss, speed, left))
         if row:
-            self._add_row(state, result, speed)
+            self._add_row(state.step, result, state.seconds)
 
     def validation(self, step: int, score: float, table: Scores) -> None:
         """Add a row of Dice."""
@@ -76,20 +81,22 @@ class Recorder:
         if self.board is not None:
             self.board.close()
 
-    def _add_row(self, state: TrainingState, result: StepResult, speed: float) -> None:
+    def _add_row(self, step: int, result: StepResult, seconds: float) -> None:
+        """Write the mean over recent steps, of which ``step`` is the last, and begin anew."""
+        speed = self.recent.speed(seconds, self.config.batch_size)
         row: dict[str, Any] = {
-            "step": state.step,
+            "step": step,
             "stage": result.stage,
             "loss": digits(self.recent.mean_loss),
             "learning_rate": digits(result.learning_rate),
             "gradient_norm": digits(result.gradient_norm),
             "samples_per_s": digits(speed, 4),
-            "seconds": f"{state.seconds:.1f}",
+            "seconds": f"{seconds:.1f}",
         }
         self.log.add(row)
         if self.board is not None:
-            self.board.add(state.step, _numbers(row))
-        self.recent = _Recent(state.seconds)
+            self.board.add(step, _numbers(row))
+        self.recent = _Recent(seconds)
 
 
 def seconds_left(config: TrainConfig, state: TrainingState, samples_per_s: float) -> float:

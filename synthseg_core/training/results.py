@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 
 import torch
 
 from synthseg_core.atomic import write_json
+from synthseg_core.errors import InputError
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.budget import affordable
 from synthseg_core.training.checkpoint import BEST, LAST, write_checkpoint
+from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.recorder import Recorder
 from synthseg_core.training.snapshot import require_matplotlib, write_snapshot
 from synthseg_core.training.state import TrainingState, snapshot_of
 from synthseg_core.training.step import StepResult, forward
 from synthseg_core.training.task import Task
 from synthseg_core.training.validation import Validate, is_better, score_of
+
+CONFIG = "config.json"
+
+
+def stored_config(folder: Path) -> TrainConfig | None:
+    """Return the configuration of the training in a folder; ``None`` if there is none."""
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return TrainConfig.from_json(content["training"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            folder / CONFIG,
+            found=f"no configuration of a training ({error})",
+            expected="what 'synthseg train' wrote",
+            remedy="train in another folder",
+        ) from error
 
 
 class Results:
@@ -34,7 +56,7 @@ class Results:
         self.config = task.config
         self.state = state
         self.checkpoint_s = 0.0
-        write_json(task.folder / "config.json", {"training": task.config.to_json(), "data": dict(task.data)})
+        write_json(task.folder / CONFIG, {"training": task.config.to_json(), "data": dict(task.data)})
         self.recorder = Recorder(task.config, task.folder, state, tensorboard=task.options.tensorboard)
 
     def after_step(self, result: StepResult, seed: int) -> None:

@@ -26,7 +26,7 @@ from tests.phantoms import phantom, write_nifti
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Flags of other programs that the page speaks of.
-FOREIGN = {"--cores", "--configfile", "--snakefile", "--workflow-profile", "--keepgeom"}
+FOREIGN = {"--cores", "--nproc-per-node", "--configfile", "--snakefile", "--workflow-profile", "--keepgeom"}
 FLAG = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
 
 

@@ -1,0 +1,188 @@
+"""``synthseg train``: train a network on label maps, and write it as a model that the other commands take."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from synthseg_core.cli.train_settings import Settings
+    from synthseg_core.training.experiment import Experiment
+    from synthseg_core.training.loop import Outcome
+    from synthseg_core.training.prepare import Prepared
+
+_PRESETS = "official, advanced, robust_s1, robust_s2, pv, default_2mm, tiny"
+_INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    _add_data(parser.add_argument_group("data"))
+    _add_settings(parser.add_argument_group("settings"))
+    _add_machine(parser.add_argument_group("machine"))
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--maps", nargs="+", type=Path, metavar="PATH", help="label maps to train on: a folder, or files"
+    )
+    group.add_argument(
+        "--validation-maps",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="label maps to validate on (default: other draws of the training maps)",
+    )
+    group.add_argument("--labels", metavar="LIST", help="label list, a file or generation_54 (default)")
+    group.add_argument("--ignore-unknown", action="store_true", help="take values that the list lacks as background")
+    group.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of this training; one that was interrupted goes on where it was",
+    )
+    group.add_argument("--name", metavar="NAME", help="name of the model (default: that of the folder)")
+
+
+def _add_settings(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--preset", metavar="NAME", help=f"recipe, network and training: {_PRESETS}")
+    group.add_argument("--recipe", metavar="NAME|FILE", help="what samples look like (default: that of the preset)")
+    group.add_argument("--config", type=Path, metavar="YAML", help="settings that differ from the preset")
+    group.add_argument("--steps", type=int, metavar="N", help="optimiser steps, shared among stages as in the preset")
+    group.add_argument("--budget", metavar="TIME", help="plan for and stop within a time such as 25m or 1h30m")
+    group.add_argument("--crop", metavar="N|NxNxN|whole", help="voxels of a sample; smaller than a head: patches")
+    group.add_argument(
+        "--validate-whole", action="store_true", help="validate on whole volumes, in windows of the crop"
+    )
+    group.add_argument("--batch-size", type=int, metavar="N", help="samples of a step, over all processes")
+    group.add_argument("--learning-rate", type=float, metavar="RATE", help="peak of the schedule")
+    group.add_argument(
+        "--start-from", metavar="PATH", help="checkpoint, training folder, model or weights to start from"
+    )
+    group.add_argument("--seed", type=int, metavar="N", help="of first weights and draws")
+
+
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    group.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        help="number format (default: bfloat16 where the machine is made for it)",
+    )
+    group.add_argument("--gradient-checkpointing", action="store_true", help="less memory, a third slower")
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    group.add_argument("--no-snapshot", action="store_true", help="no snapshot.png")
+    group.add_argument("--tensorboard", action="store_true", help="events for TensorBoard too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything, train, and export the model."""
+    began = time.monotonic()
+    from synthseg_core.cli.counting import CountLine
+    from synthseg_core.cli.train_settings import read_train_settings
+    from synthseg_core.devices import choose_device, use_threads
+    from synthseg_core.training.loop import RunOptions, run_training
+    from synthseg_core.training.parallel import environment_ranks
+    from synthseg_core.training.prepare import prepare
+
+    settings = read_train_settings(args)
+    use_threads(args.threads)
+    ranks = environment_ranks()
+    device = choose_device(ranks.device(args.device))
+    experiment = _with_precision(settings, args.out, device)
+    with CountLine("reading label maps") as progress:
+        prepared = prepare(experiment, settings.maps, device, progress)
+    options = RunOptions(began, snapshot=ranks.writes and _snapshots(args), tensorboard=args.tensorboard)
+    if ranks.writes:
+        _announce(prepared, args.out, settings)
+    outcome = run_training(
+        prepared.config, prepared.source, args.out, validate=prepared.validate, data=prepared.data, options=options
+    )
+    return _finish(settings, prepared, outcome, device) if ranks.writes else _status(outcome)
+
+
+def _with_precision(settings: Settings, folder: Path, device: torch.device) -> Experiment:
+    """Settle on a number format: the one asked for, that of the training that goes on, or what suits the device."""
+    from synthseg_core.training.precision import automatic_precision
+    from synthseg_core.training.results import stored_config
+
+    stored = stored_config(folder)
+    suitable = automatic_precision(device) if stored is None else stored.precision
+    training = replace(settings.experiment.training, precision=settings.precision or suitable)
+    return replace(settings.experiment, training=training)
+
+
+def _snapshots(args: argparse.Namespace) -> bool:
+    """Say whether to draw pictures: unless told otherwise, if the package for it is there."""
+    from importlib.util import find_spec
+
+    if args.no_snapshot:
+        return False
+    if find_spec("matplotlib") is None:
+        print(
+            "synthseg train: note: no snapshot.png, because matplotlib is not installed"
+            " (pip install 'synthseg-bids[pictures]')",
+            file=sys.stderr,
+        )
+        return False
+    return True
+
+
+def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
+    from synthseg_core.training.checkpoint import LAST
+
+    shape = "x".join(map(str, prepared.source.shape.output))
+    where = "held-out maps" if settings.maps.held_out else "other draws of the same maps"
+    print(
+        f"{len(prepared.data['maps'])} label maps, samples of {shape} voxels of {prepared.voxel_size_mm:g} mm,"
+        f" {len(prepared.table)} classes, {prepared.config.precision};"
+        f" validation: {where if prepared.validate else 'none'}"
+    )
+    if (folder / LAST).is_file():
+        print(f"{folder}: going on from {LAST}")
+    sys.stdout.flush()
+
+
+def _finish(settings: Settings, prepared: Prepared, outcome: Outcome, device: torch.device) -> int:
+    """Export the model, or say how to go on."""
+    from synthseg_core.training.finished import export_run
+
+    score = "" if outcome.best_score is None else f", best validation Dice {outcome.best_score:.3f}"
+    print(f"{outcome.folder}: {outcome.step} steps in {outcome.seconds / 60:.1f} minutes{score}")
+    if not outcome.finished:
+        print(f"{outcome.folder}: stopped as asked; the same command goes on from here")
+        return _status(outcome)
+    facts = _facts(settings, prepared, outcome, device)
+    card = export_run(outcome.folder, settings.name, prepared.table, voxel_size_mm=prepared.voxel_size_mm, facts=facts)
+    print(f"model: {card}\nuse it: synthseg segment SCAN OUTPUT --model {card}")
+    return 0
+
+
+def _status(outcome: Outcome) -> int:
+    """Return 0, or what the shell calls an interruption."""
+    return 0 if outcome.finished else _INTERRUPTED
+
+
+def _facts(settings: Settings, prepared: Prepared, outcome: Outcome, device: torch.device) -> dict[str, Any]:
+    """Return what the card shall say, beside what the training folder knows."""
+    from synthseg_core.synth.recipe import Recipe
+    from synthseg_core.training.hardware import hardware_text
+    from synthseg_core.training.parallel import environment_ranks
+
+    facts: dict[str, Any] = {
+        "command": shlex.join(["synthseg", *sys.argv[1:]]),
+        "preset": settings.preset,
+        "labels": Path(prepared.source.labels.source).stem,
+        "hardware": hardware_text(device, environment_ranks().size),
+    }
+    if outcome.best_score is not None:
+        facts["validation_dice"] = round(outcome.best_score, 4)
+    return facts | ({"recipe": settings.preset} if prepared.source.recipe == Recipe.preset(settings.preset) else {})

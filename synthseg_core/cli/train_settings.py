@@ -1,0 +1,133 @@
+"""What flags and the settings file of ``synthseg train`` mean: an experiment, and its label maps."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.errors import UsageError
+from synthseg_core.settings import update
+from synthseg_core.synth.inputs import read_labels
+from synthseg_core.synth.recipe_file import read_recipe, recipe_from_mapping
+from synthseg_core.training.budget import parse_duration
+from synthseg_core.training.experiment import PRESETS, Experiment, read_settings
+from synthseg_core.training.prepare import MapsSource
+
+# Entries of a settings file that are no settings of the experiment.
+_FACTS = ("preset", "name", "labels", "maps", "validation_maps")
+# With a time budget and no number of steps, time alone decides.
+_UNBOUNDED_STEPS = 10**8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for, flags before file before preset.
+
+    Parameters
+    ----------
+    preset
+        Name of the preset that everything starts from.
+    name
+        Of the model.
+    precision
+        Number format that was asked for; ``None``: what suits.
+    """
+
+    preset: str
+    name: str
+    precision: str | None
+    experiment: Experiment
+    maps: MapsSource
+
+
+def read_train_settings(args: argparse.Namespace) -> Settings:
+    """Return what the command line and its settings file ask for; ``SynthSegError`` for what cannot be."""
+    content = {} if args.config is None else read_settings(args.config)
+    facts = {entry: content.pop(entry) for entry in _FACTS if entry in content}
+    preset = args.preset or facts.get("preset")
+    if preset is None:
+        raise UsageError(
+            "--preset", found="none", expected=f"one of {', '.join(PRESETS)}", remedy="choose one, for a start tiny"
+        )
+    experiment = _with_time(_changed(Experiment.preset(str(preset)), args, content), args)
+    name = str(args.name or facts.get("name") or args.out.resolve().name)
+    precision = args.precision or _precision(content)
+    return Settings(str(preset), name, precision, experiment, _maps(args, facts, experiment))
+
+
+def crop_shape(text: str) -> list[int] | None:
+    """Return three edges from ``96``, ``96x128x96`` or ``whole`` (``None``)."""
+    words = text.lower().split("x")
+    if text == "whole":
+        return None
+    if len(words) not in (1, 3) or not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise UsageError(
+            "--crop", found=repr(text), expected="a number, NxNxN, or whole", remedy="give voxels of the samples"
+        )
+    return [int(word) for word in (words if len(words) == 3 else words * 3)]
+
+
+def _changed(experiment: Experiment, args: argparse.Namespace, content: dict[str, Any]) -> Experiment:
+    """Apply the file's recipe, or that of the flag; the file's other settings; then the flags."""
+    recipe = content.pop("recipe", {})
+    if args.recipe is not None or isinstance(recipe, str):
+        experiment = replace(experiment, recipe=read_recipe(args.recipe or recipe))
+    elif isinstance(recipe, Mapping) and "preset" in recipe:
+        experiment = replace(experiment, recipe=recipe_from_mapping(recipe, "settings, recipe"))
+    else:
+        experiment = replace(experiment, recipe=update(experiment.recipe, recipe, "settings, recipe"))
+    return update(update(experiment, content, "settings"), _flags(args), "command line")
+
+
+def _flags(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that flags give, nested as in an experiment."""
+    training = {
+        "batch_size": args.batch_size,
+        "start_from": args.start_from,
+        "seed": args.seed,
+        "device": args.device,
+        "gradient_checkpointing": args.gradient_checkpointing or None,
+        "optimiser": _given(learning_rate=args.learning_rate) or None,
+    }
+    return {
+        "training": _given(**training),
+        "recipe": {"crop": {"shape": crop_shape(args.crop)}} if args.crop else {},
+        "validation": _given(whole=args.validate_whole or None),
+    }
+
+
+def _precision(content: Mapping[str, Any]) -> str | None:
+    """Return the number format that a settings file asks for; its name has been checked with the rest."""
+    return (content.get("training") or {}).get("precision")
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _with_time(experiment: Experiment, args: argparse.Namespace) -> Experiment:
+    """Set the number of steps and the time budget."""
+    if args.budget is None:
+        return experiment if args.steps is None else experiment.with_steps(args.steps)
+    training = replace(experiment.training, budget_s=parse_duration(args.budget))
+    return replace(experiment, training=training).with_steps(args.steps or _UNBOUNDED_STEPS)
+
+
+def _maps(args: argparse.Namespace, facts: Mapping[str, Any], experiment: Experiment) -> MapsSource:
+    """Return the label maps and their list."""
+    maps = args.maps or _paths(facts.get("maps"), "maps")
+    if not maps:
+        raise UsageError("--maps", found="none", expected="a folder of label maps", remedy="give one")
+    labels = read_labels(str(args.labels or facts.get("labels") or "generation_54"), experiment.recipe)
+    held_out = args.validation_maps or _paths(facts.get("validation_maps"), "validation_maps")
+    return MapsSource(maps, labels, held_out, "background" if args.ignore_unknown else "refuse")
+
+
+def _paths(value: Any, name: str) -> list[Path]:
+    values = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str) for one in values):
+        raise UsageError(name, found=f"{value!r}", expected="a path, or a list of paths", remedy="correct it")
+    return [Path(one) for one in values]

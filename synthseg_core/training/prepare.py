@@ -1,0 +1,139 @@
+"""From label maps and settings to everything that a training is called with, checked before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from synthseg_core.errors import GeometryError
+from synthseg_core.labels import LabelTable
+from synthseg_core.settings import to_content
+from synthseg_core.synth.generator import BrainGenerator
+from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.synth.label_maps import LabelMaps, Progress, Unknown, read_label_maps
+from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.seeds import sample_seed
+from synthseg_core.training.config import TrainConfig
+from synthseg_core.training.experiment import Experiment
+from synthseg_core.training.samples import require_fit
+from synthseg_core.training.targets import target_table
+from synthseg_core.training.validation import DrawValidation, Validate
+
+_SIZE_TOLERANCE_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class MapsSource:
+    """Where label maps come from.
+
+    Parameters
+    ----------
+    maps, held_out
+        Folders or files for training and for validation; no ``held_out``: other draws of the same maps.
+    labels
+        Their label list, with the columns that the recipe asks for.
+    unknown
+        What to do about values that the list lacks.
+    """
+
+    maps: Sequence[Path]
+    labels: GenerationLabels
+    held_out: Sequence[Path] = ()
+    unknown: Unknown = "refuse"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training that is ready to start.
+
+    Parameters
+    ----------
+    config
+        With the channels and classes that recipe and labels ask for.
+    data
+        What the samples are made of, for the record and for resumes.
+    table
+        What the network's output channels mean.
+    voxel_size_mm
+        Of the samples.
+    """
+
+    config: TrainConfig
+    source: BrainGenerator
+    validate: Validate | None
+    data: dict[str, Any]
+    table: LabelTable
+    voxel_size_mm: float
+
+
+def prepare(
+    experiment: Experiment, given: MapsSource, device: torch.device, progress: Progress | None = None
+) -> Prepared:
+    """Read and check label maps, recipe and network, and make one sample to see that they fit together.
+
+    Raises
+    ------
+    SynthSegError
+        In one line, what does not fit.
+    """
+    table = target_table(given.labels)
+    maps = _read(given.maps, given, experiment.recipe, progress)
+    voxel_size_mm = sample_voxel_size_mm(maps, experiment.recipe)
+    held_out = _read(given.held_out, given, experiment.recipe, progress) if given.held_out else maps
+    source = BrainGenerator(maps.to(device), experiment.recipe)
+    images, class_index = source.batch([sample_seed(experiment.training.seed, 0)])
+    network = replace(experiment.training.network, in_channels=images.shape[1], out_channels=len(table))
+    config = replace(experiment.training, network=network)
+    require_fit(images, class_index, config, device)
+    validate = _validation(experiment, held_out.to(device), config.precision)
+    return Prepared(config, source, validate, _record(experiment.recipe, given, maps), table, voxel_size_mm)
+
+
+def sample_voxel_size_mm(maps: LabelMaps, recipe: Recipe) -> float:
+    """Return the edge length of samples; ``GeometryError`` if edges differ: networks work on isotropic grids."""
+    if recipe.target_voxel_size_mm is not None:
+        return recipe.target_voxel_size_mm
+    edges = maps.voxel_size
+    if max(edges) - min(edges) > _SIZE_TOLERANCE_MM:
+        raise GeometryError(
+            "label maps",
+            found=f"voxels of {' x '.join(f'{edge:g}' for edge in edges)} mm",
+            expected="edges of equal length, which networks work with",
+            remedy="resample the maps (nearest neighbours), or set recipe: target_voxel_size_mm",
+        )
+    return round(sum(edges) / 3, 4)
+
+
+def validation_recipe(recipe: Recipe, *, whole: bool) -> Recipe:
+    """Return the recipe without what makes draws needlessly unequal: removed labels and shifted crops."""
+    crop = replace(recipe.crop, jitter_voxels=0)
+    return replace(recipe, drop_labels=(), map_weights=None, crop=replace(crop, shape=None) if whole else crop)
+
+
+def _read(paths: Sequence[Path], given: MapsSource, recipe: Recipe, progress: Progress | None) -> LabelMaps:
+    source = paths[0] if len(paths) == 1 else paths
+    return read_label_maps(source, given.labels, unknown=given.unknown, step=recipe.map_step, progress=progress)
+
+
+def _validation(experiment: Experiment, maps: LabelMaps, precision: str) -> Validate | None:
+    settings = experiment.validation
+    if not settings.draws:
+        return None
+    source = BrainGenerator(maps, validation_recipe(experiment.recipe, whole=settings.whole))
+    seeds = range(settings.seed, settings.seed + settings.draws)
+    window = experiment.recipe.crop.shape if settings.whole else None
+    return DrawValidation(source, seeds, precision=precision, window=window)
+
+
+def _record(recipe: Recipe, given: MapsSource, maps: LabelMaps) -> dict[str, Any]:
+    labels = given.labels
+    lists = {"values": labels.values, "classes": labels.classes, "outputs": labels.outputs}
+    return {
+        "recipe": to_content(recipe),
+        "maps": list(maps.names),
+        "labels": {name: list(values) for name, values in lists.items()},
+    }
