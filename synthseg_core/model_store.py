@@ -151,7 +151,8 @@ def convert(card: ModelCard, source: Path, target: Path, *, half: bool = False) 
     WeightsError
         If the source is not complete.
     """
-    if target.suffix not in (".h5", ".safetensors") or (half and target.suffix == ".h5"):
+    kind = target.suffix.lower()
+    if kind not in (".h5", ".safetensors") or (half and kind == ".h5"):
         raise InputError(
             target,
             found=f"extension {target.suffix!r}{' with 16-bit floats' if half else ''}",
@@ -159,7 +160,7 @@ def convert(card: ModelCard, source: Path, target: Path, *, half: bool = False) 
             remedy="choose another file name",
         )
     networks = [(spec, load_state(source, spec)) for spec in card.networks]
-    if target.suffix == ".h5":
+    if kind == ".h5":
         write_keras(target, networks)
         return
     origin = {"model": card.name, "source": source.name, "source_sha256": identify(source).sha256}
@@ -172,7 +173,7 @@ def _weight_files(folder: Path) -> list[Path]:
         if not folder.is_dir():
             raise _no_folder(folder, "no folder", "check the path of the folder")
         places = [place for place in (folder, folder / "models") if place.is_dir()]
-        return [path for place in places for path in sorted(place.iterdir()) if path.suffix in _WEIGHT_FILES]
+        return [path for place in places for path in sorted(place.iterdir()) if path.suffix.lower() in _WEIGHT_FILES]
     except InputError:
         raise
     except OSError as error:

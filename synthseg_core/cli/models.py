@@ -260,7 +260,10 @@ def _import(options: argparse.Namespace) -> int:
         where = f" to {outcome.target}" if outcome.target else ""
         verdict = "" if outcome.target or not outcome.models else "not taken, "
         print(f"{outcome.source}: {verdict}{outcome.detail}{where}")
-    return 1 if any(outcome.models and outcome.target is None for outcome in outcomes) else 0
+    if all(outcome.target for outcome in outcomes if outcome.models):
+        return 0
+    print("synthseg models: weights of your own need no import: give their folder with --weights DIR", file=sys.stderr)
+    return 1
 
 
 def _convert(options: argparse.Namespace) -> int:

@@ -346,7 +346,9 @@ def test_import_from_the_command_line(tmp_path, capsys):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "synthseg_2.0.h5").write_bytes(b"")
     assert run("import", tmp_path) == 1
-    assert "not taken, an empty file (0 bytes)" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "not taken, an empty file (0 bytes)" in printed.out
+    assert "--weights DIR" in printed.err
     assert run("import", tmp_path / "nowhere") == 2
     assert "found no folder" in capsys.readouterr().err
     (tmp_path / "models" / "synthseg_2.0.h5").unlink()
@@ -388,12 +390,14 @@ def test_convert_both_ways(card, tmp_path, weights_file, capsys):
     name, published = load_card(card), weights_file.parent
     assert run("convert", card, tmp_path / "own" / "tiny.safetensors", "--half", "--weights", published) == 0
     assert run("convert", card, tmp_path / "own2" / "tiny.h5", "--weights", published) == 0
+    assert run("convert", card, tmp_path / "own2" / "CAPITALS.H5", "--weights", published) == 0
     spec = name.networks[0]
     converted = find_weights(name, tmp_path / "own")
     assert converted.published is None
     assert read_metadata(converted.path)["source_sha256"] == name.weights.sha256
     assert load_state(converted.path, spec)["head.bias"] == pytest.approx(random_state(spec)["head.bias"], rel=1e-3)
-    assert_same(random_state(spec), load_state(tmp_path / "own2" / "tiny.h5", spec))
+    for file in ("tiny.h5", "CAPITALS.H5"):
+        assert_same(random_state(spec), load_state(tmp_path / "own2" / file, spec))
     convert(name, converted.path, tmp_path / "again.safetensors")
     assert read_metadata(tmp_path / "again.safetensors")["source_sha256"] == name.weights.sha256
 
