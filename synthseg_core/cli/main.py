@@ -62,7 +62,7 @@ def _main(arguments: list[str]) -> int:
     if not arguments:
         parser.print_help(sys.stderr)
         return 2
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments, argparse.Namespace(words=arguments))
     module = importlib.import_module(f"synthseg_core.cli.{COMMANDS[options.command][0]}")
     try:
         return module.run(options)

@@ -106,7 +106,10 @@ def run(args: argparse.Namespace) -> int:
     outcome = run_training(
         prepared.config, prepared.source, args.out, validate=prepared.validate, data=prepared.data, options=options
     )
-    return _finish(settings, prepared, outcome, device) if ranks.writes else _status(outcome)
+    if not ranks.writes:
+        return _status(outcome)
+    facts = _facts(settings, prepared, device) | {"command": shlex.join(["synthseg", *args.words])}
+    return _finish(settings, prepared, outcome, facts)
 
 
 def _with_precision(settings: Settings, folder: Path, device: torch.device) -> Experiment:
@@ -151,7 +154,7 @@ def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
     sys.stdout.flush()
 
 
-def _finish(settings: Settings, prepared: Prepared, outcome: Outcome, device: torch.device) -> int:
+def _finish(settings: Settings, prepared: Prepared, outcome: Outcome, facts: dict[str, Any]) -> int:
     """Export the model, or say how to go on."""
     from synthseg_core.training.finished import export_run
 
@@ -160,9 +163,10 @@ def _finish(settings: Settings, prepared: Prepared, outcome: Outcome, device: to
     if not outcome.finished:
         print(f"{outcome.folder}: stopped as asked; the same command goes on from here")
         return _status(outcome)
-    facts = _facts(settings, prepared, outcome, device)
+    if outcome.best_score is not None:
+        facts["validation_dice"] = round(outcome.best_score, 4)
     card = export_run(outcome.folder, settings.name, prepared.table, voxel_size_mm=prepared.voxel_size_mm, facts=facts)
-    print(f"model: {card}\nuse it: synthseg segment SCAN OUTPUT --model {card}")
+    print(f"model: {card}\nuse it: synthseg segment SCAN --dseg DSEG --model {card}")
     return 0
 
 
@@ -171,18 +175,15 @@ def _status(outcome: Outcome) -> int:
     return 0 if outcome.finished else _INTERRUPTED
 
 
-def _facts(settings: Settings, prepared: Prepared, outcome: Outcome, device: torch.device) -> dict[str, Any]:
+def _facts(settings: Settings, prepared: Prepared, device: torch.device) -> dict[str, Any]:
     """Return what the card shall say, beside what the training folder knows."""
     from synthseg_core.synth.recipe import Recipe
     from synthseg_core.training.hardware import hardware_text
     from synthseg_core.training.parallel import environment_ranks
 
     facts: dict[str, Any] = {
-        "command": shlex.join(["synthseg", *sys.argv[1:]]),
         "preset": settings.preset,
         "labels": Path(prepared.source.labels.source).stem,
         "hardware": hardware_text(device, environment_ranks().size),
     }
-    if outcome.best_score is not None:
-        facts["validation_dice"] = round(outcome.best_score, 4)
     return facts | ({"recipe": settings.preset} if prepared.source.recipe == Recipe.preset(settings.preset) else {})

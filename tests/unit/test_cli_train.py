@@ -82,12 +82,13 @@ def test_a_model_that_loads_comes_out(maps, settings, tmp_path, capsys):
     assert _train("--config", settings, "--maps", maps, "--out", out, "--precision", "float32") == 0
     said = capsys.readouterr().out
     assert "2 label maps, samples of 16x20x16 voxels of 2 mm, 5 classes, float32" in said
-    assert f"--model {out / 'model' / 'card.yaml'}" in said
+    (use,) = (line.removeprefix("use it: synthseg ").split() for line in said.splitlines() if "use it" in line)
+    assert build_parser("segment").parse_args(use).model == str(out / "model" / "card.yaml")
     card = load_card(out / "model" / "card.yaml")
     assert card.name == "mine"
     assert card.labels.labels == (0, 1, 2, 3, 4)
     assert card.training["steps"] == int(read_checkpoint(out / "best.pt")["step"])
-    assert card.training["command"].startswith("synthseg ")
+    assert card.training["command"].startswith(f"synthseg train --config {settings} --maps {maps} --out {out}")
     (runner,) = load_models(card).segmentation.runners
     best = read_checkpoint(out / "best.pt")["network"]
     torch.testing.assert_close(runner.net.state_dict()["head.weight"], best["head.weight"], atol=1e-3, rtol=1e-3)
