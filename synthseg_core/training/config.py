@@ -32,11 +32,15 @@ class Stage:
         Optimiser steps; under a time budget, the share of the stage in the sum over stages.
     cross_entropy
         Weight of cross-entropy added to the Dice loss.
+    frozen_norms
+        Batch norm uses its running statistics, as in prediction, and leaves them as they are. With one sample a step
+        a network otherwise leans on statistics of that very sample, which prediction does not give it.
     """
 
     loss: str = "dice"
     steps: int = 1000
     cross_entropy: float = 0.0
+    frozen_norms: bool = False
 
     def __post_init__(self) -> None:
         one_of("loss", self.loss, LOSSES)

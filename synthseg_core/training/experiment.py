@@ -117,7 +117,10 @@ def _default_2mm(recipe: str) -> Experiment:
     """Return the training of the package's default weights, made for two CPU cores and some hours."""
     training = TrainConfig(
         network=UNetConfig(features=16, levels=4),
-        stages=(Stage("dice", 20_000, cross_entropy=0.5),),
+        stages=(
+            Stage("dice", 8_000, cross_entropy=0.5),
+            Stage("dice", 12_000, cross_entropy=0.5, frozen_norms=True),
+        ),
         optimiser=_quick(2e-3, Schedule("cosine", warm_up=0.02)),
         ema_decay=0.998,
         intervals=Intervals(log=10, checkpoint=100, validate=400, snapshot=400),

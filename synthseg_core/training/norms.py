@@ -1,4 +1,4 @@
-"""Running statistics of batch norm while a network is young."""
+"""Running statistics of batch norm: quick while a network is young, and fixed when it is to learn to live with them."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def set_momentum(net: nn.Module, step: int) -> None:
     for module in net.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.momentum = momentum
+
+
+def freeze_norms(net: nn.Module, frozen: bool) -> None:
+    """Let batch norms use their running statistics, as in prediction, or those of the samples at hand."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.train(not frozen)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.losses import loss_called
-from synthseg_core.training.norms import set_momentum
+from synthseg_core.training.norms import freeze_norms, set_momentum
 from synthseg_core.training.samples import Source, require_fit
 from synthseg_core.training.state import TrainingState
 
@@ -59,6 +59,7 @@ def train_step(
     state.optimiser.zero_grad(set_to_none=True)
     if config.start_from is None:
         set_momentum(state.net, state.step)
+    freeze_norms(state.net, stage.frozen_norms)
     loss = loss_called(stage.loss, stage.cross_entropy)
     total = 0.0
     for number, some in enumerate(seeds, start=1):
