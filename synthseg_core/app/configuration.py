@@ -63,6 +63,6 @@ def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict
     for key, part in schema["properties"].items():
         if "default" in part:
             result.setdefault(key, part["default"])
-        if part.get("type") == "object":
+        if "properties" in part:
             result[key] = _with_defaults(result[key], part)
     return result

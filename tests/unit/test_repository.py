@@ -19,8 +19,9 @@ def load(path):
 
 def test_the_version_is_the_same_everywhere():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    pip = next(entry["pip"] for entry in load("envs/core.yaml")["dependencies"] if isinstance(entry, dict))
-    assert pip == [f"synthseg-bids=={version}"]
+    for name, extra in (("core", ""), ("train", "[pictures]")):
+        pip = next(entry["pip"] for entry in load(f"envs/{name}.yaml")["dependencies"] if isinstance(entry, dict))
+        assert pip == [f"synthseg-bids{extra}=={version}"]
     assert load("CITATION.cff")["version"] == version
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
 
@@ -37,7 +38,7 @@ def test_every_key_of_the_configuration_is_explained():
     page = (ROOT / "config" / "README.md").read_text()
     nested = [f"segment.{key}" for key in schema["properties"]["segment"]["properties"]]
     for key in [*schema["properties"], *nested]:
-        if key != "segment":
+        if key not in ("segment", "training"):
             assert f"`{key}`" in page, key
     assert all("description" in part for part in schema["properties"].values())
 

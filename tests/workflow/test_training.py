@@ -1,0 +1,159 @@
+"""Targets generate, train and validate: what Snakemake plans for empty label maps, and one real run on tiny heads."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from synthseg_core.app.configuration import _with_defaults
+from synthseg_core.app.training import _FREE, STAGES, TrainingPlan
+from synthseg_core.demo.heads import write_heads
+from synthseg_core.errors import UsageError
+from synthseg_core.models import load_card
+from synthseg_core.synth.presets import PRESETS
+from synthseg_core.tables import read_tsv
+from synthseg_core.training import config as training_config
+from tests.trees import make_tree
+from tests.workflow.runs import REPOSITORY, planned, snakemake
+
+SCHEMA = REPOSITORY / "workflow" / "schemas" / "train.schema.yaml"
+TINY = {
+    "recipe": {"crop": {"shape": [16, 16, 16]}},
+    "training": {"network": {"features": 2, "levels": 2}, "stages": [{"loss": "dice", "steps": 2}]},
+    "validation": {"draws": 1},
+}
+
+
+def config(**values):
+    training = {"output": "out put", "maps": "maps", "held_out": ["held/a.nii"], **values}
+    return {"device": "cpu", "training": training}
+
+
+@pytest.fixture
+def maps(tmp_path):
+    make_tree(tmp_path, ["maps/a.nii", "maps/b.nii", "held/a.nii"])
+    return tmp_path
+
+
+def plan(**values) -> TrainingPlan:
+    """A plan with the defaults of the schema."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return TrainingPlan.from_config(_with_defaults(config(**values)["training"], schema))
+
+
+def test_targets_of_their_own(maps):
+    done = snakemake(maps, config(), "generate", "train", "validate", "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert planned(done.stdout) == {"generate": 1, "train": 1, "validate": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"train": {"typo": 1}}, "'typo' was unexpected"), ({"maps": None}, "training.maps: found no label maps")],
+)
+def test_faults_are_known_before_the_first_job(maps, values, message):
+    done = snakemake(maps, config(**values), "train")
+    assert done.returncode == 1
+    assert message in done.stdout
+    assert not (maps / "out put" / "train").exists()
+
+
+def test_what_is_validated():
+    with pytest.raises(UsageError, match=r"training\.held_out: found no label maps"):
+        plan(held_out=None).validation_inputs()
+    own = [path.rpartition("/")[2] for path in plan().validation_inputs()]
+    assert own == ["card.yaml", "labels.tsv", "weights.safetensors", "a.nii"]
+    assert plan(validate={"model": "tiny-random"}).validation_inputs() == [str(Path("held/a.nii").absolute())]
+
+
+def begun(folder, **train):
+    """A training that began with settings, and its plan with others."""
+    before = plan(output=str(folder), train=TINY)
+    make_tree(folder / "train", ["last.pt", "model/card.yaml", "model/labels.tsv", "model/weights.safetensors"])
+    before.stage_file("train")
+    return plan(output=str(folder), train={**TINY, **train})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"training": {**TINY["training"], "batch_size": 2}}, {"preset": "default_2mm"}, {"recipe": {}}],
+    ids=lambda change: next(iter(change)),
+)
+def test_settings_that_cannot_change_are_refused(tmp_path, change):
+    other = begun(tmp_path, **change)
+    with pytest.raises(UsageError, match=f"training.{next(iter(change))}: found a change after the training"):
+        other.stage_file("train", preview=True)
+
+
+def test_a_training_can_be_prolonged_and_renamed(tmp_path):
+    longer = {**TINY["training"], "stages": [{"loss": "dice", "steps": 9}], "device": "cpu"}
+    path = begun(tmp_path, training=longer, name="other").stage_file("train")
+    assert json.loads(path.read_text())["training"]["stages"][0]["steps"] == 9
+
+
+def test_the_model_outlives_settings_that_are_refused(maps):
+    begun(maps / "out put")
+    done = snakemake(maps, config(train={**TINY, "preset": "default_2mm"}), "train")
+    assert done.returncode == 1
+    assert "training.preset: found a change" in done.stdout
+    assert (maps / "out put" / "train" / "model" / "card.yaml").is_file()
+
+
+def test_samples_training_and_scores(tmp_path):
+    write_heads(tmp_path / "maps", 2, 4.0)
+    write_heads(tmp_path / "held", 1, 4.0)[0].rename(tmp_path / "held" / "a.nii.gz")
+    values = {"held_out": "held", "train": {**TINY, "name": "mine"}, "generate": {"recipe": "tiny", "samples": 2}}
+    given = config(**values, validate={"recipe": "tiny", "draws": 1})
+    done = snakemake(tmp_path, given, "train", "validate")
+    out = tmp_path / "out put"
+    logs = "\n".join(path.read_text() for path in sorted((out / "logs").glob("*.log")))
+    assert done.returncode == 0, done.stdout + logs
+    assert load_card(out / "train" / "model" / "card.yaml").name == "mine"
+    assert json.loads((out / "validate" / "validation.json").read_text())["model"]["name"] == "mine"
+    assert {row["set"] for row in read_tsv(out / "validate" / "validation.tsv")} == {"synthetic"}
+    assert planned(snakemake(tmp_path, given, "validate", "--dry-run").stdout) == {}
+
+
+def test_shipped_configuration_shows_every_key_and_the_defaults():
+    text = (REPOSITORY / "config" / "train.yaml").read_text(encoding="utf-8")
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    shown = yaml.safe_load(re.sub(r"(?m)^( *)# (\w+: )", r"\1\2", text))
+    page = (REPOSITORY / "config" / "README.md").read_text(encoding="utf-8")
+    assert set(shown) == {"device", "training"}
+    for name, part in schema["properties"].items():
+        assert "description" in part
+        keys = {f"{name}.{key}": inner for key, inner in part.get("properties", {}).items()} or {name: part}
+        for key, inner in keys.items():
+            assert f"`training.{key}`" in page, key
+            value = shown["training"]
+            for word in key.split("."):
+                value = value[word]
+            assert value == inner["default"] or key in ("maps", "held_out"), key
+    assert schema["properties"]["train"]["properties"]["preset"]["enum"] == list(PRESETS)
+
+
+def test_lists_that_are_kept_twice_agree():
+    assert set(training_config._FREE) == set(_FREE)
+    assert STAGES == ("generate", "train", "validate")
+
+
+def test_paths_with_spaces_and_values_reach_the_command_line():
+    given = plan(
+        maps=["a b.nii", "/c.nii"],
+        held_out=None,
+        labels="my list.tsv",
+        unknown="background",
+        generate={"recipe": "my.yaml", "samples": 3},
+        train={"budget": "25m"},
+        validate={"model": "c.yaml", "labelled": [["i", "l", "r"]]},
+    )
+    words = given.flags("train")
+    assert words[1].endswith("/a b.nii")
+    assert words[3:] == ["--ignore-unknown", "--budget", "25m"]
+    assert given.settings("train")["labels"].endswith("/my list.tsv")
+    assert given.flags("generate")[given.flags("generate").index("--recipe") + 1].startswith("/")
+    scans = [word.rpartition("/")[2] for word in given.flags("validate")]
+    assert scans == ["--model", "c.yaml", "--labelled", "i", "l", "r"]
+    assert [path.rpartition("/")[2] for path in given.validation_inputs()] == ["c.yaml", "i", "l", "r"]
