@@ -14,7 +14,7 @@ import numpy as np
 from synthseg_core.affines import Shape3
 from synthseg_core.errors import ModelError
 from synthseg_core.labels import CORTEX_LABELS, LabelTable
-from synthseg_core.models import CLEAN_UPS
+from synthseg_core.model_card import CLEAN_UPS
 from synthseg_core.ops.channels import array_order_sum, most_probable, paired_sum, planes
 from synthseg_core.ops.components import Box, bounding_box, largest_component
 from synthseg_core.quirks import NATIVE, Quirks

@@ -1,0 +1,215 @@
+"""What is known about a model: networks, labels, grid, intensities, inference, weights, training. Checked when made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.errors import ModelError
+from synthseg_core.labels import LabelTable
+from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
+
+TASKS = ("segmentation", "parcellation", "quality")
+CLEAN_UPS = ("topology", "threshold", "none")
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The file that holds a model's arrays.
+
+    Parameters
+    ----------
+    file
+        Name inside the weights folder, or a path relative to the card.
+    size_bytes, sha256
+        Expected size and checksum; ``None`` where unknown.
+    urls
+        Mirrors, tried in order: an address, or a list of addresses of parts that make the file when joined.
+    licence
+        Licence of the weights, shown before a download.
+    """
+
+    file: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+    urls: tuple[str | tuple[str, ...], ...] = ()
+    licence: str = "unspecified"
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """Grid that a network works on.
+
+    Parameters
+    ----------
+    voxel_size_mm
+        Isotropic edge length, mm.
+    multiple_voxels
+        Every axis is padded to a multiple of this.
+    minimum_voxels
+        Every axis is padded to at least this.
+    answer_voxel_size_mm
+        Isotropic edge length of the label map, mm, where that is another one: posteriors are interpolated class by
+        class before the argmax.
+    """
+
+    voxel_size_mm: float = 1.0
+    multiple_voxels: int = 32
+    minimum_voxels: int = 128
+    answer_voxel_size_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        sizes = (self.voxel_size_mm, self.answer_mm)
+        if not all(0.1 <= size <= 10 for size in sizes) or self.multiple_voxels < 1 or self.minimum_voxels < 1:
+            raise ModelError("grid", found=repr(self), expected="positive sizes", remedy="correct the model card")
+
+    @property
+    def answer_mm(self) -> float:
+        """Edge length of the label map, mm."""
+        return self.voxel_size_mm if self.answer_voxel_size_mm is None else self.answer_voxel_size_mm
+
+
+@dataclass(frozen=True)
+class IntensitySpec:
+    """Intensity normalisation: optional CT window, then a linear map of two percentiles to 0 and 1."""
+
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    ct_window_hu: tuple[float, float] = (0.0, 80.0)
+
+    def __post_init__(self) -> None:
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise ModelError(
+                "percentiles", found=f"{low} and {high}", expected="0 <= low < high <= 100", remedy="correct the card"
+            )
+        low, high = self.ct_window_hu
+        if not low < high:
+            raise ModelError(
+                "ct_window_hu", found=f"{low} and {high}", expected="low < high", remedy="correct the model card"
+            )
+
+
+@dataclass(frozen=True)
+class InferenceSpec:
+    """How posteriors are made from network outputs.
+
+    Parameters
+    ----------
+    flip_average
+        Average with the prediction of the mirrored image.
+    posterior_sigma_voxels
+        Width of the 3x3x3 Gaussian applied to posteriors; 0: none.
+    clean_up
+        ``topology`` (largest component of each class), ``threshold`` (small posteriors to zero) or ``none``.
+    total_intracranial
+        Whether the volume table starts with the sum of all structures.
+    """
+
+    flip_average: bool = True
+    posterior_sigma_voxels: float = 0.5
+    clean_up: str = "topology"
+    total_intracranial: bool = True
+
+    def __post_init__(self) -> None:
+        if self.clean_up not in CLEAN_UPS:
+            raise ModelError(
+                "clean_up", found=self.clean_up, expected=" or ".join(CLEAN_UPS), remedy="correct the model card"
+            )
+        if not self.posterior_sigma_voxels >= 0:
+            raise ModelError(
+                "posterior_sigma_voxels",
+                found=str(self.posterior_sigma_voxels),
+                expected="0 or more",
+                remedy="correct the model card",
+            )
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything known about one model.
+
+    Parameters
+    ----------
+    name
+        Short name used on the command line.
+    task
+        ``segmentation``, ``parcellation`` or ``quality``.
+    networks
+        In order of application; three for the robust chain.
+    labels
+        Meaning of the output channels.
+    companions
+        Names of the models that add to this one, by task (``parcellation``, ``quality``).
+    source
+        The card file.
+    plausible_total_ml
+        Range of the volume of all structures together in a whole head, ml; outside it a result gets a warning.
+    training
+        How the weights came about, for people: data, recipe, command, hardware, steps, hours, loss, Dice by structure.
+    """
+
+    name: str
+    title: str
+    family: str
+    task: str
+    networks: tuple[NetworkSpec, ...]
+    labels: LabelTable
+    weights: WeightsFile
+    source: Path
+    grid: GridSpec = field(default_factory=GridSpec)
+    intensity: IntensitySpec = field(default_factory=IntensitySpec)
+    inference: InferenceSpec = field(default_factory=InferenceSpec)
+    companions: Mapping[str, str] = field(default_factory=dict)
+    plausible_total_ml: tuple[float, float] | None = None
+    citation: tuple[str, ...] = ()
+    notes: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise self.fault(f"task {self.task!r}", " or ".join(TASKS))
+        if self.companions and self.grid.answer_mm != self.grid.voxel_size_mm:
+            raise self.fault("companions of a model that answers on another grid than its own", "one grid for all")
+        if not self.networks:
+            raise self.fault("no networks", "at least one")
+        if self.task != "quality" and self.networks[-1].config.out_channels != len(self.labels):
+            raise self.fault(
+                f"{self.networks[-1].config.out_channels} output channels and {len(self.labels)} labels",
+                "one label per channel",
+            )
+        if self.inference.clean_up == "topology" and self.task == "segmentation" and not self.labels.topology_classes:
+            raise self.fault("topology clean-up without a topology_class column", "that column in the label table")
+        for spec in self.networks:
+            if isinstance(spec.config, UNetConfig) and self.grid.multiple_voxels % 2 ** (spec.config.levels - 1):
+                raise self.fault(
+                    f"a grid of multiples of {self.grid.multiple_voxels} voxels for {spec.config.levels} levels",
+                    f"multiples of {2 ** (spec.config.levels - 1)}",
+                )
+        self._check_chain()
+
+    def _check_chain(self) -> None:
+        """Refuse networks that cannot be run one after the other; what each one reads depends on the task."""
+        kind = RegressorConfig if self.task == "quality" else UNetConfig
+        lengths = (1, 3) if self.task == "segmentation" else (1,)
+        if len(self.networks) not in lengths or not all(isinstance(spec.config, kind) for spec in self.networks):
+            architectures = ", ".join(type(spec.config).__name__ for spec in self.networks)
+            wanted = f"{' or '.join(map(str, lengths))} of {kind.__name__}"
+            raise self.fault(f"the networks {architectures} for {self.task}", wanted)
+        for spec, channels in zip(self.networks, self._inputs(), strict=True):
+            if spec.config.in_channels != channels:
+                raise self.fault(f"{spec.config.in_channels} input channels of network {spec.role}", str(channels))
+
+    def _inputs(self) -> list[int]:
+        """Return the channels that each network is given."""
+        outputs = [spec.config.out_channels for spec in self.networks]
+        if self.task == "quality":
+            return [len(self.labels)]
+        if self.task == "parcellation":
+            return [3]  # image, everything but the cortex, cortex
+        return [1, outputs[0], 1 + outputs[1]] if len(outputs) == 3 else [1]
+
+    def fault(self, found: str, expected: str, remedy: str = "correct the model card") -> ModelError:
+        """Return an error about this card."""
+        return ModelError(self.source, found=found, expected=expected, remedy=remedy)
