@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,26 +84,53 @@ def unlock(call: SnakemakeCall) -> None:
 
 
 def run_snakemake(call: SnakemakeCall, *arguments: str) -> ChildEnd:
-    """Run Snakemake to its end.
+    """Run Snakemake to its end, its output going where that of this process goes.
 
     It leads a process group of its own. Whoever interrupts or terminates this process stops the whole group at once;
     if this process is killed, Snakemake finishes the jobs that run and starts no more (on Linux).
     """
+    return _run(call, call.command(*arguments), relayed=False)
+
+
+def dry_run_snakemake(call: SnakemakeCall, *arguments: str) -> ChildEnd:
+    """Let Snakemake print its plan; if the reader goes away, ``BrokenPipeError`` comes at the end and not to it."""
+    return _run(call, call.command(*arguments, "--dry-run"), relayed=True)
+
+
+def _run(call: SnakemakeCall, command: list[str], *, relayed: bool) -> ChildEnd:
     environment = _environment()
     tie = _terminate_with(os.getpid()) if sys.platform == "linux" else None
-    with _Interrupts() as interrupts:
-        child = subprocess.Popen(
-            call.command(*arguments),
+    with (
+        _Interrupts() as interrupts,
+        subprocess.Popen(
+            command,
             env=environment,
             start_new_session=True,
             pass_fds=(call.lock_descriptor,),
             preexec_fn=tie,
-        )
+            stdout=subprocess.PIPE if relayed else None,
+            encoding="utf-8",
+            errors="surrogateescape",
+        ) as child,
+    ):
         interrupts.forward_to(child.pid)
+        _relay(child.stdout or ())
         status = child.wait()
     if status < 0:
         _signal_group(child.pid, signal.SIGTERM)
     return ChildEnd(status, interrupts.received)
+
+
+def _relay(lines: Iterable[str]) -> None:
+    """Print lines as they come; once nobody reads them any more, pass over the rest before the error."""
+    rest = iter(lines)
+    try:
+        for line in rest:
+            print(line, end="", flush=True)
+    except BrokenPipeError:
+        for _ in rest:
+            pass
+        raise
 
 
 def _environment() -> dict[str, str]:

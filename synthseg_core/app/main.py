@@ -10,7 +10,7 @@ from typing import Any
 
 from synthseg_core.app.arguments import build_parser, config_values
 from synthseg_core.app.bundle import profile_folder
-from synthseg_core.app.child import ChildEnd, SnakemakeCall, has_locks, run_snakemake, unlock
+from synthseg_core.app.child import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import RunLock, run_lock
@@ -60,8 +60,9 @@ def _participant(args: argparse.Namespace, config: Mapping[str, Any]) -> int:
         write_config(layout.run_config, {**config, "scans": str(plan.table)})
         call = SnakemakeCall(layout.work, layout.run_config, profile, args.n_cpus, lock.descriptor)
         _recover(call, plan, lock, force=args.unlock)
-        end = run_snakemake(call, "all", *(["--dry-run"] if args.dry_run else []))
-        return _dry_status(end) if args.dry_run else _finish(plan, end)
+        if args.dry_run:
+            return _dry_status(dry_run_snakemake(call, "all"))
+        return _finish(plan, run_snakemake(call, "all"))
 
 
 def _check(plan: Plan) -> None:

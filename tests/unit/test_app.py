@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -325,6 +326,29 @@ def test_command_line_of_snakemake(tmp_path):
     assert words[:3] == [sys.executable, "-m", "snakemake"]
     assert words[-4:] == ["--cores", "3", "all", "--dry-run"]
     assert Path(words[words.index("--snakefile") + 1]).is_file()
+
+
+def test_plan_of_a_dry_run_is_passed_on(tmp_path, monkeypatch, capsys):
+    end = child.dry_run_snakemake(
+        script(tmp_path, monkeypatch, "import sys; print('ä', sys.argv[1:]); sys.exit(3)"), "all"
+    )
+    assert (end.status, end.interrupted) == (3, False)
+    assert capsys.readouterr().out == "ä ['all', '--dry-run']\n"
+
+
+def test_plan_that_nobody_reads(tmp_path, monkeypatch):
+    """Snakemake itself would answer a closed pipe with a traceback."""
+
+    def refuse(_text):
+        raise BrokenPipeError
+
+    note = tmp_path / "note"
+    code = f"print('x\\n' * 100_000, flush=True); open({str(note)!r}, 'w').write('to its end')"
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", SimpleNamespace(write=refuse, flush=lambda: None))
+        with pytest.raises(BrokenPipeError):
+            child.dry_run_snakemake(script(tmp_path, monkeypatch, code), "all")
+    assert note.read_text() == "to its end"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
