@@ -26,7 +26,8 @@ def model_bytes(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str],
     Parameters
     ----------
     arrays
-        By name, the network's prefix included; stored as 16-bit or 32-bit floats.
+        By name, the network's prefix included; stored as 16-bit or 32-bit floats. Arrays with values beyond the range
+        of 16 bits, such as running variances of deep layers, keep 32.
     metadata
         Facts; kept as one JSON text, because the package that reads the file orders several as it likes.
 
@@ -64,12 +65,13 @@ def safetensors_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, s
 
 
 def _cast(name: str, array: NDArray[Any], half: bool) -> NDArray[Any]:
-    kind = np.float16 if half else np.float32
-    if np.abs(array).max(initial=0) > np.finfo(kind).max or not np.isfinite(array).all():
+    largest = float(np.abs(array).max(initial=0))
+    if not largest <= float(np.finfo(np.float32).max):
         raise WeightsError(
             f"array {name}",
             found="values that are not finite or too large",
-            expected=f"numbers within {np.dtype(kind).name}",
-            remedy="store 32-bit floats, or train again",
+            expected="numbers within float32",
+            remedy="train again",
         )
+    kind = np.float16 if half and largest <= float(np.finfo(np.float16).max) else np.float32
     return np.ascontiguousarray(array, dtype=kind)
