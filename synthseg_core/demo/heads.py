@@ -102,10 +102,16 @@ def head(seed: int, voxel_size_mm: float = 1.0) -> Volume:
     return Volume(np.where((labels == _FLUID) & (brain > 0), brain, labels), affine)
 
 
-def write_heads(folder: Path, count: int = 4, voxel_size_mm: float = 1.0) -> list[Path]:
-    """Write the label maps of different heads and return their paths; the same files every time."""
-    paths = [folder / f"sub-{number:02d}_dseg.nii.gz" for number in range(1, count + 1)]
-    for seed, path in enumerate(paths, start=1):
+def write_heads(folder: Path, count: int = 4, voxel_size_mm: float = 1.0, first: int = 1) -> list[Path]:
+    """Write the label maps of different heads and return their paths; the same files every time.
+
+    Parameters
+    ----------
+    first
+        Number of the first head: others make heads that are not among these.
+    """
+    paths = [folder / f"sub-{number:02d}_dseg.nii.gz" for number in range(first, first + count)]
+    for seed, path in enumerate(paths, start=first):
         write_volume(path, head(seed, voxel_size_mm))
     return paths
 
