@@ -24,6 +24,7 @@ COMMANDS = {
     "group": ("group", "gather per-scan tables into group tables"),
     "describe": ("describe", "write the files that describe a derivative dataset"),
     "models": ("models", "list, fetch, verify, locate and import models"),
+    "generate": ("generate", "make synthetic scans from label maps, with a contact sheet"),
     "priors": ("priors", "estimate intensity priors from scans and their label maps"),
     "train": ("train", "train a network on label maps"),
     "validate": ("validate", "score a model on held-out synthetic scans and on labelled scans"),

@@ -74,7 +74,7 @@ class Range:
 
     def to_content(self) -> list[Any]:
         """Return ``[low, high]``."""
-        return [list(one) if isinstance(one, Sequence) else one for one in (self.low, self.high)]
+        return [list(map(float, one)) if isinstance(one, Sequence) else float(one) for one in (self.low, self.high)]
 
     @classmethod
     def around(cls, centre: float, half_width: float) -> Range:
