@@ -17,6 +17,7 @@ STAGES = ("generate", "train", "validate")
 _EXPERIMENT = ("preset", "name", "recipe", "training", "validation")
 # Settings of a training that may change while it goes on; a test compares them with the training's own list.
 _FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing")
+_SAMPLE_FILES = ("image.nii.gz", "labels.nii.gz", "draw.json")
 _MODEL_FILES = ("card.yaml", "labels.tsv", "weights.safetensors")
 
 
@@ -70,6 +71,12 @@ class TrainingPlan:
     def sheet(self) -> Path:
         """Picture of all samples."""
         return self.folder("generate") / "contact_sheet.png"
+
+    @property
+    def samples(self) -> list[Path]:
+        """Files of all samples: image, labels, and the record of how it was made."""
+        numbers = range(1, self.options["generate"]["samples"] + 1)
+        return [self.folder("generate") / f"sample-{number:04d}_{kind}" for number in numbers for kind in _SAMPLE_FILES]
 
     @property
     def model(self) -> list[Path]:
@@ -134,7 +141,7 @@ class TrainingPlan:
     def _generate(self) -> list[str]:
         options = self.options["generate"]
         recipe, labels = _name_or_path(options["recipe"]), self.labels
-        numbers = ["--number", str(options["samples"]), "--seed", str(options["seed"])]
+        numbers = ["--count", str(options["samples"]), "--seed", str(options["seed"])]
         return ["--maps", *self.maps, *self._unknown(), "--labels", labels, "--recipe", recipe, *numbers]
 
     def _train(self) -> list[str]:

@@ -58,7 +58,8 @@ def _act(options: argparse.Namespace) -> int:
         write_picture(options.derivatives, load_card(options.model), options.png)
         written = [str(options.png)]
     else:
-        written = [expectation(load_card(options.model))]
+        card = load_card(options.model)
+        written = ["Weights of this demonstration:", *(f"  {line}" for line in expectation(card)), card.notes]
     sys.stdout.write("\n".join(written) + "\n")
     return 0
 

@@ -14,6 +14,7 @@ from synthseg_core.affines import Size3
 from synthseg_core.atomic import atomic_path
 from synthseg_core.bids import derivative
 from synthseg_core.colours import Colour, label_colours
+from synthseg_core.demo.expectation import expectation
 from synthseg_core.demo.planes import PLANES, Cut, Plane, cut, outlines
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.io import read_scan, read_stored
@@ -34,7 +35,7 @@ _LEGEND_COLUMNS = 9
 _CONVENTION = (
     "Radiological convention: the left side of the head is on the right of the picture. Right structures are darker."
 )
-_RIGHT_SHADE = 0.65
+_RIGHT_SHADE = 0.55
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,10 @@ def _draw(rows: Sequence[Row], card: ModelCard, point_mm: Size3) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    height = _ROW_INCHES * len(rows) + 1.4
+    height = _ROW_INCHES * len(rows) + 1.8
     figure: Any = Figure(figsize=(15.0, height), facecolor="black", layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{card.title}\n{_CONVENTION}", color="white", fontsize=11)
+    figure.suptitle("\n".join([*expectation(card), _CONVENTION]), color="white", fontsize=10)
     colours = _colours((label for row in rows for label in np.unique(row.labels.data).tolist()), card.labels)
     parts = figure.subfigures(len(rows) + 1, 1, height_ratios=[_ROW_INCHES] * len(rows) + [0.8])
     for part, row in zip(parts, rows, strict=False):

@@ -9,10 +9,13 @@ import yaml
 
 from synthseg_core.app.configuration import _with_defaults
 from synthseg_core.app.training import _FREE, STAGES, TrainingPlan
+from synthseg_core.cli import generate
 from synthseg_core.demo.heads import write_heads
 from synthseg_core.errors import UsageError
+from synthseg_core.io import read_stored
 from synthseg_core.models import load_card
 from synthseg_core.synth.presets import PRESETS
+from synthseg_core.synth.sample_files import SamplePaths
 from synthseg_core.tables import read_tsv
 from synthseg_core.training import config as training_config
 from tests.trees import make_tree
@@ -106,10 +109,12 @@ def test_samples_training_and_scores(tmp_path):
     write_heads(tmp_path / "held", 1, 4.0)[0].rename(tmp_path / "held" / "a.nii.gz")
     values = {"held_out": "held", "train": {**TINY, "name": "mine"}, "generate": {"recipe": "tiny", "samples": 2}}
     given = config(**values, validate={"recipe": "tiny", "draws": 1})
-    done = snakemake(tmp_path, given, "train", "validate")
+    done = snakemake(tmp_path, given, "generate", "train", "validate")
     out = tmp_path / "out put"
     logs = "\n".join(path.read_text() for path in sorted((out / "logs").glob("*.log")))
     assert done.returncode == 0, done.stdout + logs
+    assert (out / "generate" / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert read_stored(out / "generate" / "sample-0002_labels.nii.gz").shape == (48, 48, 48)
     assert load_card(out / "train" / "model" / "card.yaml").name == "mine"
     assert json.loads((out / "validate" / "validation.json").read_text())["model"]["name"] == "mine"
     assert {row["set"] for row in read_tsv(out / "validate" / "validation.tsv")} == {"synthetic"}
@@ -135,6 +140,9 @@ def test_shipped_configuration_shows_every_key_and_the_defaults():
 
 
 def test_lists_that_are_kept_twice_agree():
+    last = SamplePaths.numbered(plan().folder("generate"), 8)
+    assert plan().samples[-3:] == [last.image, last.labels, last.record]
+    assert plan().sheet.name == generate.SHEET
     assert set(training_config._FREE) == set(_FREE)
     assert STAGES == ("generate", "train", "validate")
 

@@ -5,6 +5,7 @@ rule generate:
         settings=training_settings("generate"),
     output:
         sheet=ensure(TRAINING.sheet, non_empty=True),
+        samples=[ensure(path, non_empty=True) for path in TRAINING.samples],
     log:
         TRAINING.log("generate"),
     conda:
