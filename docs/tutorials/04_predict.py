@@ -56,7 +56,7 @@ def trained(options: Namespace) -> Path:
 def scores(truth: Path, dseg: Path, card: Path) -> dict[str, float]:
     """Return the Dice of each structure of the model."""
     names = {int(row["label"]): row["name"] for row in read_tsv(card.parent / "labels.tsv") if row["label"] != "0"}
-    # The preset tiny is trained on five groups of tissue: the truth has to speak of the same.
+    # The preset tiny is trained on four groups of tissue: the truth has to speak of the same.
     groups = GenerationLabels.builtin(outputs="output_groups")
     target = np.zeros(max(groups.values) + 1, int)
     target[list(groups.values)] = groups.outputs
