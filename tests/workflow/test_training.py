@@ -114,7 +114,8 @@ def test_samples_training_and_scores(tmp_path):
     logs = "\n".join(path.read_text() for path in sorted((out / "logs").glob("*.log")))
     assert done.returncode == 0, done.stdout + logs
     assert (out / "generate" / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
-    assert read_stored(out / "generate" / "sample-0002_labels.nii.gz").shape == (48, 48, 48)
+    image, labels = (read_stored(out / "generate" / f"sample-0002_{kind}.nii.gz") for kind in ("image", "labels"))
+    assert image.shape == labels.shape
     assert load_card(out / "train" / "model" / "card.yaml").name == "mine"
     assert json.loads((out / "validate" / "validation.json").read_text())["model"]["name"] == "mine"
     assert {row["set"] for row in read_tsv(out / "validate" / "validation.tsv")} == {"synthetic"}
