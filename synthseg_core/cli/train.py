@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthseg_core.errors import UsageError
+
 if TYPE_CHECKING:
     import torch
 
@@ -125,11 +127,13 @@ def _with_precision(settings: Settings, folder: Path, device: torch.device) -> E
 
 def _snapshots(args: argparse.Namespace) -> bool:
     """Say whether to draw pictures: unless told otherwise, if the package for it is there."""
-    from importlib.util import find_spec
+    from synthseg_core.training.snapshot import require_matplotlib
 
     if args.no_snapshot:
         return False
-    if find_spec("matplotlib") is None:
+    try:
+        require_matplotlib()
+    except UsageError:
         print(
             "synthseg train: note: no snapshot.png, because matplotlib is not installed"
             " (pip install 'synthseg-bids[pictures]')",

@@ -30,7 +30,7 @@ from synthseg_core.training.results import Results
 from synthseg_core.training.samples import Source
 from synthseg_core.training.start import start_from
 from synthseg_core.training.state import TrainingState, new_state, restore
-from synthseg_core.training.step import NonFiniteError, StepResult, train_step
+from synthseg_core.training.step import NonFiniteError, StepResult, fixed_shapes, train_step
 from synthseg_core.training.task import RunOptions, Task
 from synthseg_core.training.validation import Validate
 
@@ -88,7 +88,7 @@ def run_training(
     """
     task = Task(config, source, Path(folder), validate, data or {}, options or RunOptions())
     began = time.monotonic() if task.options.began is None else task.options.began
-    with joined(config.device) as ranks, deferred() as interruption:
+    with joined(config.device) as ranks, deferred() as interruption, fixed_shapes():
         return _run(task, ranks, began, interruption)
 
 

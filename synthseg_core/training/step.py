@@ -90,6 +90,11 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return torch.autocast(device.type, getattr(torch, precision))
 
 
+def fixed_shapes() -> AbstractContextManager[object]:
+    """Return the context in which GPUs may try out which convolution is fastest: samples have one shape."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True)
+
+
 def _require_finite(value: Tensor, what: str, seeds: Sequence[int]) -> None:
     if not torch.isfinite(value):
         raise NonFiniteError(what, value.item(), seeds)
