@@ -166,7 +166,7 @@ def test_replay_warns_of_other_versions(maps, tmp_path, capsys):
     [
         (["--count", "0"], "--count: found 0"),
         (["--seed", "-1"], "--seed: found -1"),
-        (["--recipe", "offical"], "found preset 'offical'"),
+        (["--recipe", "officious"], "found preset 'officious'"),
         (["--recipe", "absent.yaml"], "absent.yaml: found no readable recipe"),
         (["--set", "crop"], "--set: found 'crop'"),
         (["--set", "crop.shap=3"], "unknown entries shap"),

@@ -84,7 +84,8 @@ def test_card_with_a_table_of_the_package(write, card):
 
 
 def test_unknown_name():
-    with pytest.raises(ModelError, match=r"synthseg-3.0: found neither .* expected default, one of .*synthseg-1.0, .*models list"):
+    message = r"synthseg-3.0: found neither .* expected default, one of .*synthseg-1.0, .*models list"
+    with pytest.raises(ModelError, match=message):
         load_card("synthseg-3.0")
 
 

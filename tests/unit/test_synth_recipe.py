@@ -170,7 +170,7 @@ def test_priors_of_the_reference_are_arrays(tmp_path):
         ("crop: {shape: [1, 2]}", "crop, shape"),
         ("crop: {shape: [160, 160, 0]}", "positive sizes"),
         ("crop: 160", "crop: found 160"),
-        ("preset: offical", "'offical'; expected one of official"),
+        ("preset: officious", "'officious'; expected one of official"),
         ("deformation: {rotation_deg: 15}", r"rotation_deg: found 15; expected \[low, high\]"),
         ("deformation: {rotation_deg: [15, -15]}", "rotation_deg: range"),
         ("deformation: {scaling: [0, 1]}", "scaling"),
