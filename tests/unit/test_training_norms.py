@@ -30,8 +30,8 @@ def test_a_frozen_stage_leaves_running_statistics_and_trains_everything_else(tmp
     assert _changed(before, after, "norm.weight")
 
 
-def test_a_frozen_stage_uses_what_prediction_uses(tmp_path):
-    """Losses differ between the two kinds of statistics, and the frozen one is that of the network in evaluation."""
+def test_a_frozen_stage_uses_other_statistics_than_those_of_the_sample(tmp_path):
+    """The same network on the same sample: losses differ between the two kinds of statistics."""
     losses = {}
     for frozen in (True, False):
         folder = tmp_path / str(frozen)
