@@ -9,7 +9,7 @@ import torch
 
 from synthseg_core.errors import InputError, UsageError
 
-_CPU_ALLOCATOR = "DefaultCPUAllocator"  # how torch says that the machine's memory ran out
+CPU_ALLOCATOR = "DefaultCPUAllocator"  # how torch says that the machine's memory ran out
 
 # More than any machine has use for; their stacks alone would fill the memory.
 MOST_THREADS = 1024
@@ -62,7 +62,7 @@ def explained_exhaustion(subject: object) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        on_cpu = isinstance(error, MemoryError) or _CPU_ALLOCATOR in str(error)
+        on_cpu = isinstance(error, MemoryError) or CPU_ALLOCATOR in str(error)
         if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
             raise
         raise InputError(

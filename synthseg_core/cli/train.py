@@ -190,4 +190,5 @@ def _facts(settings: Settings, prepared: Prepared, device: torch.device) -> dict
         "labels": Path(prepared.source.labels.source).stem,
         "hardware": hardware_text(device, environment_ranks().size),
     }
-    return facts | ({"recipe": settings.preset} if prepared.source.recipe == Recipe.preset(settings.preset) else {})
+    usual = settings.experiment.recipe == Recipe.preset(settings.preset)
+    return facts | ({"recipe": settings.preset} if usual else {})

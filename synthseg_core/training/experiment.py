@@ -131,11 +131,11 @@ def _default_2mm(recipe: str) -> Experiment:
 def _tiny(recipe: str) -> Experiment:
     """Return a training of minutes, to see that everything works."""
     training = TrainConfig(
-        network=UNetConfig(features=8, levels=3),
-        stages=(Stage("weighted_l2", 30), Stage("dice", 270, cross_entropy=0.5)),
-        optimiser=_quick(5e-3, Schedule("one_cycle", warm_up=0.3)),
+        network=UNetConfig(features=8, levels=4),
+        stages=(Stage("dice", 800, cross_entropy=0.5),),
+        optimiser=_quick(4e-3, Schedule("one_cycle", warm_up=0.3)),
         ema_decay=0.98,
-        intervals=Intervals(log=10, checkpoint=50, validate=50, snapshot=100),
+        intervals=Intervals(log=10, checkpoint=50, validate=100, snapshot=100),
     )
     return Experiment(Recipe.preset(recipe), training, ValidationConfig(draws=4))
 

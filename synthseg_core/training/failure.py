@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from synthseg_core.atomic import write_json
-from synthseg_core.errors import TrainingError
+from synthseg_core.devices import CPU_ALLOCATOR
+from synthseg_core.errors import InputError, TrainingError
 from synthseg_core.training.step import NonFiniteError
 
 FAILURE = "failure"
@@ -24,6 +29,23 @@ def stop_on_failure(folder: Path, step: int, failure: NonFiniteError, source: ob
         expected="a finite number",
         remedy=f"look at the samples in {path}; a lower learning rate or float32 often helps; last.pt is from before",
     )
+
+
+@contextmanager
+def explained_exhaustion() -> Iterator[None]:
+    """Turn an allocation that failed, on a GPU or in the machine's memory, into an error that says what helps."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        on_cpu = isinstance(error, MemoryError) or CPU_ALLOCATOR in str(error)
+        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
+            raise
+        raise InputError(
+            "training",
+            found=f"too little memory{'' if on_cpu else ' on the GPU'} for a step",
+            expected="room for the features of the whole sample",
+            remedy="use --gradient-checkpointing, a smaller --crop (patches), or a smaller network",
+        ) from error
 
 
 def _draw_of(source: object, seed: int) -> Any:

@@ -21,10 +21,10 @@ from synthseg_core.training.budget import reserve_s
 from synthseg_core.training.checkpoint import LAST, read_checkpoint
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.ema import WeightAverage
-from synthseg_core.training.failure import stop_on_failure
+from synthseg_core.training.failure import explained_exhaustion, stop_on_failure
 from synthseg_core.training.identity import require_same
 from synthseg_core.training.interruption import Interruption, deferred
-from synthseg_core.training.parallel import Agreement, Ranks, joined, passes
+from synthseg_core.training.parallel import Agreement, Ranks, environment_ranks, joined, passes
 from synthseg_core.training.recompute import recompute_features
 from synthseg_core.training.results import Results
 from synthseg_core.training.samples import Source
@@ -88,6 +88,7 @@ def run_training(
     """
     task = Task(config, source, Path(folder), validate, data or {}, options or RunOptions())
     began = time.monotonic() if task.options.began is None else task.options.began
+    passes(config, environment_ranks(), 0)  # before the processes meet: a batch that they cannot share
     with joined(config.device) as ranks, deferred() as interruption, fixed_shapes():
         return _run(task, ranks, began, interruption)
 
@@ -110,7 +111,6 @@ def started(task: Task, ranks: Ranks) -> TrainingState:
 
 def _run(task: Task, ranks: Ranks, began: float, interruption: Interruption) -> Outcome:
     """Take steps until the end, and write what is due after each."""
-    passes(task.config, ranks, 0)
     state = started(task, ranks)
     model = ranks.wrapped(state.net)
     results = Results(task, state) if ranks.writes else None
@@ -141,7 +141,8 @@ def _step(task: Task, ranks: Ranks, state: TrainingState, model: nn.Module) -> t
     numbers = passes(task.config, ranks, state.step)
     seeds = [[sample_seed(task.config.seed, number) for number in some] for some in numbers]
     try:
-        return train_step(state, task.config, model, task.source, seeds), seeds[0][0]
+        with explained_exhaustion():
+            return train_step(state, task.config, model, task.source, seeds), seeds[0][0]
     except NonFiniteError as failure:
         raise stop_on_failure(task.folder, state.step, failure, task.source) from failure
 

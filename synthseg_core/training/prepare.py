@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,6 +81,7 @@ def prepare(
     SynthSegError
         In one line, what does not fit.
     """
+    experiment = replace(experiment, recipe=divisible(experiment.recipe, experiment.training.network.levels))
     table = target_table(given.labels)
     maps = _read(given.maps, given, experiment.recipe, progress)
     voxel_size_mm = sample_voxel_size_mm(maps, experiment.recipe)
@@ -106,6 +108,12 @@ def sample_voxel_size_mm(maps: LabelMaps, recipe: Recipe) -> float:
             remedy="resample the maps (nearest neighbours), or set recipe: target_voxel_size_mm",
         )
     return round(sum(edges) / 3, 4)
+
+
+def divisible(recipe: Recipe, levels: int) -> Recipe:
+    """Return the recipe with crops that a network of so many levels can halve often enough."""
+    multiple = math.lcm(recipe.crop.multiple or 1, 2 ** (levels - 1))
+    return replace(recipe, crop=replace(recipe.crop, multiple=multiple))
 
 
 def validation_recipe(recipe: Recipe, *, whole: bool) -> Recipe:

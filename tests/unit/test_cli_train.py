@@ -16,8 +16,10 @@ from synthseg_core.io import write_volume
 from synthseg_core.loading import load_models
 from synthseg_core.models import load_card
 from synthseg_core.networks.config import UNetConfig
+from synthseg_core.synth.recipe import Recipe
 from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.log import read_rows
+from synthseg_core.training.prepare import divisible
 from synthseg_core.volume import Volume
 
 SHAPE = (22, 26, 24)
@@ -26,7 +28,7 @@ SETTINGS = {
     "preset": "tiny",
     "recipe": {"map_step": 1, "crop": {"shape": [16, 20, 16], "jitter_voxels": 2}},
     "training": {
-        "network": {"features": 2},
+        "network": {"features": 2, "levels": 3},
         "stages": [{"loss": "weighted_l2", "steps": 1}, {"loss": "dice", "steps": 3}],
         "intervals": {"log": 1, "validate": 2, "snapshot": 0},
     },
@@ -137,7 +139,7 @@ def test_a_budget_ends_the_training(maps, settings, tmp_path):
     ("change", "said"),
     [
         ({"preset": "tinny"}, "tinny"),
-        ({"trainin": {}}, "trainin"),
+        ({"exercise": {}}, "exercise"),
         ({"training": {"optimiser": {"rate": 1}}}, "rate"),
         ({"recipe": {"croup": {}}}, "croup"),
         ({"validation": {"draws": -1}}, "draws"),
@@ -220,12 +222,17 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(maps, settings, tm
 
 
 def test_presets_have_the_recipes_of_their_names(maps, tmp_path):
-    for name, multiple in (("official", 32), ("default_2mm", 8), ("tiny", 4)):
+    for name in ("official", "default_2mm", "tiny"):
         found = read_train_settings(_options("--preset", name, "--maps", maps, "--out", tmp_path / "run"))
-        assert found.experiment.recipe.crop.multiple == multiple
-        assert multiple % 2 ** (found.experiment.training.network.levels - 1) == 0
+        assert found.experiment.recipe == Recipe.preset(name)
     reference = read_train_settings(_options("--preset", "official", "--maps", maps, "--out", tmp_path)).experiment
     assert reference.training.steps == 505_000
+
+
+def test_crops_suit_the_levels_of_the_network():
+    assert divisible(Recipe.preset("tiny"), 4).crop.multiple == 8
+    assert divisible(Recipe.preset("official"), 5).crop.multiple == 32
+    assert divisible(Recipe.preset("advanced"), 3).crop.multiple == 4
 
 
 def test_crop_shapes():

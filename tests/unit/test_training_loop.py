@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
 import pytest
 import torch
 
-from synthseg_core.errors import TrainingError, UsageError, WeightsError
+from synthseg_core.errors import InputError, TrainingError, UsageError, WeightsError
+from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
+from synthseg_core.settings import update
 from synthseg_core.synth.seeds import sample_seed
 from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.config import Intervals, OptimiserConfig, Stage
 from synthseg_core.training.initial import initialise
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
+from synthseg_core.training.samples import require_fit
 from synthseg_core.training.schedule import Schedule
 from synthseg_core.training.validation import DrawValidation
 from tests.unit.training_source import NETWORK, Balls, tiny_config
@@ -113,10 +117,63 @@ def test_a_loss_that_is_no_number_stops_and_names_the_sample(tmp_path):
     assert all(torch.isfinite(value).all() for value in content["network"].values())
 
 
+def test_the_draw_of_a_failure_makes_the_sample_again(tmp_path):
+    from synthseg_core.demo.heads import write_heads
+    from synthseg_core.synth import BrainGenerator, Draw, Recipe
+    from synthseg_core.synth.inputs import read_maps
+
+    recipe = update(Recipe.preset("tiny"), {"map_step": 1, "crop": {"shape": [16, 16, 16]}}, "recipe")
+    generator = BrainGenerator(read_maps(write_heads(tmp_path / "maps", 1, voxel_size_mm=4.0), recipe), recipe)
+
+    class Spoilt(BrainGenerator):
+        def batch(self, seeds):
+            images, class_index = super().batch(seeds)
+            return images * float("inf"), class_index
+
+    config = tiny_config(network=UNetConfig(out_channels=5, features=2, levels=2))
+    with pytest.raises(TrainingError, match="failure"):
+        run_training(config, Spoilt(generator.maps, recipe), tmp_path / "run")
+    (path,) = (tmp_path / "run" / "failure").iterdir()
+    (kept,) = json.loads(path.read_text())["samples"]
+    again = generator.apply(Draw.from_json(json.dumps(kept["draw"])))
+    assert torch.equal(again.image, generator.sample(kept["seed"]).image)
+
+
+def test_too_little_memory_says_what_helps(tmp_path):
+    class Greedy(Balls):
+        def batch(self, seeds):
+            raise torch.OutOfMemoryError
+
+    with pytest.raises(InputError, match="--gradient-checkpointing"):
+        run_training(tiny_config(), Greedy(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"network": UNetConfig(in_channels=2, out_channels=3, features=2, levels=3)}, "1 image channels"),
+        ({"network": UNetConfig(out_channels=2, features=2, levels=3)}, "class 2"),
+        ({"network": UNetConfig(out_channels=3, features=2, levels=4)}, "divisible by 8"),
+        ({"network": UNetConfig(out_channels=3, features=2, levels=2), "precision": "bfloat16"}, None),
+    ],
+)
+def test_samples_that_do_not_suit_the_network_are_refused(tmp_path, change, said):
+    with pytest.raises(InputError, match=said) if said else contextlib.nullcontext():
+        run_training(tiny_config(**change), Balls(), tmp_path)
+
+
+def test_bfloat16_on_the_cpu_refuses_shapes_with_wrong_gradients():
+    images, class_index = torch.zeros(1, 1, 8, 16, 16), torch.zeros(1, 16, 16, 16)
+    config = tiny_config(precision="bfloat16")  # 8 / 2 / 2 voxels along the first axis
+    with pytest.raises(UsageError, match="first axis"):
+        require_fit(images, class_index, config, torch.device("cpu"))
+    require_fit(images.movedim(2, 3), class_index, config, torch.device("cpu"))
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_it_learns(tmp_path, precision):
     config = tiny_config(
-        network=NETWORK.__class__(out_channels=3, features=4, levels=3),
+        network=UNetConfig(out_channels=3, features=4, levels=3),
         stages=(Stage("dice", 80, 0.5),),
         optimiser=OptimiserConfig("adamw", 1e-2, clip_norm=1.0, schedule=Schedule("one_cycle", 0.3)),
         precision=precision,
