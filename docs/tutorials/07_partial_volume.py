@@ -16,7 +16,7 @@ resolution:
   thickness_mm: [[1, 1, 4]]   # 4 mm thick: 2 mm between them are never seen
   blur_range: 1.2
 """
-SMALL = "training: {network: {features: 4, levels: 3}}\nvalidation: {draws: 2}\n"
+SMALL = "training: {network: {features: 4, levels: 3}}\nvalidation: {draws: 1}\n"
 # A voxel that is off by more than this, of a range of 1, is taken for a mixture of tissues.
 MIXED = 0.05
 
@@ -42,7 +42,7 @@ def main() -> None:
 
     config, run = options.out / "train.yaml", options.out / "run"
     config.write_text(SMALL if options.tiny else "validation: {draws: 4}\n")
-    steps = 4 if options.tiny else 200
+    steps = 2 if options.tiny else 200
     settings = ("--recipe", recipe, "--config", config, "--steps", steps)
     synthseg("train --preset pv", *settings, "--maps", maps, "--out", run)
 
