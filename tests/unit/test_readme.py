@@ -194,12 +194,12 @@ def _scan(folder: Path) -> Path:
 
 
 def test_python_lines_run(tmp_path, monkeypatch, capsys):
-    """As printed, but with the model that needs no download."""
+    """As printed, but with a smaller model."""
     (block,) = blocks(README, "python")
     assert '"synthseg-2.0"' in block
     scan = _scan(tmp_path)
     monkeypatch.chdir(tmp_path)
-    exec(compile(block.replace("synthseg-2.0", MODEL), "README.md", "exec"), {})
+    exec(compile(block.replace('"default"', f'"{MODEL}"'), "README.md", "exec"), {})
     found, expected = nib.load("dseg.nii.gz"), nib.load(scan)
     assert found.shape == expected.shape
     np.testing.assert_array_equal(found.affine, expected.affine)
