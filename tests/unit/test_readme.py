@@ -196,7 +196,7 @@ def _scan(folder: Path) -> Path:
 def test_python_lines_run(tmp_path, monkeypatch, capsys):
     """As printed, but with a smaller model."""
     (block,) = blocks(README, "python")
-    assert '"synthseg-2.0"' in block
+    assert '"default"' in block
     scan = _scan(tmp_path)
     monkeypatch.chdir(tmp_path)
     exec(compile(block.replace('"default"', f'"{MODEL}"'), "README.md", "exec"), {})
