@@ -132,7 +132,7 @@ def _tiny(recipe: str) -> Experiment:
     """Return a training of minutes, to see that everything works."""
     training = TrainConfig(
         network=UNetConfig(features=8, levels=4),
-        stages=(Stage("dice", 800, cross_entropy=0.5),),
+        stages=(Stage("dice", 500, cross_entropy=0.5), Stage("dice", 300, cross_entropy=0.5, frozen_norms=True)),
         optimiser=_quick(4e-3, Schedule("one_cycle", warm_up=0.3)),
         ema_decay=0.98,
         intervals=Intervals(log=10, checkpoint=50, validate=100, snapshot=100),
