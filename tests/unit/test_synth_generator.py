@@ -14,6 +14,7 @@ from synthseg_core.errors import SynthSegError
 from synthseg_core.ops.fields import resize_nearest
 from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe, read_maps
 from synthseg_core.synth.bias_field import log_bias_field
+from synthseg_core.synth.draw import BIAS
 from synthseg_core.synth.intensity import clip_and_gamma, gradient_magnitude, normalise
 from synthseg_core.synth.priors_table import IntensityPriors
 from synthseg_core.synth.ranges import Range
@@ -392,6 +393,27 @@ def test_channels_share_anatomy_and_nothing_else():
     clean = made(Recipe(**CLEAN, channels=2, mixture=MixtureSpec(stds=(0, 0))))
     edges = [(one.diff(dim=0).abs() > 1e-3) for one in clean.image]
     assert float((edges[0] == edges[1]).float().mean()) > 0.95
+
+
+def test_channels_have_noise_and_bias_of_their_own():
+    even = MixtureSpec(means=(100, 100), random_background=False)
+    noise = made(Recipe(**CLEAN, channels=2, mixture=replace(even, stds=(10, 10)))).image
+    inside = noise[:, 1:-1, 1:-1, 1:-1].flatten(1)  # the blur of half a voxel darkens the border of both
+    assert abs(float(torch.corrcoef(inside)[0, 1])) < 0.02
+    bias = {"bias_field": BiasFieldSpec(probability=1)}
+    fields = made(Recipe(**{**CLEAN, **bias}, channels=2, mixture=replace(even, stds=(0, 0)))).image.flatten(1)
+    assert abs(float(torch.corrcoef(fields)[0, 1])) < 0.9
+
+
+def test_bias_is_the_exponential_of_its_logarithm():
+    """On tissue of one intensity the image is the field, brought to 0..1."""
+    even = MixtureSpec(means=(100, 100), stds=(0, 0), random_background=False)
+    sample = made(Recipe(**{**CLEAN, "bias_field": BiasFieldSpec(probability=1)}, mixture=even))
+    drawn = sample.draw.channels[0]
+    field = log_bias_field(SHAPE, drawn.bias_std, BiasFieldSpec(), source(sample.draw.stream(BIAS)))
+    inside = (slice(1, -1),) * 3  # the blur of half a voxel darkens the border
+    torch.testing.assert_close(sample.image[0][inside], normalise(field.exp())[inside], atol=0.01, rtol=0)
+    assert not torch.allclose(sample.image[0][inside], normalise(field)[inside], atol=0.01, rtol=0)
 
 
 def test_gradient_images():
