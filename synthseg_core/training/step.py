@@ -77,7 +77,7 @@ def train_step(
 
 
 def forward(model: nn.Module, images: Tensor, device: torch.device, precision: str) -> Tensor:
-    """Return logits; images lie channels last, which is twice as fast in bfloat16 on a CPU."""
+    """Return logits; images lie channels last, and so do logits, which losses over many classes read fastest."""
     images = images.to(device, torch.float32).contiguous(memory_format=torch.channels_last_3d)
     with autocast(device, precision):
         return model(images)
