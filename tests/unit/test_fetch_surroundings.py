@@ -106,8 +106,9 @@ def test_no_proxy_is_honoured(server, target, monkeypatch):
 
 
 FETCH = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
 from synthseg_core.fetch import Watcher, fetch
 from synthseg_core.http_client import Policy
 from synthseg_core.models import WeightsFile

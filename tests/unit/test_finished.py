@@ -63,7 +63,8 @@ def test_the_best_weights_are_exported_with_their_facts(table, tmp_path):
     assert (training["recipe"], training["maps"], training["hardware"]) == ("balls", ["a", "b"], "a computer")
     assert training["steps"] == best["step"]
     assert training["hours"] >= 0
-    assert training["loss"]["stages"] == [{"loss": "dice", "steps": 4, "cross_entropy": 0.5}]
+    stage = {"loss": "dice", "steps": 4, "cross_entropy": 0.5, "frozen_norms": False}
+    assert training["loss"]["stages"] == [stage]
     assert training["settings"]["optimiser"]["kind"] == "adam"
     assert load_card(card).grid.voxel_size_mm == 2.0
 

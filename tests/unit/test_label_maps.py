@@ -306,7 +306,7 @@ from synthseg_core.synth.label_maps import read_label_maps
 assert main(["labels", "scan", "maps", "--out", "list.tsv"]) == 0
 from pathlib import Path
 assert len(read_label_maps("maps", GenerationLabels.read(Path("list.tsv")))) == 2
-assert main("priors --images scans --maps maps --labels list.tsv --out priors.tsv".split()) == 0
+assert main("priors --images scans --maps maps --labels list.tsv --out priors.tsv --scale as-stored".split()) == 0
 assert main("labels cluster --image scans --labels maps --out filled --mixture mixture.json".split()) == 0
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
