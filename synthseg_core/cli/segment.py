@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthseg_core.atomic import check_writable, output_error, write_json, write_text
+from synthseg_core.atomic import write_json, write_text
 from synthseg_core.cli.crop import crop_of
-from synthseg_core.errors import OutputError, SynthSegError, UsageError
+from synthseg_core.cli.output_files import check_outputs, refuse_repeats
+from synthseg_core.cli.reasons import reason_kept
 from synthseg_core.models import DEFAULT_MODEL, ModelCard, default_model, load_card
-from synthseg_core.presence import real_path
 
 if TYPE_CHECKING:
     from synthseg_core.io import Scan
@@ -45,15 +44,7 @@ class Outputs:
     def of(cls, args: argparse.Namespace) -> Outputs:
         """Take the outputs from parsed arguments; refuse none at all, unknown formats and closed folders."""
         wanted = {name: getattr(args, name) for name in _OUTPUTS}
-        flags = ", ".join(_flag(name) for name in _OUTPUTS)
-        if not any(wanted.values()):
-            raise UsageError(
-                "synthseg segment", found="no output", expected=f"at least one of {flags}", remedy="add one"
-            )
-        for name, extensions in _OUTPUTS.items():
-            if wanted[name] is not None:
-                _check_extension(name, wanted[name], extensions)
-                check_writable(wanted[name])
+        check_outputs("segment", wanted, _OUTPUTS)
         return cls(**wanted)
 
 
@@ -91,59 +82,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment and write; the reason of a failure goes to ``--log-json`` too."""
-    _refuse_repeats(args)
-    if args.log_json is not None:
-        _check_extension("log_json", args.log_json, (".json",))
-        _forget_reason(args.log_json)
-    try:
+    refuse_repeats({"the scan": args.scan}, {name: getattr(args, name) for name in (*_OUTPUTS, "log_json")})
+    with reason_kept("segment", args.log_json, args.scan):
         _segment(args)
-    except Exception as error:  # known or not, it goes on from here; only its reason is kept
-        if args.log_json is not None:
-            _keep_reason(args.log_json, error, args.scan)
-        raise
     return 0
-
-
-def _check_extension(name: str, path: Path, extensions: tuple[str, ...]) -> None:
-    """Refuse a name that is made for something else; capitals are the same extension."""
-    if path.name.endswith((*extensions, *(extension.upper() for extension in extensions))):
-        return
-    expected = f"a name that ends with {', '.join(extensions)}"
-    raise UsageError(_flag(name), found=str(path), expected=expected, remedy="correct the name")
-
-
-def _refuse_repeats(args: argparse.Namespace) -> None:
-    """Refuse one file in two roles, above all an output over the scan; links and folders are followed."""
-    taken = {real_path(args.scan): "the scan"}
-    for name in (*_OUTPUTS, "log_json"):
-        path = getattr(args, name)
-        if path is None:
-            continue
-        if (other := taken.setdefault(real_path(path), _flag(name))) != _flag(name):
-            raise UsageError(
-                _flag(name), found=f"{path}, which is {other} too", expected="a file of its own", remedy="rename one"
-            )
-
-
-def _forget_reason(path: Path) -> None:
-    """Remove the record of an earlier attempt."""
-    try:
-        if path.is_file():
-            path.unlink()
-    except OSError as error:
-        raise output_error(path, error) from error
-
-
-def _keep_reason(path: Path, error: Exception, scan: Path) -> None:
-    """Write the record of a failure; that this fails as well must not hide the failure."""
-    if isinstance(error, SynthSegError):
-        record = error.record()
-    else:
-        record = {"error": type(error).__name__, "subject": str(scan), "message": str(error)}
-    try:
-        write_text(path, json.dumps(record) + "\n")
-    except OutputError as second:
-        print(f"synthseg segment: warning: {second}", file=sys.stderr)
 
 
 def _segment(args: argparse.Namespace) -> None:
@@ -168,10 +110,6 @@ def _segment(args: argparse.Namespace) -> None:
     _write_tables(outputs, result, card)
     if outputs.sidecar is not None:
         write_json(outputs.sidecar, _sidecar(args, scan, result, models.segmentation, options))
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _write_images(outputs: Outputs, scan: Scan, result: Segmentation) -> None:
