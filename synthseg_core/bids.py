@@ -113,30 +113,53 @@ class Product:
 
     Parameters
     ----------
-    suffix, extension
+    stage
+        Stage of the workflow that makes it.
+    suffix
+        As in :class:`BidsName`; empty: that of the scan.
+    extension
         As in :class:`BidsName`.
     entities
         Entities that follow those of the stem.
     """
 
+    stage: str
     suffix: str
     extension: str
     entities: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    @property
-    def ending(self) -> str:
-        """Last part of the path of this derivative, for every scan."""
-        return f"_{BidsName(self.entities, self.suffix, self.extension)}"
+    def ending(self, scan_suffix: str) -> str:
+        """Last part of the path of this derivative of a scan, for instance of a ``T1w``."""
+        return f"_{BidsName(self.entities, self.suffix or scan_suffix, self.extension)}"
 
 
 _SEGMENTATION = {"seg": "synthseg"}
 _SEGMENTATION_1MM = {"seg": "synthseg", "res": "1mm"}
+_PARCELS = {"seg": "synthsegparc"}
+_PARCELS_1MM = {"seg": "synthsegparc", "res": "1mm"}
+_RESAMPLED = {"res": "1mm", "desc": "preproc"}
 PRODUCTS: dict[str, Product] = {
-    "dseg": Product("dseg", ".nii.gz", _SEGMENTATION),
-    "sidecar": Product("dseg", ".json", _SEGMENTATION),
-    "dseg_1mm": Product("dseg", ".nii.gz", _SEGMENTATION_1MM),
-    "volumes": Product("volumes", ".tsv", _SEGMENTATION),
+    "dseg": Product("segment", "dseg", ".nii.gz", _SEGMENTATION),
+    "sidecar": Product("segment", "dseg", ".json", _SEGMENTATION),
+    "dseg_1mm": Product("segment", "dseg", ".nii.gz", _SEGMENTATION_1MM),
+    "volumes": Product("segment", "volumes", ".tsv", _SEGMENTATION),
+    "posteriors": Product("posteriors", "probseg", ".nii.gz", _SEGMENTATION_1MM),
+    "posteriors_sidecar": Product("posteriors", "probseg", ".json", _SEGMENTATION_1MM),
+    "resampled": Product("resample", "", ".nii.gz", _RESAMPLED),
+    "resampled_sidecar": Product("resample", "", ".json", _RESAMPLED),
+    "parcels": Product("parcellate", "dseg", ".nii.gz", _PARCELS),
+    "parcels_sidecar": Product("parcellate", "dseg", ".json", _PARCELS),
+    "parcels_1mm": Product("parcellate", "dseg", ".nii.gz", _PARCELS_1MM),
+    "parcel_volumes": Product("parcellate", "volumes", ".tsv", _PARCELS),
+    "scores": Product("qc", "scores", ".tsv", {"desc": "qc"}),
 }
+# In the order in which they run. "posteriors" is an optional part of "segment", made by the same job.
+STAGES = ("segment", "posteriors", "resample", "parcellate", "qc")
+
+
+def products_of(stage: str) -> tuple[str, ...]:
+    """Return the keys in ``PRODUCTS`` of what a stage makes."""
+    return tuple(key for key, product in PRODUCTS.items() if product.stage == stage)
 
 
 def parse_name(name: str) -> BidsName:
@@ -163,7 +186,12 @@ def parse_name(name: str) -> BidsName:
 
 def derivative(stem: str, product: str) -> str:
     """Return the path of a derivative relative to its dataset; ``product`` is a key of ``PRODUCTS``."""
-    return stem + PRODUCTS[product].ending
+    return stem + PRODUCTS[product].ending(suffix_of(stem))
+
+
+def suffix_of(stem: str) -> str:
+    """Return the suffix of the scan that a stem belongs to."""
+    return stem.rpartition("_space-")[2].partition("_")[0]
 
 
 def parse_stem(stem: str) -> ScanName:
@@ -194,8 +222,9 @@ def parse_derivative(path: str) -> tuple[ScanName, str]:
         If no product has such a name.
     """
     for key, product in PRODUCTS.items():
-        if path.endswith(product.ending):
-            return parse_stem(path.removesuffix(product.ending)), key
+        ending = product.ending(path.rpartition("_")[2].partition(".")[0])
+        if path.endswith(ending) and derivative(path.removesuffix(ending), key) == path:
+            return parse_stem(path.removesuffix(ending)), key
     raise InputError(
         path, found="no derivative of ours", expected=f"one of {', '.join(PRODUCTS)}", remedy="check the path"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from synthseg_core.atomic import write_json, write_text
-from synthseg_core.bids import PRODUCTS, derivative
+from synthseg_core.bids import derivative, products_of
 from synthseg_core.description import VOLUME_COLUMNS
 from synthseg_core.errors import InputError
 from synthseg_core.scans import ScanRow
@@ -121,7 +121,7 @@ def _examine(row: ScanRow, dataset: Path) -> tuple[ScanStatus, list[dict[str, st
         return ScanStatus(row, "failed" if row.scan else "skipped", row.problem), []
     log = f"logs/{STAGE}/{row.scan}.log"
     log = log if (dataset / log).is_file() else ""
-    if not all((dataset / derivative(row.scan, product)).is_file() for product in PRODUCTS):
+    if not all((dataset / derivative(row.scan, product)).is_file() for product in products_of(STAGE)):
         return _unfinished(row, dataset, log), []
     try:
         table = read_tsv(dataset / derivative(row.scan, "volumes"), required=tuple(VOLUME_COLUMNS))

@@ -8,6 +8,7 @@ from hypothesis import given
 from synthseg_core.bids import (
     ENTITIES,
     PRODUCTS,
+    STAGES,
     STEM_PATTERN,
     BidsName,
     ScanName,
@@ -63,7 +64,17 @@ def test_names_of_one_scan():
         "sidecar": "_seg-synthseg_dseg.json",
         "dseg_1mm": "_seg-synthseg_res-1mm_dseg.nii.gz",
         "volumes": "_seg-synthseg_volumes.tsv",
+        "posteriors": "_seg-synthseg_res-1mm_probseg.nii.gz",
+        "posteriors_sidecar": "_seg-synthseg_res-1mm_probseg.json",
+        "resampled": "_res-1mm_desc-preproc_T1w.nii.gz",
+        "resampled_sidecar": "_res-1mm_desc-preproc_T1w.json",
+        "parcels": "_seg-synthsegparc_dseg.nii.gz",
+        "parcels_sidecar": "_seg-synthsegparc_dseg.json",
+        "parcels_1mm": "_seg-synthsegparc_res-1mm_dseg.nii.gz",
+        "parcel_volumes": "_seg-synthsegparc_volumes.tsv",
+        "scores": "_desc-qc_scores.tsv",
     }
+    assert {PRODUCTS[key].stage for key in PRODUCTS} == set(STAGES)
 
 
 def test_contrasts_of_one_session_stay_apart():
@@ -92,7 +103,7 @@ def test_derivatives_are_injective(a, b, first, second):
 
 @given(scan_names(), products)
 def test_wildcard_pattern_finds_the_stem(scan, product):
-    pattern = f"(?P<scan>{STEM_PATTERN}){re.escape(PRODUCTS[product].ending)}"
+    pattern = f"(?P<scan>{STEM_PATTERN}){re.escape(PRODUCTS[product].ending(scan.suffix))}"
     match = re.fullmatch(pattern, derivative(scan.stem, product))
     assert match is not None
     assert match["scan"] == scan.stem
@@ -124,7 +135,7 @@ def test_stems_that_are_none(stem):
 
 def test_derivative_of_others_is_refused():
     with pytest.raises(InputError, match="no derivative of ours"):
-        parse_derivative("sub-1/anat/sub-1_space-T1w_desc-brain_mask.nii.gz")
+        parse_derivative("sub-1/anat/sub-1_space-T1w_desc-other_mask.nii.gz")
 
 
 def test_labels_from_any_text():

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from synthseg_core.bids import PRODUCTS, derivative
+from synthseg_core.bids import derivative, products_of
 from synthseg_core.cli.main import main
 from synthseg_core.errors import InputError
 from synthseg_core.grouping import gather, write_group_tables
@@ -23,7 +23,7 @@ def row(subject, problem=""):
 
 
 def finish(dataset, scan, volumes):
-    for product in PRODUCTS:
+    for product in products_of("segment"):
         path = dataset / derivative(scan.scan, product)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(volumes if product == "volumes" else "x")

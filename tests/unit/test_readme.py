@@ -153,7 +153,7 @@ def test_tables_of_labels():
 
 def test_files_of_the_derivative_dataset():
     text = SECTIONS["Results"]
-    assert all(f"`*_space-T1w{product.ending}`" in text for product in PRODUCTS.values())
+    assert all(f"`*_space-T1w{product.ending('T1w')}`" in text for product in PRODUCTS.values())
     assert all(f"`{name}.tsv`" in text for name in (SCANS_NAME, WIDE_NAME, LONG_NAME))
     assert f"({', '.join(SUFFIXES)})" in " ".join(SECTIONS["`synthseg-bids`"].split())
 
