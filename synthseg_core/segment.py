@@ -10,10 +10,11 @@ from synthseg_core import memory
 from synthseg_core.affines import Shape3
 from synthseg_core.conform import ConformConfig, Conformed, answer_grid, conform, scan_on
 from synthseg_core.conform_record import ConformRecord, Grid, label_map_on
+from synthseg_core.decision import Basis, Decision, channels_of
 from synthseg_core.devices import explained_exhaustion
 from synthseg_core.footprint import segmentation_bytes
 from synthseg_core.io import Scan
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels import CORTEX_LABELS, LabelTable
 from synthseg_core.loading import Models
 from synthseg_core.models import ModelCard
 from synthseg_core.plausibility import doubts
@@ -73,6 +74,8 @@ class Segmentation:
         How the network's grid lies on the scan.
     answer
         Grid of the label map.
+    structures : (I, J, K) int32
+        The segmentation without parcels, on the unpadded (and cropped) network grid, RAS.
     channel_posteriors : (N, I, J, K) float32
         After clean-up, on the unpadded (and cropped) network grid, RAS.
     decision : (I, J, K) uint8
@@ -91,6 +94,7 @@ class Segmentation:
     volumes: VolumeTable
     record: ConformRecord
     answer: Grid
+    structures: np.ndarray
     channel_posteriors: np.ndarray
     decision: np.ndarray
     quality: tuple[QualityScore, ...] | None = None
@@ -162,11 +166,24 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: StageTi
         volumes=volumes,
         record=conformed.record,
         answer=answer,
+        structures=structures.labels,
         channel_posteriors=structures.posteriors,
         decision=decisions.quality_map,
         quality=quality,
         resampled=conformed.resampled,
         warnings=(*scan.warnings, *conformed.warnings, *models.warnings, *doubts(volumes, card)),
+    )
+
+
+def decision_of(result: Segmentation, basis: Basis) -> Decision:
+    """Return what a segmentation leaves for parcels and quality scores; see :mod:`synthseg_core.decision`."""
+    cortex = {label: side for side, label in CORTEX_LABELS.items()}
+    return Decision(
+        channels=result.decision,
+        structures=channels_of(result.structures, result.labels),
+        cortex_mm3={cortex[row.label]: row.soft_mm3 for row in result.volumes.rows if row.label in cortex},
+        record=result.record,
+        basis=basis,
     )
 
 

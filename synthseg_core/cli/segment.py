@@ -14,7 +14,8 @@ from synthseg_core.atomic import write_json, write_text
 from synthseg_core.cli.crop import crop_of
 from synthseg_core.cli.output_files import check_outputs, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
-from synthseg_core.models import DEFAULT_MODEL, ModelCard, default_model, load_card
+from synthseg_core.file_identity import sha256_of
+from synthseg_core.models import DEFAULT_MODEL, default_model, load_card
 
 if TYPE_CHECKING:
     from synthseg_core.io import Scan
@@ -107,7 +108,9 @@ def _segment(args: argparse.Namespace) -> None:
     for line in result.warnings:
         print(f"synthseg segment: warning: {args.scan}: {line}", file=sys.stderr)
     _write_images(outputs, scan, result)
-    _write_tables(outputs, result, card)
+    _write_tables(outputs, result)
+    if outputs.decision is not None:
+        _write_decision(outputs.decision, args, result, models.segmentation)
     if outputs.sidecar is not None:
         write_json(outputs.sidecar, _sidecar(args, scan, result, models.segmentation, options))
 
@@ -126,20 +129,31 @@ def _write_images(outputs: Outputs, scan: Scan, result: Segmentation) -> None:
         write_volume(outputs.resampled, result.resampled or scan.volume, like=scan, dtype=np.float32)
 
 
-def _write_tables(outputs: Outputs, result: Segmentation, card: ModelCard) -> None:
-    from synthseg_core.decision import Decision, write_decision
-
+def _write_tables(outputs: Outputs, result: Segmentation) -> None:
     if outputs.volumes is not None:
         write_text(outputs.volumes, result.volumes.to_tsv())
-    if outputs.decision is not None:
-        write_decision(outputs.decision, Decision(result.decision, result.record, card.name))
+
+
+def _write_decision(path: Path, args: argparse.Namespace, result: Segmentation, model: LoadedModel) -> None:
+    from synthseg_core.decision import Basis, write_decision
+    from synthseg_core.segment import decision_of
+
+    basis = Basis(
+        model=model.card.name,
+        labels=model.card.labels.labels,
+        weights_sha256=model.weights.sha256,
+        scan_sha256=sha256_of(args.scan),
+        volume=args.volume,
+        fast=args.fast,
+        ct=args.ct,
+    )
+    write_decision(path, decision_of(result, basis))
 
 
 def _sidecar(
     args: argparse.Namespace, scan: Scan, result: Segmentation, model: LoadedModel, options: SegmentOptions
 ) -> dict[str, object]:
     from synthseg_core.provenance import Origin, sidecar
-    from synthseg_core.weights import sha256_of
 
     origin = Origin(args.source or args.scan.name, sha256_of(args.scan), args.volume)
     return sidecar(scan, origin, result, model, options)

@@ -15,7 +15,7 @@ import torch
 from synthseg_core import inspection
 from synthseg_core.cli.crop import crop_of
 from synthseg_core.cli.main import main
-from synthseg_core.decision import read_decision
+from synthseg_core.decision import Basis, read_decision
 from synthseg_core.errors import UsageError
 from synthseg_core.io import read_scan
 from synthseg_core.loading import load_models
@@ -124,7 +124,11 @@ def test_outputs_are_those_of_the_library(everything, scan, card):
     assert (everything / "volumes.tsv").read_text() == result.volumes.to_tsv()
     decision = read_decision(everything / "decision.npz")
     np.testing.assert_array_equal(decision.channels, result.decision)
-    assert decision.model == "tiny"
+    np.testing.assert_array_equal(decision.labels(), result.structures)
+    cortex = {row.label: row.soft_mm3 for row in result.volumes.rows}
+    assert decision.cortex_mm3 == {"left": cortex[3], "right": cortex[42]}
+    weights = load_models(load_card(card)).segmentation.weights.sha256
+    assert decision.basis == Basis("tiny", STRUCTURE_LABELS, weights, sha256_of(scan))
     assert decision.record.to_json() == result.record.to_json()
 
 
