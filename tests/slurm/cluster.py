@@ -55,6 +55,8 @@ PartitionName=gpu Nodes={host} Default=NO MaxTime=INFINITE State=UP OverSubscrib
 # One GPU that is none: a job that asks for it gets CUDA_VISIBLE_DEVICES=0, and one such job runs at a time.
 _GRES = "NodeName={host} Name=gpu File=/dev/null\n"
 _CGROUP = "CgroupAutomount=no\nConstrainCores=no\n"
+# The executor plugin starts srun without SLURM_CONF, which on a cluster is not needed.
+_SRUN = '#!/bin/sh\nSLURM_CONF="{folder}/slurm.conf" exec "{srun}" "$@"\n'
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def absent_programs() -> list[str]:
 def running_cluster(folder: Path) -> Generator[Cluster, None, None]:
     """Start a SLURM in an empty folder; cancel its jobs and stop it at the end."""
     _write_configuration(folder)
-    environment = {**os.environ, "PATH": search_path(), "SLURM_CONF": str(folder / "slurm.conf")}
+    path = f"{folder / 'bin'}{os.pathsep}{search_path()}"
+    environment = {**os.environ, "PATH": path, "SLURM_CONF": str(folder / "slurm.conf")}
     cluster = Cluster(environment)
     with ExitStack() as daemons:
         daemons.enter_context(_daemon(folder, _munged(folder), environment))
@@ -127,8 +130,10 @@ def _write_configuration(folder: Path) -> None:
     }
     for name, text in (("slurm", _SLURM), ("gres", _GRES), ("cgroup", _CGROUP)):
         (folder / f"{name}.conf").write_text(text.format(**facts))
-    for name in ("state", "spool"):
+    for name in ("state", "spool", "bin"):
         (folder / name).mkdir()
+    (folder / "bin" / "srun").write_text(_SRUN.format(folder=folder, srun=shutil.which("srun", path=search_path())))
+    (folder / "bin" / "srun").chmod(0o755)
     (folder / "munge.key").write_bytes(secrets.token_bytes(128))
     (folder / "munge.key").chmod(0o400)
 
