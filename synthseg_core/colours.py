@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
@@ -23,6 +24,7 @@ def label_colours(labels: Iterable[int]) -> dict[int, Colour]:
     return {label: known.get(label) or _invented(label) for label in labels if label != 0}
 
 
+@cache
 def _known() -> dict[int, Colour]:
     rows = read_tsv(Path(str(files("synthseg_core") / "resources" / "colours.tsv")), ("label", "red", "green", "blue"))
     return {int(row["label"]): (_share(row["red"]), _share(row["green"]), _share(row["blue"])) for row in rows}

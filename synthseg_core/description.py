@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from synthseg_core.atomic import write_text
+from synthseg_core.lookup_tables import (
+    LABEL_COLUMNS,
+    Meaning,
+    bids_table,
+    freesurfer_table,
+    itksnap_table,
+    meanings,
+    with_parcels,
+)
 from synthseg_core.models import ModelCard
-from synthseg_core.tables import format_tsv
+from synthseg_core.readme_text import readme
 
 BIDS_VERSION = "1.11.1"
-DATASET_FILES = (
+_SEGMENT_FILES: tuple[str, ...] = (
     "dataset_description.json",
     "README.md",
     ".bidsignore",
     "seg-synthseg_dseg.tsv",
     "seg-synthseg_dseg.json",
     "seg-synthseg_volumes.json",
+    "seg-synthseg_LUT.txt",
+    "seg-synthseg_itksnap.txt",
 )
-# Names that BIDS 1.11 does not know.
-_IGNORED = ("/work", "group_*", "*_volumes.tsv", "*_volumes.json")
-_README = """\
-# Brain segmentations
-
-Made by synthseg-bids {version} with the model {model}: {title}.
-
-* `sub-*/**/*_seg-synthseg_dseg.nii.gz`: labels on the grid of the scan that `space-` names.
-* `sub-*/**/*_seg-synthseg_res-1mm_dseg.nii.gz`: the same at 1 mm. The JSON beside the former belongs to both.
-* `sub-*/**/*_seg-synthseg_volumes.tsv`: volumes of the structures, mm^3.
-* `seg-synthseg_dseg.tsv`: what the labels mean.
-* `group_scans.tsv`: every scan, whether it was segmented, and if not, why.
-* `group_seg-synthseg_volumes.tsv`: volumes of all scans, one row a scan;
-  `group_seg-synthseg_desc-long_volumes.tsv`: the same, one row a structure.
-* `logs/`: one log for each scan. `work/` holds what a later run needs to continue; it can be deleted.
-{notes}"""
-# Of the per-scan table and of the group tables.
+_PARCEL_FILES: tuple[str, ...] = (
+    "seg-synthsegparc_dseg.tsv",
+    "seg-synthsegparc_dseg.json",
+    "seg-synthsegparc_volumes.json",
+    "seg-synthsegparc_LUT.txt",
+    "seg-synthsegparc_itksnap.txt",
+)
+_SCORE_FILES: tuple[str, ...] = ("desc-qc_scores.json",)
+# Names that BIDS 1.11 does not know: tables, colour tables, and scans whose names were not BIDS.
+_IGNORED = (
+    *("/work", "group_*", "*_volumes.tsv", "*_volumes.json", "*_scores.tsv", "*_scores.json"),
+    *("*_LUT.txt", "*_itksnap.txt", "*_desc-preproc_orig.*"),
+)
+# Of the per-scan tables and of the group tables.
 VOLUME_COLUMNS: dict[str, dict[str, str]] = {
     "index": {"Description": "Value of the structure in label maps; n/a for sums of structures"},
     "name": {"Description": "Structure"},
@@ -45,11 +54,12 @@ VOLUME_COLUMNS: dict[str, dict[str, str]] = {
     "soft_volume_mm3": {"Description": "Sum of the posterior probabilities", "Units": "mm^3"},
     "hard_volume_mm3": {"Description": "Voxels with this label", "Units": "mm^3"},
 }
-_LABEL_COLUMNS = {
-    "index": {"Description": "Value of the structure in label maps", "Format": "integer"},
-    "name": {"Description": "Structure"},
-    "hemisphere": {"Description": "left, right or neutral"},
-    "counterpart": {"Description": "Value of the same structure on the other side"},
+SCORE_COLUMNS: dict[str, dict[str, str]] = {
+    "index": {"Description": "Number of the group of structures"},
+    "name": {"Description": "Group of structures"},
+    "score": {
+        "Description": "Overlap (Dice coefficient) with the true structures that a network predicts: 0 to 1, 1 perfect"
+    },
 }
 
 
@@ -59,32 +69,67 @@ class DatasetFacts:
 
     Parameters
     ----------
-    card
-        Model that made the segmentations.
+    models
+        That made the segmentations: the configuration's, then those that single scans have of their own.
+    parcellations, qualities
+        Models of the stages ``parcellate`` and ``qc``; empty where those were not asked for.
     source
         Dataset of the scans, as a path relative to the derivative dataset or a URI.
     version
         Of this software.
+    code_url
+        Where its code is; empty: unknown.
+    container
+        Image that it runs in, for instance ``docker://name:tag``; empty: none that is known.
+    raw
+        ``dataset_description.json`` of the scans; empty: unknown.
     """
 
-    card: ModelCard
+    models: tuple[ModelCard, ...]
     source: str
     version: str
+    parcellations: tuple[ModelCard, ...] = ()
+    qualities: tuple[ModelCard, ...] = ()
+    code_url: str = ""
+    container: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def all_models(self) -> tuple[ModelCard, ...]:
+        """Every model once, in order of use."""
+        cards = (*self.models, *self.parcellations, *self.qualities)
+        return tuple({card.name: card for card in cards}.values())
+
+    @cached_property
+    def labels(self) -> tuple[Meaning, ...]:
+        """Values of the label maps."""
+        return meanings([card.labels for card in self.models])
+
+    @cached_property
+    def parcel_labels(self) -> tuple[Meaning, ...]:
+        """Values of the label maps with parcels."""
+        return with_parcels(self.labels, meanings([card.labels for card in self.parcellations]))
+
+
+def dataset_file_names(stages: Iterable[str] = ("segment",)) -> tuple[str, ...]:
+    """Return the names of the files that describe a dataset in which these stages were asked for."""
+    added = {"parcellate": _PARCEL_FILES, "qc": _SCORE_FILES}
+    return (*_SEGMENT_FILES, *(name for stage in added if stage in {*stages} for name in added[stage]))
+
+
+DATASET_FILES = dataset_file_names()
 
 
 def dataset_files(facts: DatasetFacts) -> dict[str, str]:
-    """Return the text of each file in ``DATASET_FILES``."""
-    card = facts.card
-    notes = f"\n{card.notes.strip()}\n" if card.notes else ""
-    texts = (
-        _json(_description(facts)),
-        _README.format(version=facts.version, model=card.name, title=card.title, notes=notes),
-        "".join(f"{line}\n" for line in _IGNORED),
-        _label_tsv(card),
-        _json(_LABEL_COLUMNS),
-        _json(VOLUME_COLUMNS),
-    )
-    return dict(zip(DATASET_FILES, texts, strict=True))
+    """Return the text of each file by its name."""
+    text = readme(facts.version, facts.all_models, parcels=bool(facts.parcellations), scores=bool(facts.qualities))
+    general = (_json(_description(facts)), text, "".join(f"{line}\n" for line in _IGNORED))
+    texts = dict(zip(_SEGMENT_FILES, (*general, *_label_texts(facts.labels)), strict=True))
+    if facts.parcellations:
+        texts |= dict(zip(_PARCEL_FILES, _label_texts(facts.parcel_labels), strict=True))
+    if facts.qualities:
+        texts |= dict(zip(_SCORE_FILES, (_json(SCORE_COLUMNS),), strict=True))
+    return texts
 
 
 def write_dataset_files(folder: Path, facts: DatasetFacts) -> None:
@@ -93,28 +138,58 @@ def write_dataset_files(folder: Path, facts: DatasetFacts) -> None:
         write_text(folder / name, text)
 
 
+def _label_texts(entries: Sequence[Meaning]) -> tuple[str, ...]:
+    columns = _json(LABEL_COLUMNS), _json(VOLUME_COLUMNS)
+    return bids_table(entries), *columns, freesurfer_table(entries), itksnap_table(entries)
+
+
 def _description(facts: DatasetFacts) -> dict[str, Any]:
-    return {
-        "Name": f"Brain segmentations with {facts.card.name}",
+    names = ", ".join(card.name for card in facts.models)
+    citations = dict.fromkeys(text for card in facts.all_models for text in card.citation)
+    content = {
+        "Name": f"Brain segmentations with {names}",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
-        "GeneratedBy": [
-            {
-                "Name": "synthseg-bids",
-                "Version": facts.version,
-                "Description": f"Model {facts.card.name}: {facts.card.title}",
-            }
-        ],
-        "SourceDatasets": [{"URL": facts.source}],
+        **_inherited(facts.raw),
+        "GeneratedBy": [_generator(facts)],
+        "SourceDatasets": [_source_dataset(facts)],
         "DatasetLinks": {"raw": facts.source},
-        "HowToAcknowledge": "; ".join(facts.card.citation) or "See the documentation of synthseg-bids",
+        "HowToAcknowledge": "; ".join(citations) or "See the documentation of synthseg-bids",
     }
+    return {key: value for key, value in content.items() if value}
 
 
-def _label_tsv(card: ModelCard) -> str:
-    labels = card.labels
-    columns = zip(labels.labels, labels.names, labels.sides, labels.counterparts, strict=True)
-    return format_tsv((dict(zip(_LABEL_COLUMNS, row, strict=True)) for row in columns), tuple(_LABEL_COLUMNS))
+def _inherited(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what holds for the derivatives as for the scans: terms of use and authors, where they are well-formed."""
+    licence, authors = raw.get("License"), raw.get("Authors")
+    named = isinstance(authors, list) and all(isinstance(name, str) for name in cast(list[Any], authors))
+    return {"License": licence if isinstance(licence, str) else None, "Authors": authors if named else None}
+
+
+def _generator(facts: DatasetFacts) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "Name": "synthseg-bids",
+        "Version": facts.version,
+        "Description": "; ".join(f"Model {card.name}: {card.title}" for card in facts.all_models),
+        "CodeURL": facts.code_url,
+        "Container": _container(facts.container),
+    }
+    return {key: value for key, value in content.items() if value}
+
+
+def _container(image: str) -> dict[str, str]:
+    """Describe a container image by its address: ``docker://name:tag``, or a name alone."""
+    if not image:
+        return {}
+    kind, _, name = image.rpartition("://")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return {"Type": kind or "docker", "URI": image, **({"Tag": tag} if tag else {})}
+
+
+def _source_dataset(facts: DatasetFacts) -> dict[str, str]:
+    """Return the place of the raw dataset, with its DOI and version where it tells them."""
+    known = {"URL": facts.source, "DOI": facts.raw.get("DatasetDOI"), "Version": facts.raw.get("DatasetVersion")}
+    return {key: value for key, value in known.items() if isinstance(value, str) and value}
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -3,25 +3,75 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
+from typing import Any, cast
 
 from synthseg_core import __version__
+from synthseg_core.bids import STAGES
 from synthseg_core.description import DatasetFacts, write_dataset_files
-from synthseg_core.models import load_card
+from synthseg_core.models import ModelCard, companion, load_card
+
+CONTAINER_VARIABLE = "SYNTHSEG_CONTAINER"
+"""Environment variable that container recipes set to the address of the image."""
+_CODE_LABELS = ("source", "source code", "repository", "code", "homepage")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of this subcommand."""
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="derivative dataset")
-    parser.add_argument("--model", required=True, metavar="NAME|CARD", help="model that makes the segmentations")
+    parser.add_argument(
+        "--model", required=True, nargs="+", metavar="NAME|CARD", help="models that make the segmentations"
+    )
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="dataset of the scans")
+    parser.add_argument(
+        "--stages", nargs="+", choices=STAGES, default=["segment"], metavar="STAGE", help=f"of {', '.join(STAGES)}"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the files."""
     dataset: Path = args.dataset
     source: Path = args.source
-    facts = DatasetFacts(load_card(args.model), Path(os.path.relpath(source, dataset)).as_posix(), __version__)
+    models = tuple(map(load_card, args.model))
+    facts = DatasetFacts(
+        models=models,
+        source=Path(os.path.relpath(source, dataset)).as_posix(),
+        version=__version__,
+        parcellations=_companions(models, "parcellation") if "parcellate" in args.stages else (),
+        qualities=_companions(models, "quality") if "qc" in args.stages else (),
+        code_url=_code_url(),
+        container=os.environ.get(CONTAINER_VARIABLE, ""),
+        raw=_description_of(source),
+    )
     write_dataset_files(dataset, facts)
     return 0
+
+
+def _companions(models: Iterable[ModelCard], task: str) -> tuple[ModelCard, ...]:
+    """Return the models for a task that belong to some of the models; ``ModelError`` if none has one."""
+    known = tuple(models)
+    offering = [card for card in known if task in card.companions] or list(known[:1])
+    return tuple({found.name: found for found in (companion(card, task) for card in offering)}.values())
+
+
+def _code_url() -> str:
+    """Return where the installed package says its code is; empty if it does not."""
+    try:
+        entries = metadata("synthseg-bids").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    urls = {label.strip().lower(): url.strip() for label, _, url in (entry.partition(",") for entry in entries)}
+    return next((urls[label] for label in _CODE_LABELS if label in urls), "")
+
+
+def _description_of(source: Path) -> dict[str, Any]:
+    """Return what the dataset of the scans says of itself; nothing where it does not, or not in JSON."""
+    try:
+        content: Any = json.loads((source / "dataset_description.json").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return {}
+    return cast(dict[str, Any], content) if isinstance(content, dict) else {}
