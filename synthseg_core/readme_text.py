@@ -69,7 +69,9 @@ def readme(version: str, models: Sequence[ModelCard], *, parcels: bool, scores: 
     parcels, scores
         Whether the dataset has parcels and quality scores.
     """
-    named = "".join(f"* {card.name}: {card.title}. Licence of the weights: {card.weights.licence}.\n" for card in models)
+    named = "".join(
+        f"* {card.name}: {card.title}. Licence of the weights: {card.weights.licence}.\n" for card in models
+    )
     parts = [
         _HEAD.format(version=version, models=named),
         _PARCELS * parcels,
