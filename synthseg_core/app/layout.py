@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.bids import PRODUCTS, derivative
+from synthseg_core.bids import derivative, products_of
 from synthseg_core.description import DATASET_FILES
 
 
@@ -33,6 +33,11 @@ class Layout:
     def run_config(self) -> Path:
         """Configuration that the front door hands to Snakemake."""
         return self.work / "run_config.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Who runs in the work folder."""
+        return self.work / "run.json"
 
     @property
     def logs(self) -> Path:
@@ -68,6 +73,11 @@ class Layout:
         """Files that describe the derivative dataset as a whole."""
         return [self.output / name for name in DATASET_FILES]
 
-    def segmentation(self, stem: str) -> list[Path]:
-        """Return everything that the ``segment`` stage makes from one scan."""
-        return [*(self.derivative(stem, product) for product in PRODUCTS), self.decision(stem)]
+    def outputs_of(self, stage: str, stem: str) -> dict[str, Path]:
+        """Return everything that a stage makes from one scan, by name."""
+        derivatives = {product: self.derivative(stem, product) for product in products_of(stage)}
+        return {**derivatives, "decision": self.decision(stem)} if stage == "segment" else derivatives
+
+    def made_by(self, stage: str, stem: str) -> list[Path]:
+        """Return everything that a stage makes from one scan."""
+        return list(self.outputs_of(stage, stem).values())

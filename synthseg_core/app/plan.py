@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from synthseg_core import __version__
 from synthseg_core.app.layout import Layout
-from synthseg_core.app.stages import SegmentStage, write_stage_file
+from synthseg_core.app.selection import Selection
+from synthseg_core.app.stages import COMPANION_TASKS, SegmentStage, write_stage_file
+from synthseg_core.bids import STAGES, products_of
 from synthseg_core.discovery import Search
-from synthseg_core.errors import InputError, UsageError
+from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models import resolved_name
-from synthseg_core.scans import ScanRow, find_scans, read_table, select, write_table
+from synthseg_core.scans import ScanRow, find_scans, read_table, write_table
+
+# With one of these, pybids searches.
+_PYBIDS_KEYS = ("bids_filter_file", "bids_database")
 
 
 @dataclass(frozen=True)
@@ -31,19 +36,21 @@ class Plan:
         The scan table.
     search
         What to look for in the dataset; ``None``: the table is there and is read as it is.
-    participants, sessions
-        Labels that this run is restricted to; empty: all.
+    selection
+        Which scans this run is about.
     segment
         Options of the segmentation.
+    stages
+        Those that are asked for, in their order; see ``synthseg_core.bids.STAGES``.
     """
 
     layout: Layout
     dataset: Path
     table: Path
     search: Search | None
-    participants: tuple[str, ...]
-    sessions: tuple[str, ...]
+    selection: Selection
     segment: SegmentStage
+    stages: tuple[str, ...]
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, head: bool = True) -> Plan:
@@ -55,59 +62,64 @@ class Plan:
             Whether this process may look for scans and write the table; others read what it wrote.
         """
         layout = layout_of(config)
-        segment = SegmentStage(**config["segment"])
-        dataset = Path(config["input"]).absolute()
-        table = Path(config["scans"] or layout.scan_table).absolute()
+        options = config["segment"]
+        segment = SegmentStage(resolved_name(options["model"]), options["weights"], options["fast"], options["ct"])
         return cls(
             layout=layout,
-            dataset=dataset,
-            table=table,
+            dataset=Path(config["input"]).absolute(),
+            table=Path(config["scans"] or layout.scan_table).absolute(),
             search=search_of(config, layout) if head and not config["scans"] else None,
-            participants=tuple(config["participants"]),
-            sessions=tuple(config["sessions"]),
-            segment=replace(segment, model=resolved_name(segment.model)),
+            selection=Selection.from_config(config),
+            segment=segment,
+            stages=stages_of(config),
         )
 
     @cached_property
     def rows(self) -> tuple[ScanRow, ...]:
         """All rows of the scan table: found anew where the dataset can be seen, otherwise as written before."""
-        if self.search is None or (self.table.is_file() and not self.dataset.is_dir()):
+        if self.search is None or (self.table.is_file() and not self.dataset.exists()):
             return read_table(self.table)
-        rows = tuple(_refusing_braces(row) for row in find_scans(self.dataset, self.search))
+        rows = tuple(self._judged(row) for row in find_scans(self.dataset, self.search))
         write_table(self.table, rows)
         return rows
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether this run is about some participants or sessions only, perhaps beside others like it."""
-        return bool(self.participants or self.sessions)
-
-    @property
+    @cached_property
     def selected(self) -> tuple[ScanRow, ...]:
         """Rows that this run is about, unusable ones included."""
-        return select(self.rows, self.participants, self.sessions)
+        return self.selection.of(self.rows)
 
     @cached_property
-    def _usable(self) -> dict[str, ScanRow]:
+    def usable(self) -> tuple[ScanRow, ...]:
+        """Rows that this run is about and that can be given to the workflow."""
+        return tuple(row for row in self.selected if row.usable)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, ScanRow]:
         return {row.scan: row for row in self.rows if row.usable}
 
-    def source_of(self, stem: str) -> str:
-        """Return the image of a scan; ``InputError`` if the table does not have it."""
-        return self._row_of(stem).source
-
-    def source_uri(self, stem: str) -> str:
-        """Return the BIDS URI of a scan; ``raw`` is explained in ``dataset_description.json``."""
-        return f"bids:raw:{quote(self._row_of(stem).path)}"
-
-    def _row_of(self, stem: str) -> ScanRow:
-        if stem not in self._usable:
+    def row_of(self, stem: str) -> ScanRow:
+        """Return the row of a scan; ``InputError`` if the table does not have it."""
+        if stem not in self._by_stem:
             raise InputError(
                 stem,
                 found="no usable scan of that name in the scan table",
                 expected="a scan that the table lists without a problem",
                 remedy=f"see {self.table}",
             )
-        return self._usable[stem]
+        return self._by_stem[stem]
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Outputs of the ``segment`` job that not every run makes, by name."""
+        return products_of("posteriors") if "posteriors" in self.stages else ()
+
+    def source_uri(self, stem: str) -> str:
+        """Return the BIDS URI of a scan; ``raw`` is explained in ``dataset_description.json``."""
+        return f"bids:raw:{quote(self.row_of(stem).path)}"
+
+    def options_of(self, stem: str) -> SegmentStage:
+        """Return the options of the segmentation of one scan."""
+        return self.segment.for_scan(self.row_of(stem))
 
     def targets(self) -> list[str]:
         """Return every file that a run makes: the one place where optional results are decided.
@@ -117,25 +129,83 @@ class Plan:
         InputError
             If there is nothing to segment.
         """
-        if not any(row.usable for row in self.selected):
+        if not self.usable:
             raise InputError(
                 self.dataset,
                 found=f"no usable scan among {len(self.selected)} selected and {len(self.rows)} listed",
                 expected="at least one",
                 remedy=f"see the problems in {self.table}, and check the selection and the suffixes",
             )
-        scans = (self.layout.segmentation(row.scan) for row in self.selected if row.usable)
+        scans = (self.files_of(row.scan) for row in self.usable)
         return [str(path) for paths in (self.layout.dataset_files, *scans) for path in paths]
 
-    def stage_file(self, stage: str, *, preview: bool = False) -> Path:
-        """Return the settings file of a stage, up to date with the configuration."""
-        return write_stage_file(self.layout, stage, self._settings(stage), preview=preview)
+    def files_of(self, stem: str) -> list[Path]:
+        """Return every file that a run makes from one scan."""
+        return [path for stage in self.stages for path in self.layout.made_by(stage, stem)]
 
-    def _settings(self, stage: str) -> dict[str, Any]:
-        if stage == "segment":
-            return self.segment.settings()
+    def stage_file(self, stage: str, *, preview: bool = False) -> Path:
+        """Return the settings file of ``describe``, up to date with the configuration."""
+        return write_stage_file(self.layout, stage, self._dataset_settings(), preview=preview)
+
+    def scan_stage_file(self, stage: str, stem: str, *, preview: bool = False) -> Path:
+        """Return the settings file of a stage for one scan; scans with the same options share it."""
+        return self._option_file(stage, self.options_of(stem), preview)
+
+    def require_models(self) -> None:
+        """Find out before any job starts whether the models can be used and offer what is asked for.
+
+        Raises
+        ------
+        SynthSegError
+            If not.
+        """
+        for options in {self.segment.for_scan(row) for row in self.usable}:
+            for stage in self.stages:
+                _stage_settings(stage, options)
+
+    @cache  # noqa: B019 -- a process has one plan
+    def _option_file(self, stage: str, options: SegmentStage, preview: bool) -> Path:
+        name = stage if options == self.segment else f"{stage}_{options.digest()}"
+        return write_stage_file(self.layout, name, _stage_settings(stage, options), preview=preview)
+
+    def _dataset_settings(self) -> dict[str, Any]:
         source = os.path.relpath(self.dataset, self.layout.output)
-        return {"model": self.segment.model, "input": source, "version": __version__}
+        return {"model": self.segment.model, "input": source, "version": __version__, "stages": list(self.stages)}
+
+    def _judged(self, row: ScanRow) -> ScanRow:
+        """Notice what makes a scan unusable for this run: its path, or a model of its own."""
+        if row.problem:
+            return row
+        if "{" in row.source:  # Snakemake takes braces in a path for wildcards, and cannot be told otherwise
+            return replace(row, problem="a brace in the path, which Snakemake cannot take; rename it")
+        return replace(row, problem=self._model_problem(row.model)) if row.model else row
+
+    @cache  # noqa: B019 -- a process has one plan
+    def _model_problem(self, model: str) -> str:
+        try:
+            for stage in self.stages:
+                _stage_settings(stage, replace(self.segment, model=model))
+        except SynthSegError as error:
+            return f"its model: {error}"
+        return ""
+
+
+def stages_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the stages that a configuration asks for, in their order."""
+    asked = {
+        "segment": True,
+        "posteriors": config["segment"]["posteriors"],
+        "resample": config["resample"]["enabled"],
+        "parcellate": config["parcellate"]["enabled"],
+        "qc": config["qc"]["enabled"],
+    }
+    return tuple(stage for stage in STAGES if asked[stage])
+
+
+def _stage_settings(stage: str, options: SegmentStage) -> dict[str, Any]:
+    if stage in COMPANION_TASKS:
+        return options.companion_settings(COMPANION_TASKS[stage])
+    return options.settings()
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:
@@ -154,12 +224,14 @@ def layout_of(config: Mapping[str, Any]) -> Layout:
 
 def search_of(config: Mapping[str, Any], layout: Layout) -> Search:
     """Return what a configuration looks for; a plain folder's search leaves the run's own folders out."""
-    folders = (layout.output, layout.work)
-    return Search(config["layout"], tuple(config["suffixes"]), tuple(config["datatypes"]), exclude=folders)
-
-
-def _refusing_braces(row: ScanRow) -> ScanRow:
-    """Snakemake takes braces in a path for wildcards, and cannot be told otherwise."""
-    if "{" not in row.source or row.problem:
-        return row
-    return replace(row, problem="a brace in the path, which Snakemake cannot take; rename it")
+    filter_file, database = (Path(config[key]).absolute() if config[key] else None for key in _PYBIDS_KEYS)
+    return Search(
+        layout=config["layout"],
+        suffixes=tuple(config["suffixes"]),
+        datatypes=tuple(config["datatypes"]),
+        exclude=(layout.output, layout.work),
+        path_column=config["path_column"],
+        filter_file=filter_file,
+        database=database,
+        derivatives=tuple(Path(folder).absolute() for folder in config["derivatives"]),
+    )

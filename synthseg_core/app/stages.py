@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from synthseg_core.app.layout import Layout
 from synthseg_core.atomic import write_json
 from synthseg_core.errors import UsageError
-from synthseg_core.models import ModelCard, load_card
+from synthseg_core.models import ModelCard, companion, load_card
+from synthseg_core.scans import ScanRow
+
+# Stage -> task of the companion model that it runs.
+COMPANION_TASKS = {"parcellate": "parcellation", "qc": "quality"}
 
 # Fields of a card that decide results; titles, citations and mirrors may be edited without consequences.
 _DECISIVE = ("networks", "labels", "grid", "intensity", "inference")
@@ -42,12 +47,21 @@ class SegmentStage:
     fast: bool = False
     ct: bool = False
 
+    def for_scan(self, row: ScanRow) -> SegmentStage:
+        """Return the options for a scan; its row may name a model of its own and say whether it is CT."""
+        return replace(self, model=row.model or self.model, ct=row.ct == "true" if row.ct else self.ct)
+
+    def digest(self) -> str:
+        """Return a short name for these options."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
+
+    def model_flags(self) -> list[str]:
+        """Return the words for the command line of every stage."""
+        return ["--model", self.model, *(["--weights", self.weights] if self.weights is not None else [])]
+
     def flags(self) -> list[str]:
         """Return the words for the command line of ``synthseg segment``."""
-        words = ["--model", self.model]
-        if self.weights is not None:
-            words += ["--weights", self.weights]
-        return words + [f"--{name}" for name in ("fast", "ct") if getattr(self, name)]
+        return self.model_flags() + [f"--{name}" for name in ("fast", "ct") if getattr(self, name)]
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the results; files are known by content, not by place.
@@ -57,24 +71,35 @@ class SegmentStage:
         SynthSegError
             If the model or its weights cannot be used: known before any job starts.
         """
+        return {**self._identity(_segmentation_card(self.model)), "fast": self.fast, "ct": self.ct}
+
+    def companion_settings(self, task: str) -> dict[str, Any]:
+        """Return what decides the results of ``parcellation`` or ``quality``, beside the segmentation itself.
+
+        Raises
+        ------
+        SynthSegError
+            If the model does not offer it, or its weights cannot be used.
+        """
+        return self._identity(companion(_segmentation_card(self.model), task))
+
+    def _identity(self, card: ModelCard) -> dict[str, Any]:
         from synthseg_core.weights import find_weights
 
-        card = load_card(self.model)
-        if card.task != "segmentation":
-            raise UsageError(
-                f"model {card.name}",
-                found=f"a model for {card.task}",
-                expected="one for segmentation",
-                remedy="see 'synthseg models list'",
-            )
         found = find_weights(card, Path(self.weights) if self.weights is not None else None)
-        return {
-            "model": card.name,
-            "definition_sha256": definition_sha256(card),
-            "weights_sha256": found.sha256,
-            "fast": self.fast,
-            "ct": self.ct,
-        }
+        return {"model": card.name, "definition_sha256": definition_sha256(card), "weights_sha256": found.sha256}
+
+
+def _segmentation_card(model: str) -> ModelCard:
+    card = load_card(model)
+    if card.task != "segmentation":
+        raise UsageError(
+            f"model {card.name}",
+            found=f"a model for {card.task}",
+            expected="one for segmentation",
+            remedy="see 'synthseg models list'",
+        )
+    return card
 
 
 def definition_sha256(card: ModelCard) -> str:
@@ -87,7 +112,7 @@ def definition_sha256(card: ModelCard) -> str:
 
 
 def write_stage_file(layout: Layout, stage: str, content: Mapping[str, Any], *, preview: bool = False) -> Path:
-    """Write the options of a stage where they differ from those on disk, and return the file.
+    """Write the options of a stage where they differ from those on disk, say what changed, and return the file.
 
     Parameters
     ----------
@@ -99,7 +124,20 @@ def write_stage_file(layout: Layout, stage: str, content: Mapping[str, Any], *, 
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if known == content:
         return path
-    if preview and known is not None:
-        path = path.with_suffix(".preview.json")
+    if known is not None:
+        print(f"{stage}: {'; '.join(changes(known, content))}: what depends on it is made again", file=sys.stderr)
+        path = path.with_suffix(".preview.json") if preview else path
     write_json(path, dict(content))
     return path
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two sets of options, one text each."""
+    keys = [*now, *(key for key in before if key not in now)]
+    return [
+        f"{key} was {_shown(before, key)}, is {_shown(now, key)}" for key in keys if before.get(key) != now.get(key)
+    ]
+
+
+def _shown(options: Mapping[str, Any], key: str) -> str:
+    return json.dumps(options[key])[:40] if key in options else "absent"

@@ -1,7 +1,5 @@
 # Configuration, scan table and paths; everything is decided by functions of synthseg_core, which have tests.
 
-from functools import cache
-
 import pandas as pd
 from snakemake.utils import validate
 
@@ -15,6 +13,7 @@ validate(config["training"], "../schemas/train.schema.yaml")
 PLAN = Plan.from_config(config, head=workflow.is_main_process)
 LAYOUT = PLAN.layout
 SCAN = "{scan}"
+SEGMENT_JOB = [stage for stage in PLAN.stages if stage in ("segment", "posteriors")]
 TRAINING = TrainingPlan.from_config(config["training"])
 
 SCANS_SCHEMA = workflow.source_path("../schemas/scans.schema.yaml")
@@ -26,7 +25,7 @@ wildcard_constraints:
 
 def source_of(wildcards):
     """Return the image of a scan."""
-    return PLAN.source_of(wildcards.scan)
+    return PLAN.row_of(wildcards.scan).source
 
 
 def source_uri(wildcards):
@@ -34,20 +33,48 @@ def source_uri(wildcards):
     return PLAN.source_uri(wildcards.scan)
 
 
-@cache
-def stage_file(stage):
-    """Return the settings file of a stage, rewritten if the configuration says something new."""
-    return str(PLAN.stage_file(stage, preview=workflow.dryrun))
+def segment_flags(wildcards):
+    """Return the options of the segmentation of a scan, as words."""
+    return PLAN.options_of(wildcards.scan).flags()
 
 
-def segment_settings(wildcards):
-    """Return the settings of the segmentation; asked for only when a scan is to be segmented."""
-    return stage_file("segment")
+def model_flags(wildcards):
+    """Return the model of a scan, as words."""
+    return PLAN.options_of(wildcards.scan).model_flags()
+
+
+def outputs_of(*stages):
+    """Return what a job makes from a scan, by name."""
+    paths = [pair for stage in stages for pair in LAYOUT.outputs_of(stage, SCAN).items()]
+    return {name: ensure(path, non_empty=True) for name, path in paths}
+
+
+def optional_outputs(wildcards, output):
+    """Return the flags of those outputs of the segmentation that not every run makes."""
+    return [word for name in PLAN.optional for word in (f"--{name.replace('_', '-')}", output[name])]
+
+
+def settings_of(stage):
+    """Return a function for the settings file of a stage; asked for only when a scan needs it."""
+
+    def settings(wildcards):
+        return str(PLAN.scan_stage_file(stage, wildcards.scan, preview=workflow.dryrun))
+
+    return settings
+
+
+def more_memory(mem_mb):
+    """Return a function for the memory of a job, which grows with every attempt."""
+
+    def memory(wildcards, attempt):
+        return mem_mb * attempt
+
+    return memory
 
 
 def dataset_settings(wildcards):
     """Return the settings of the dataset-level files."""
-    return stage_file("dataset")
+    return str(PLAN.stage_file("dataset", preview=workflow.dryrun))
 
 
 def targets(wildcards):

@@ -1,13 +1,9 @@
 rule segment:
     input:
         scan=source_of,
-        settings=segment_settings,
+        settings=settings_of("segment"),
     output:
-        dseg=ensure(LAYOUT.derivative(SCAN, "dseg"), non_empty=True),
-        dseg_1mm=ensure(LAYOUT.derivative(SCAN, "dseg_1mm"), non_empty=True),
-        sidecar=ensure(LAYOUT.derivative(SCAN, "sidecar"), non_empty=True),
-        volumes=ensure(LAYOUT.derivative(SCAN, "volumes"), non_empty=True),
-        decision=ensure(LAYOUT.decision(SCAN), non_empty=True),
+        **outputs_of(*SEGMENT_JOB),
     log:
         text=LAYOUT.log("segment", SCAN),
         reason=LAYOUT.reason("segment", SCAN),
@@ -17,17 +13,19 @@ rule segment:
         "../../envs/core.yaml"
     threads: 4
     resources:
-        mem_mb=8000,
+        mem_mb=more_memory(8000),
         runtime=60,
     params:
-        flags=PLAN.segment.flags(),
+        flags=segment_flags,
+        optional=optional_outputs,
         source=source_uri,
         device=config["device"],
     shell:
         "synthseg segment {input.scan:q} {params.flags:q} --source {params.source:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
-        " --sidecar {output.sidecar:q} --decision {output.decision:q} --log-json {log.reason:q} > {log.text:q} 2>&1"
+        " --sidecar {output.sidecar:q} --decision {output.decision:q} {params.optional:q}"
+        " --log-json {log.reason:q} > {log.text:q} 2>&1"
 
 
 rule describe:

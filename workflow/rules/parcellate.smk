@@ -1,0 +1,30 @@
+rule parcellate:
+    input:
+        scan=source_of,
+        settings=settings_of("parcellate"),
+        decision=LAYOUT.decision(SCAN),
+        dseg=LAYOUT.derivative(SCAN, "dseg"),
+        volumes=LAYOUT.derivative(SCAN, "volumes"),
+    output:
+        **outputs_of("parcellate"),
+    log:
+        text=LAYOUT.log("parcellate", SCAN),
+        reason=LAYOUT.reason("parcellate", SCAN),
+    benchmark:
+        LAYOUT.benchmark("parcellate", SCAN)
+    conda:
+        "../../envs/core.yaml"
+    threads: 4
+    resources:
+        mem_mb=more_memory(8000),
+        runtime=60,
+    params:
+        flags=model_flags,
+        source=source_uri,
+        device=config["device"],
+    shell:
+        "synthseg parcellate {input.scan:q} {params.flags:q} --source {params.source:q}"
+        " --decision {input.decision:q} --segmentation {input.dseg:q} --segmentation-volumes {input.volumes:q}"
+        " --device {params.device} --threads {threads}"
+        " --dseg {output.parcels:q} --dseg-1mm {output.parcels_1mm:q} --volumes {output.parcel_volumes:q}"
+        " --sidecar {output.parcels_sidecar:q} --log-json {log.reason:q} > {log.text:q} 2>&1"

@@ -1,0 +1,25 @@
+# From what "segment" stored; the scan is not needed.
+rule qc:
+    input:
+        settings=settings_of("qc"),
+        decision=LAYOUT.decision(SCAN),
+    output:
+        **outputs_of("qc"),
+    log:
+        text=LAYOUT.log("qc", SCAN),
+        reason=LAYOUT.reason("qc", SCAN),
+    benchmark:
+        LAYOUT.benchmark("qc", SCAN)
+    conda:
+        "../../envs/core.yaml"
+    threads: 4
+    resources:
+        mem_mb=more_memory(6000),
+        runtime=30,
+    params:
+        flags=model_flags,
+        device=config["device"],
+    shell:
+        "synthseg qc --decision {input.decision:q} {params.flags:q}"
+        " --device {params.device} --threads {threads}"
+        " --scores {output.scores:q} --log-json {log.reason:q} > {log.text:q} 2>&1"
