@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from synthseg_core import __version__
+from synthseg_core.discovery import LAYOUTS
 from synthseg_core.models import default_model
 from synthseg_core.presence import is_file
 
@@ -18,15 +21,17 @@ only scan; 130 interrupted. Run the same command again to continue after any of 
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
+    """Return the parser of a run; see :func:`build_status_parser` for ``synthseg-bids status``."""
     parser = argparse.ArgumentParser(
         prog="synthseg-bids",
-        description="Segment the brain scans of a BIDS dataset, or of a folder, into a BIDS derivative dataset.",
+        usage="synthseg-bids BIDS_DIR OUTPUT_DIR {participant,group} [options] [-- SNAKEMAKE OPTIONS]\n"
+        "       synthseg-bids status OUTPUT_DIR",
+        description="Segment the brain scans of a BIDS dataset, a folder or a table into a BIDS derivative dataset.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.add_argument("bids_dir", type=Path, help="BIDS dataset, or a folder of scans")
+    parser.add_argument("bids_dir", type=Path, help="BIDS dataset, a folder of scans, or a CSV/TSV table of scans")
     parser.add_argument("output_dir", type=Path, help="derivative dataset to write")
     parser.add_argument(
         "analysis_level",
@@ -35,30 +40,71 @@ def build_parser() -> argparse.ArgumentParser:
         "group: gather what exists, without the scans",
     )
     _add_selection(parser)
+    _add_search(parser)
     _add_segmentation(parser)
     _add_machine(parser)
+    _add_run(parser)
     return parser
+
+
+def build_status_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``synthseg-bids status``."""
+    parser = argparse.ArgumentParser(
+        prog="synthseg-bids status", description="Say what is done, failed and missing; a run may be going on."
+    )
+    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="derivative dataset")
+    parser.add_argument("-w", "--work-dir", type=Path, metavar="DIR", help="work folder (default: OUTPUT_DIR/work)")
+    return parser
+
+
+def split_off_snakemake(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words before the first ``--``, which are ours, and those after it, which are Snakemake's."""
+    if "--" not in words:
+        return list(words), []
+    at = list(words).index("--")
+    return list(words[:at]), list(words[at + 1 :])
 
 
 def config_values(args: argparse.Namespace) -> dict[str, Any]:
     """Return what the command line says about the configuration; the schema supplies the rest."""
-    segment = {
-        "model": _absolute_card(args.model),
-        "weights": str(args.weights.absolute()) if args.weights else None,
-        "fast": args.fast,
-        "ct": args.ct,
-    }
     values = {
-        "input": str(args.bids_dir.absolute()),
-        "output": str(args.output_dir.absolute()),
-        "work": str(args.work_dir.absolute()) if args.work_dir else None,
+        "input": _absolute(args.csv or args.bids_dir),
+        "output": _absolute(args.output_dir),
+        "work": _absolute(args.work_dir),
+        "layout": "table" if args.csv else args.layout,
+        "path_column": args.path_column,
+        "datatypes": args.datatypes,
         "suffixes": args.suffixes,
+        "bids_filter_file": _absolute(args.bids_filter_file),
+        "bids_database": _absolute(args.bids_database_dir),
+        "derivatives": [_absolute(folder) for folder in args.derivatives] if args.derivatives else None,
         "participants": args.participant_label,
         "sessions": args.session_label,
+        "exclude_participants": args.exclude_participant_label,
         "device": args.device,
+        "worker": False if args.no_worker else None,
+        "segment": {
+            "model": _absolute_card(args.model),
+            "weights": _absolute(args.weights),
+            "fast": args.fast,
+            "ct": args.ct,
+            "posteriors": args.save_posteriors,
+        },
+        "resample": {"enabled": args.save_resampled},
+        "parcellate": {"enabled": args.parc},
+        "qc": {"enabled": args.qc, "threshold": args.qc_threshold},
     }
-    given = {key: value for key, value in values.items() if value is not None}
-    return {**given, "segment": {key: value for key, value in segment.items() if value is not None}}
+    return _given(values)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the command line does not say."""
+    said = {key: value for key, value in values.items() if value is not None}
+    return {key: _given(value) if isinstance(value, dict) else value for key, value in said.items()}
+
+
+def _absolute(path: Path | None) -> str | None:
+    return str(path.absolute()) if path is not None else None
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
@@ -68,10 +114,32 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         help="participants, with or without sub-",
     )  # fmt: skip
     group.add_argument(
+        "--exclude-participant-label", "--exclude_participant_label", nargs="+", metavar="LABEL", type=_without("sub-"),
+        help="participants that are left out",
+    )  # fmt: skip
+    group.add_argument(
         "--session-label", "--session_label", nargs="+", metavar="LABEL", type=_without("ses-"),
         help="sessions, with or without ses-",
     )  # fmt: skip
     group.add_argument("--suffixes", nargs="+", metavar="SUFFIX", help="kinds of scans (default: T1w T2w FLAIR ...)")
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where scans are looked for")
+    group.add_argument("--csv", type=Path, metavar="FILE", help="take the scans of this table instead of BIDS_DIR's")
+    group.add_argument(
+        "--path-column", metavar="NAME", help='column of the table with the paths (default: "path")'
+    )
+    group.add_argument("--layout", choices=LAYOUTS, help="how the input is organised (default: auto)")
+    group.add_argument("--datatypes", nargs="+", metavar="NAME", help="folders of a BIDS dataset (default: anat)")
+    group.add_argument(
+        "--bids-filter-file", type=Path, metavar="FILE", help='filters, JSON or YAML; null: absent, "*": present'
+    )
+    group.add_argument(
+        "--bids-database-dir", type=Path, metavar="DIR", help="saved pybids index, made if it is not there"
+    )
+    group.add_argument("--derivatives", type=Path, nargs="+", metavar="DIR", help="derivative datasets to search too")
+    group.add_argument("--skip-bids-validation", action="store_true", help="do not call the BIDS validator")
 
 
 def _add_segmentation(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +150,13 @@ def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", type=Path, metavar="DIR", help="folder that holds the model's weights")
     group.add_argument("--fast", action="store_true", help="no flip averaging and no topological clean-up")
     group.add_argument("--ct", action="store_true", help="the scans are CT")
+    group.add_argument("--parc", action="store_true", help="parcels of the cerebral cortex")
+    group.add_argument("--qc", action="store_true", help="quality scores")
+    group.add_argument(
+        "--qc-threshold", type=float, metavar="SCORE", help="flag scans with a score below (default: 0.65)"
+    )
+    group.add_argument("--save-posteriors", action="store_true", help="keep posterior probabilities, at 1 mm")
+    group.add_argument("--save-resampled", action="store_true", help="keep the scans at 1 mm")
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -90,11 +165,21 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--n-cpus", type=_positive, default=_cpus(), metavar="N", help="CPU cores (default: %(default)s)"
     )
+    group.add_argument(
+        "--mem", type=_megabytes, metavar="SIZE", help="memory for all jobs together, such as 32G (default: all)"
+    )
     group.add_argument("-w", "--work-dir", type=Path, metavar="DIR", help="work folder (default: OUTPUT_DIR/work)")
     group.add_argument(
         "--profile", default="default", metavar="NAME|DIR", help="Snakemake profile of this machine (default: default)"
     )
+    group.add_argument("--no-worker", action="store_true", help="a process a scan instead of one that stays warm")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
     group.add_argument("-n", "--dry-run", action="store_true", help="show what would be done")
+    group.add_argument("--rerun", action="store_true", help="make again what is there already")
+    group.add_argument("--stop-on-first-crash", action="store_true", help="start no more scans after a failure")
     group.add_argument("--unlock", action="store_true", help="continue a run that was killed on another computer")
 
 
@@ -110,6 +195,14 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
     return number
+
+
+def _megabytes(text: str) -> int:
+    """Read ``32G``, ``32GB``, ``500M``; a number alone is gigabytes."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", text.strip().lower())
+    if match is None or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text}: expected a size such as 32G or 500M")
+    return max(1, round(float(match[1]) * {"k": 1e-3, "m": 1, "g": 1e3, "": 1e3, "t": 1e6}[match[2]]))
 
 
 def _cpus() -> int:

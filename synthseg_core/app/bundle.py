@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
+from synthseg_core.atomic import write_text
 from synthseg_core.errors import UsageError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -52,3 +55,11 @@ def profile_folder(name: str) -> Path:
         expected=f"{', '.join(known)}, or a folder that holds a config.yaml",
         remedy="correct the option",
     )
+
+
+def profile_without(profile: Path, key: str, folder: Path) -> Path:
+    """Write a profile that lacks a key, whose flag Snakemake cannot be told to drop, and return its folder."""
+    options = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
+    options.pop(key, None)
+    write_text(folder / "config.yaml", yaml.safe_dump(options, sort_keys=False))
+    return folder

@@ -35,6 +35,10 @@ class SnakemakeCall:
         CPU cores it may use.
     lock_descriptor
         Open file that it inherits; see :mod:`synthseg_core.app.lock`.
+    mem_mb
+        Memory that all jobs together may use, MB; ``None``: no limit.
+    extra
+        More words for its command line.
     """
 
     directory: Path
@@ -42,6 +46,8 @@ class SnakemakeCall:
     profile: Path
     cores: int
     lock_descriptor: int
+    mem_mb: int | None = None
+    extra: tuple[str, ...] = ()
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line."""
@@ -53,7 +59,8 @@ class SnakemakeCall:
             "--cores": self.cores,
         }
         words = [str(word) for pair in options.items() for word in pair]
-        return [sys.executable, "-m", "snakemake", *words, *arguments]
+        memory = [] if self.mem_mb is None else ["--resources", f"mem_mb={self.mem_mb}"]
+        return [sys.executable, "-m", "snakemake", *words, *memory, *self.extra, *arguments]
 
 
 @dataclass(frozen=True)

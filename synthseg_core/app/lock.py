@@ -69,6 +69,20 @@ def run_lock(path: Path, *, force: bool = False) -> Generator[RunLock, None, Non
             _write(file, "")
 
 
+def current_owner(path: Path) -> str:
+    """Say who holds the lock now; empty if nobody does."""
+    if not path.is_file():
+        return ""
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _who(_record(file))
+        except OSError:  # a file system without locks, where no run could have begun
+            return ""
+        return ""
+
+
 def _open(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,8 +142,12 @@ def _write(file: TextIO, text: str) -> None:
     file.flush()
 
 
+def _who(record: dict[str, str]) -> str:
+    if not record:
+        return "a process"
+    return f"process {record.get('pid')} on {record.get('host')} since {record.get('started')}"
+
+
 def _in_use(path: Path, record: dict[str, str], remedy: str) -> UsageError:
-    who = (
-        f"process {record.get('pid')} on {record.get('host')} since {record.get('started')}" if record else "a process"
-    )
-    return UsageError(path.parent, found=f"a run by {who}", expected="a work folder of its own", remedy=remedy)
+    found = f"a run by {_who(record)}"
+    return UsageError(path.parent, found=found, expected="a work folder of its own", remedy=remedy)

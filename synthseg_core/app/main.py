@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.app.arguments import build_parser, config_values
-from synthseg_core.app.bundle import profile_folder
+from synthseg_core.app.arguments import build_parser, build_status_parser, config_values, split_off_snakemake
+from synthseg_core.app.bids_validator import validation_report
+from synthseg_core.app.bundle import profile_folder, profile_without
 from synthseg_core.app.child import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import RunLock, run_lock
 from synthseg_core.app.plan import Plan, layout_of
+from synthseg_core.app.preflight import examine, first_of
+from synthseg_core.app.status import layout_from, look_at, running_text
 from synthseg_core.closed_pipe import run_for_reader
-from synthseg_core.discovery import require_dataset
+from synthseg_core.discovery import looks_like_bids, require_dataset
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.grouping import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
-
-_LISTED = 10
+from synthseg_core.memory import physical_bytes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,16 +31,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    args = build_parser().parse_args(argv)
+    words, extra = split_off_snakemake(sys.argv[1:] if argv is None else argv)
     try:
+        if words[:1] == ["status"]:
+            return _status(build_status_parser().parse_args(words[1:]))
+        args = build_parser().parse_args(words)
         config = checked(config_values(args))
-        return _group(config) if args.analysis_level == "group" else _participant(args, config)
+        return _group(config) if args.analysis_level == "group" else _participant(args, config, tuple(extra))
     except SynthSegError as error:
         print(f"synthseg-bids: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("synthseg-bids: interrupted", file=sys.stderr)
         return 130
+
+
+def _status(args: argparse.Namespace) -> int:
+    """Print the state of every scan; 1 if some scan is not done."""
+    layout = layout_from(args.output_dir, args.work_dir)
+    tables = look_at(layout)
+    print(running_text(layout))
+    _sum_up(tables, layout.logs)
+    return int(any(status.status in ("failed", "missing") for status in tables.statuses))
 
 
 def _group(config: Mapping[str, Any]) -> int:
@@ -51,31 +65,38 @@ def _group(config: Mapping[str, Any]) -> int:
     return 0
 
 
-def _participant(args: argparse.Namespace, config: Mapping[str, Any]) -> int:
+def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tuple[str, ...]) -> int:
     layout, profile = layout_of(config), profile_folder(args.profile)
     require_dataset(Path(config["input"]))
-    with run_lock(layout.work / "run.json", force=args.unlock) as lock:
+    with run_lock(layout.lock, force=args.unlock) as lock:
         plan = Plan.from_config(config)
-        _check(plan)
+        _check(plan, validate=not args.skip_bids_validation)
         write_config(layout.run_config, {**config, "scans": str(plan.table)})
-        call = SnakemakeCall(layout.work, layout.run_config, profile, args.n_cpus, lock.descriptor)
+        if args.stop_on_first_crash:
+            profile = profile_without(profile, "keep-going", layout.work / "profile")
+        flags = ["--forceall"] if args.rerun else []
+        call = SnakemakeCall(
+            directory=layout.work,
+            config=layout.run_config,
+            profile=profile,
+            cores=args.n_cpus,
+            lock_descriptor=lock.descriptor,
+            mem_mb=args.mem or physical_bytes() // 10**6,
+            extra=(*flags, *extra),
+        )
         _recover(call, plan, lock, force=args.unlock)
         if args.dry_run:
             return _dry_status(dry_run_snakemake(call, "all"))
         return _finish(plan, run_snakemake(call, "all"))
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Plan, *, validate: bool) -> None:
     """Find out before any job starts what would make all of them fail, and say what will be done."""
     plan.targets()
-    plan.segment.settings()
-    rows = plan.selected
-    done = sum(all(path.is_file() for path in plan.layout.segmentation(row.scan)) for row in rows if row.usable)
-    left_out = [row for row in rows if not row.usable]
-    print(f"{len(rows) - len(left_out)} scans, {done} of them with all outputs; {len(left_out)} images left out")
-    _list(f"{row.path}: {row.problem}" for row in left_out)
-    absent = sorted(set(plan.participants) - {row.participant_id.removeprefix("sub-") for row in rows})
-    _list(f"sub-{label}: no scan" for label in absent)
+    plan.require_models()
+    found = examine(plan)
+    advice = validation_report(plan.dataset) if validate and found.is_new and looks_like_bids(plan.dataset) else []
+    print("\n".join([*found.lines(), *advice]), flush=True)
 
 
 def _recover(call: SnakemakeCall, plan: Plan, lock: RunLock, *, force: bool) -> None:
@@ -102,7 +123,7 @@ def _finish(plan: Plan, end: ChildEnd) -> int:
     """Gather, sum up, and decide the exit status."""
     folder = plan.layout.output
     selected = gather(plan.selected, folder)
-    if plan.is_partial:
+    if plan.selection.is_partial:
         _sum_up(selected, plan.layout.logs)
     else:
         write_group_tables(selected, folder)
@@ -132,22 +153,10 @@ def exit_status(end: ChildEnd, statuses: Sequence[ScanStatus]) -> int:
 
 
 def _sum_up(tables: GroupTables, see: Path) -> None:
-    _list(
-        f"{status.status}: {status.row.scan or status.row.path}: {status.reason}"
-        for status in tables.statuses
-        if status.status != "done"
-    )
-    print(", ".join(f"{count} {status}" for status, count in tables.counts().items()) + f"; see {see}")
-
-
-def _list(lines: Iterable[str]) -> None:
-    """Print the first lines indented, and how many more there are."""
-    known = list(lines)
-    for line in known[:_LISTED]:
-        print(f"  {line}")
-    if len(known) > _LISTED:
-        print(f"  and {len(known) - _LISTED} more")
-    sys.stdout.flush()
+    unfinished = (status for status in tables.statuses if status.status != "done")
+    for line in first_of(f"{one.status}: {one.row.scan or one.row.path}: {one.reason}" for one in unfinished):
+        print(line)
+    print(", ".join(f"{count} {status}" for status, count in tables.counts().items()) + f"; see {see}", flush=True)
 
 
 if __name__ == "__main__":

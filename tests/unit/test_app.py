@@ -19,13 +19,15 @@ from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import exit_status, main
-from synthseg_core.app.plan import Plan, layout_of
+from synthseg_core.app.plan import Plan, layout_of, stages_of
+from synthseg_core.description import DATASET_FILES
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.grouping import ScanStatus
 from synthseg_core.scans import ScanRow, read_table, write_table
 from synthseg_core.temporary import temporary_name
 from tests.trees import make_tree
 
+FIRST = "sub-01/anat/sub-01_space-T1w"
 SCANS = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"]
 
 
@@ -53,7 +55,10 @@ def test_command_line_becomes_a_complete_configuration(tmp_path, monkeypatch):
     assert values["input"] == str(tmp_path / "in")
     assert values["participants"] == ["01", "02"]
     assert values["sessions"] == ["a"]
-    assert values["segment"] == {"model": "default", "weights": None, "fast": True, "ct": False}
+    assert values["segment"] == {
+        "model": "default", "weights": None, "fast": True, "ct": False, "posteriors": False
+    }  # fmt: skip
+    assert stages_of(values) == ("segment",)
     assert values["suffixes"][:2] == ["T1w", "T2w"]
 
 
@@ -119,7 +124,7 @@ def test_targets_of_a_plan(bids):
         f"{stem}_seg-synthseg_volumes.tsv",
         f"work/decisions/{stem}_decision.npz",
     ]
-    assert len(names) == 6 + 5
+    assert len(names) == len(DATASET_FILES) + 5
 
 
 def test_plan_writes_the_table_of_all_scans(bids):
@@ -127,7 +132,7 @@ def test_plan_writes_the_table_of_all_scans(bids):
     assert len(plan.rows) == 3
     assert [row.participant_id for row in plan.selected] == ["sub-02"]
     assert read_table(plan.table) == plan.rows
-    assert plan.source_of("sub-02/anat/sub-02_space-T1w") == str(bids / SCANS[2])
+    assert plan.row_of("sub-02/anat/sub-02_space-T1w").source == str(bids / SCANS[2])
 
 
 def test_plan_of_a_job_reads_the_table(bids):
@@ -156,7 +161,7 @@ def test_nothing_to_segment_and_unknown_scans(bids):
     with pytest.raises(InputError, match="no usable scan among 0 selected and 3 listed"):
         plan.targets()
     with pytest.raises(InputError, match="no usable scan of that name"):
-        plan.source_of("sub-99/anat/sub-99_space-T1w")
+        plan.row_of("sub-99/anat/sub-99_space-T1w")
 
 
 def test_braces_in_the_output_path(bids):
@@ -169,18 +174,18 @@ def test_braces_in_the_output_path(bids):
 
 def test_stage_file_changes_only_with_its_content(bids):
     plan = Plan.from_config(config(bids))
-    path = plan.stage_file("segment")
+    path = plan.scan_stage_file("segment", FIRST)
     settings = json.loads(path.read_text())
     assert (settings["model"], settings["fast"], settings["ct"]) == ("tiny-random", False, False)
     assert len(settings["weights_sha256"]) == len(settings["definition_sha256"]) == 64
     inode = path.stat().st_ino
-    assert Plan.from_config(config(bids, device="cpu", participants=["01"])).stage_file("segment") == path
+    assert Plan.from_config(config(bids, device="cpu", participants=["01"])).scan_stage_file("segment", FIRST) == path
     assert path.stat().st_ino == inode
     changed = Plan.from_config(config(bids, segment={"model": "tiny-random", "fast": True}))
-    preview = changed.stage_file("segment", preview=True)
+    preview = changed.scan_stage_file("segment", FIRST, preview=True)
     assert preview != path
     assert path.stat().st_ino == inode
-    assert changed.stage_file("segment") == path
+    assert changed.scan_stage_file("segment", FIRST) == path
     assert json.loads(path.read_text()) == {**settings, "fast": True} == json.loads(preview.read_text())
 
 
@@ -191,10 +196,10 @@ def test_stage_file_knows_weights_by_content_not_by_place(bids, tmp_path):
     source = find_weights(load_card("tiny-random")).path
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / source.name).write_bytes(source.read_bytes())
-    path = Plan.from_config(config(bids)).stage_file("segment")
+    path = Plan.from_config(config(bids)).scan_stage_file("segment", FIRST)
     before = path.read_text()
     moved = Plan.from_config(config(bids, segment={"model": "tiny-random", "weights": str(tmp_path / "w")}))
-    assert moved.stage_file("segment").read_text() == before
+    assert moved.scan_stage_file("segment", FIRST).read_text() == before
     assert moved.segment.flags() == ["--model", "tiny-random", "--weights", str(tmp_path / "w")]
 
 
@@ -218,7 +223,7 @@ def test_titles_do_not_count_but_definitions_do(bids, tmp_path):
 
 def test_models_that_cannot_segment_are_refused_before_any_job(bids):
     with pytest.raises(UsageError, match="a model for parcellation"):
-        Plan.from_config(config(bids, segment={"model": "synthseg-parc-2.0"})).stage_file("segment")
+        Plan.from_config(config(bids, segment={"model": "synthseg-parc-2.0"})).require_models()
 
 
 # Lock and leftovers

@@ -1,0 +1,91 @@
+"""What a run finds before its first job: how many scans, what is done, what is left out, and what will fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthseg_core.app.plan import Plan
+from synthseg_core.bids import STAGES
+from synthseg_core.errors import InputError
+from synthseg_core.file_kinds import check_file
+from synthseg_core.scans import ScanRow
+
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Findings.
+
+    Parameters
+    ----------
+    scans
+        Scans that can be given to the workflow.
+    done
+        For every stage, how many of them have all its outputs.
+    left_out
+        Images that look like scans and are not taken, each with the reason.
+    unreadable
+        Scans whose first bytes are no image, each with the reason; they are tried and will fail.
+    absent
+        Participants that were asked for and have no scan.
+    """
+
+    scans: int
+    done: dict[str, int]
+    left_out: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    absent: tuple[str, ...]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no scan is segmented yet: the time to say what is wrong with a dataset as a whole."""
+        return not self.done["segment"]
+
+    def lines(self) -> list[str]:
+        """Return the table that is shown to the user."""
+        table = [f"{'stage':<12}{'done':>8}{'to do':>8}"]
+        table += [f"{stage:<12}{count:>8}{self.scans - count:>8}" for stage, count in self.done.items()]
+        notes = [
+            (f"{len(self.left_out)} images left out", self.left_out),
+            (f"{len(self.unreadable)} scans cannot be read and will fail", self.unreadable),
+            (f"{len(self.absent)} participants without a scan", self.absent),
+        ]
+        listed = [line for title, items in notes if items for line in (f"{title}:", *first_of(items))]
+        return [f"{self.scans} scans", *table, *listed]
+
+
+def examine(plan: Plan) -> Preflight:
+    """Look at the scan table, at what exists and at the first bytes of scans that are not segmented yet."""
+    finished = {stage: [row for row in plan.usable if _is_done(plan, stage, row)] for stage in plan.stages}
+    segmented = set(finished["segment"])
+    unreadable = (_fault(row) for row in plan.usable if row not in segmented)
+    found = {row.participant_id.removeprefix("sub-") for row in plan.selected}
+    return Preflight(
+        scans=len(plan.usable),
+        done={stage: len(finished[stage]) for stage in STAGES if stage in finished},
+        left_out=tuple(f"{row.path}: {row.problem}" for row in plan.selected if not row.usable),
+        unreadable=tuple(fault for fault in unreadable if fault),
+        absent=tuple(f"sub-{label}" for label in sorted(set(plan.selection.participants) - found)),
+    )
+
+
+def first_of(items: Iterable[str]) -> list[str]:
+    """Return the first items as indented lines, and how many more there are."""
+    known = list(items)
+    more = [f"  and {len(known) - _LISTED} more"] if len(known) > _LISTED else []
+    return [*(f"  {item}" for item in known[:_LISTED]), *more]
+
+
+def _is_done(plan: Plan, stage: str, row: ScanRow) -> bool:
+    return all(path.is_file() for path in plan.layout.made_by(stage, row.scan))
+
+
+def _fault(row: ScanRow) -> str:
+    try:
+        check_file(Path(row.source))
+    except InputError as error:
+        return f"{row.path}: found {error.found}; {error.remedy}"
+    return ""
