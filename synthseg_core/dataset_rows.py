@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from synthseg_core.atomic import check_writable
+from synthseg_core.delimited import EMPTY_CELLS, absolute, yes_no_words, yes_or_no
 from synthseg_core.errors import InputError, OutputError, UsageError
 from synthseg_core.file_kinds import check_file
 from synthseg_core.presence import real_path
 from synthseg_core.reference_names import without_extension
 from synthseg_core.reference_plan import ScanOutputs
 
-# What pandas, with which such tables are mostly written, takes for an empty cell.
-_EMPTY = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>"})
-_YES_NO = {"1": True, "true": True, "yes": True, "y": True, "0": False, "false": False, "no": False, "n": False}
 _LISTED = 10
 
 
@@ -114,7 +111,7 @@ def read_table(path: Path, columns: Columns) -> Table:
                 remedy=_remedy_for(header),
             )
     filled = [(line, _row_cells(path, line, header, cells)) for line, cells in numbered[1:]]
-    empty = tuple(line for line, cells in filled if cells[columns.path] in _EMPTY)
+    empty = tuple(line for line, cells in filled if cells[columns.path] in EMPTY_CELLS)
     rows = tuple(_row(path, line, cells, columns) for line, cells in filled if line not in empty)
     return Table(path, header, rows, empty)
 
@@ -211,11 +208,6 @@ def shortened(items: Sequence[str]) -> str:
     return "; ".join(items[:_LISTED]) + rest
 
 
-def absolute(path: Path) -> Path:
-    """Return an absolute path without ``..``; links are kept, so that outputs lie where the user sees the scan."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps "..", Path.resolve follows links
-
-
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and cells of all rows that are not blank."""
     try:
@@ -252,16 +244,17 @@ def _row(path: Path, line: int, cells: dict[str, str], columns: Columns) -> Row:
 
 def _is_ct(path: Path, line: int, cells: dict[str, str], columns: Columns) -> bool:
     text = "" if columns.ct is None else cells[columns.ct]
-    if text in _EMPTY:
+    if text in EMPTY_CELLS:
         return columns.ct_default
-    if text.lower() not in _YES_NO:
+    answer = yes_or_no(text)
+    if answer is None:
         raise InputError(
             path,
             found=f"{text!r} in column {columns.ct} of line {line}",
-            expected=" or ".join(_YES_NO),
+            expected=yes_no_words(),
             remedy="correct the cell",
         )
-    return _YES_NO[text.lower()]
+    return answer
 
 
 def _clash(rows: Sequence[Row]) -> str:

@@ -46,9 +46,13 @@ def read_tsv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
 
 def format_tsv(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
     """Return a table as text, header first, ``n/a`` for absent values as BIDS asks."""
+    return format_cells((["n/a" if row.get(key) is None else row[key] for key in columns] for row in rows), columns)
+
+
+def format_cells(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> str:
+    """Return a table as text from the cells of its rows, header first."""
     out = StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
     writer.writerow(columns)
-    for row in rows:
-        writer.writerow(["n/a" if row.get(column) is None else row[column] for column in columns])
+    writer.writerows(rows)
     return out.getvalue()

@@ -35,8 +35,8 @@ def test_dataset_is_bids_and_the_same_every_time(tmp_path):
     demo.write_dataset(tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     found = discover(tmp_path / "a", Search())
-    assert sorted(tmp_path / "a" / candidate.path for candidate in found) == sorted(paths)
-    assert not [candidate for candidate in found if candidate.problem]
+    assert sorted(tmp_path / "a" / row.path for row in found) == sorted(paths)
+    assert not [row for row in found if row.problem]
 
 
 @pytest.mark.parametrize("scan", demo.SCANS, ids=lambda scan: scan.path)

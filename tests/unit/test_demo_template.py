@@ -36,9 +36,9 @@ def test_dataset_is_bids_and_the_same_every_time(tmp_path):
     template.write_dataset(tmp_path / "b", tmp_path / "head.nii.gz")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     found = discover(tmp_path / "a", Search())
-    assert sorted(tmp_path / "a" / candidate.path for candidate in found) == sorted(paths)
-    assert not [candidate for candidate in found if candidate.problem]
-    assert {str(candidate.name.entities["sub"]) for candidate in found} == {"01", "02", "03"}
+    assert sorted(tmp_path / "a" / row.path for row in found) == sorted(paths)
+    assert not [row for row in found if row.problem]
+    assert {row.participant_id for row in found} == {"sub-01", "sub-02", "sub-03"}
     assert read_scan(paths[1]).volume.voxel_size == pytest.approx((1.0, 1.5, 4.5))
 
 

@@ -1,5 +1,4 @@
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -51,12 +50,24 @@ TREES = {
 }
 
 
-def stems(candidates):
-    return [candidate.name.stem for candidate in candidates if candidate.name and not candidate.problem]
+def stems(rows):
+    return [row.scan for row in rows if row.usable]
 
 
-def problems(candidates):
-    return {candidate.path: candidate.problem for candidate in candidates if candidate.problem}
+def refuse_folder(monkeypatch, end):
+    """Pretend that folders with a certain end of their path may not be listed, which root always may."""
+    scandir = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith(end):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(discovery.os, "scandir", refuse)
+
+
+def problems(rows):
+    return {row.path: row.problem for row in rows if row.problem}
 
 
 @pytest.mark.parametrize("layout", ["auto", "bids"])
@@ -128,14 +139,7 @@ def test_links(tmp_path):
 
 def test_unreadable_subject_is_no_reason_to_stop(tmp_path, monkeypatch):
     make_tree(tmp_path, ["sub-01/anat/sub-01_T1w.nii", "sub-02/anat/sub-02_T1w.nii"])
-    listing = Path.iterdir
-
-    def refuse(folder):
-        if "sub-01" in str(folder):
-            raise PermissionError(13, "Permission denied", str(folder))
-        return listing(folder)
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    refuse_folder(monkeypatch, "sub-01/anat")
     found = discover(tmp_path, Search())
     assert stems(found) == ["sub-02/anat/sub-02_space-T1w"]
     assert problems(found) == {
@@ -216,19 +220,12 @@ def test_linked_folders_are_followed_once(tmp_path):
     (tmp_path / "scans/link").symlink_to(tmp_path / "else")
     (tmp_path / "scans/x/loop").symlink_to(tmp_path / "scans")
     found = discover(tmp_path / "scans", Search())
-    assert [candidate.path for candidate in found] == ["link/b.nii", "x/a.nii"]
+    assert [row.path for row in found] == ["link/b.nii", "x/a.nii"]
 
 
 def test_unreadable_folder_of_a_plain_search(tmp_path, monkeypatch):
     make_tree(tmp_path, ["x/a.nii", "y/b.nii"])
-    scandir = os.scandir
-
-    def refuse(folder):
-        if str(folder).endswith("x"):
-            raise PermissionError(13, "Permission denied", str(folder))
-        return scandir(folder)
-
-    monkeypatch.setattr(discovery.os, "scandir", refuse)
+    refuse_folder(monkeypatch, "x")
     found = discover(tmp_path, Search(layout="folder"))
     assert stems(found) == ["sub-yb/anat/sub-yb_space-orig"]
     assert "cannot be read" in problems(found)["x"]
@@ -243,11 +240,9 @@ def test_dataset_that_may_not_be_looked_into():
             discover(folder / "inside", Search())
 
 
-def test_missing_dataset_and_unknown_layout(tmp_path):
+def test_missing_dataset(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         discover(tmp_path / "absent", Search())
-    with pytest.raises(InputError, match="auto or bids or folder"):
-        discover(tmp_path, Search(layout="csv"))
 
 
 @given(st.lists(st.text("ab_-.é \n'{", min_size=1, max_size=6), unique=True, max_size=5))

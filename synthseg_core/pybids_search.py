@@ -1,0 +1,273 @@
+"""Find scans with pybids: by the entities of a BIDS filter file, in a saved database, among derivatives.
+
+pybids takes seconds for a thousand participants, so it is asked only where these are wanted; the scans that it names
+are judged like those of our own search.
+
+References
+----------
+The form of the filter file is that of fMRIPrep, ``--bids-filter-file``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from synthseg_core.atomic import output_error
+from synthseg_core.bids import DERIVED, ScanName, label_from, parse_name
+from synthseg_core.bidsignore import is_ignored, read_bidsignore
+from synthseg_core.discovery import BIDS_EXTENSIONS, SUFFIXES, Search, placed_row, require_dataset, scan_name
+from synthseg_core.errors import InputError, UsageError
+from synthseg_core.presence import real_path
+from synthseg_core.scan_row import ScanRow, file_problem, legible, nameless_row, without_clashes
+from synthseg_core.temporary import temporary_name
+
+ANY = "*"
+DATABASE_FILE = "layout_index.sqlite"
+# What other programs call in their filter files what is no anatomical scan.
+OTHER_KINDS = ("bold", "sbref", "fmap", "dwi", "asl", "m0scan", "pet", "meg", "eeg", "ieeg", "roi", "xfm")
+# Keys of file names, for which pybids has longer ones.
+_LONG = {
+    **{"sub": "subject", "ses": "session", "acq": "acquisition", "ce": "ceagent", "rec": "reconstruction"},
+    **{"dir": "direction", "mod": "modality", "trc": "tracer", "seg": "segmentation", "nuc": "nucleus"},
+    **{"voi": "volume", "stain": "staining"},
+}
+
+
+_NO_SCANS = re.compile(r"^/(code|models|sourcedata|stimuli|derivatives)(/|$)")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One kind of scan that is asked for.
+
+    Parameters
+    ----------
+    name
+        In the filter file.
+    filters
+        Entities and the values that will do; ``None`` among them: the entity may be absent; ``*``: any value.
+    """
+
+    name: str
+    filters: Mapping[str, tuple[Any, ...]]
+
+
+def pybids_rows(root: Path, search: Search) -> list[ScanRow]:
+    """Return a row for each scan that pybids finds, sorted by path.
+
+    Raises
+    ------
+    InputError
+        If the dataset is not there, or the filter file or the database cannot be used.
+    UsageError
+        If pybids is not installed, or the filter names an entity that it does not know.
+    """
+    require_dataset(root)
+    if find_spec("bids") is None:
+        raise UsageError(
+            "BIDS filters and databases",
+            found="no pybids in this environment",
+            expected="pybids",
+            remedy="pip install 'synthseg-bids[workflow]'",
+        )
+    root = root.absolute()
+    queries = read_queries(search.filter_file, search) if search.filter_file else (_default_query(search),)
+    folders = [root, *(folder.absolute() for folder in search.derivatives)]
+    found = (row for folder in folders for row in _rows_of(root, folder, search, queries))
+    unique = {row.source: row for row in map(legible, found)}
+    return sorted(without_clashes(unique.values()), key=lambda row: row.path)
+
+
+def read_queries(path: Path, search: Search) -> tuple[Query, ...]:
+    """Read a filter file; kinds of other data types than the search's are left out.
+
+    Raises
+    ------
+    InputError
+        If it is no JSON or YAML, or does not map names to entities.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content: Any = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise _bad_filter(path, f"no readable filter ({reason})") from error
+    if not isinstance(content, dict) or not content:
+        raise _bad_filter(path, "no names of kinds")
+    queries: list[Query] = []
+    for name, filters in cast(dict[Any, Any], content).items():
+        if not isinstance(filters, dict):
+            raise _bad_filter(path, f"{filters!r} as {name}")
+        query = _query(path, str(name), cast(dict[Any, Any], filters), search)
+        if set(query.filters["datatype"]) & set(search.datatypes):
+            queries.append(query)
+    return tuple(queries)
+
+
+def _bad_filter(path: Path, found: str) -> InputError:
+    return InputError(
+        path,
+        found=found,
+        expected='JSON or YAML such as {"t1w": {"suffix": "T1w", "session": null}}',
+        remedy="correct the filter file",
+    )
+
+
+def _default_query(search: Search) -> Query:
+    """Return what our own search looks for."""
+    return Query("scans", {"datatype": search.datatypes, "suffix": search.suffixes, "part": (None, "mag")})
+
+
+def _query(path: Path, name: str, filters: Mapping[Any, Any], search: Search) -> Query:
+    """Complete the entities of one kind: by its name if that is a kind of scan, otherwise as our own search does."""
+    given = {_LONG.get(str(key), str(key)): _values(path, f"{name}.{key}", value) for key, value in filters.items()}
+    query = dict(_default_query(search).filters)
+    kinds = {suffix.lower(): suffix for suffix in (*SUFFIXES, *search.suffixes)}
+    if name.lower() in kinds:
+        query["suffix"] = (kinds[name.lower()],)
+    elif name.lower() in OTHER_KINDS and not {"datatype", "suffix"} <= given.keys():
+        query["datatype"] = ()
+    if ANY in given.get("datatype", ()):
+        given["datatype"] = search.datatypes
+    return Query(name, {**query, **given})
+
+
+def _values(path: Path, place: str, value: Any) -> tuple[Any, ...]:
+    values = tuple(cast(list[Any], value)) if isinstance(value, list) else (value,)
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, str | int | None):
+            raise _bad_filter(path, f"{one!r} as {place}, perhaps a word without quotes")
+    return values
+
+
+def _rows_of(root: Path, folder: Path, search: Search, queries: Sequence[Query]) -> Iterator[ScanRow]:
+    """Search the dataset itself, or one of its derivatives."""
+    require_dataset(folder)
+    layout = _layout(folder, search, search.database if folder == root else _beside(search.database, folder))
+    rules = () if folder != root else read_bidsignore(folder)
+    paths = sorted({path for query in queries for path in _found(layout, query, search.filter_file)})
+    for path in paths:
+        relative = Path(os.path.relpath(path, folder)).as_posix()
+        if relative.startswith("sub-") and not is_ignored(relative, rules):
+            row = _row(folder, relative, derived=folder != root or layout.is_derivative)
+            yield replace(row, path=_shown(root, row.source), problem=row.problem or _file_problem(row.source, search))
+
+
+def _beside(database: Path | None, folder: Path) -> Path | None:
+    return database / folder.name if database else None
+
+
+def _shown(root: Path, source: str) -> str:
+    return source.removeprefix(f"{root}{os.sep}").replace(os.sep, "/")
+
+
+def _file_problem(source: str, search: Search) -> str:
+    problem = file_problem(source)
+    if problem and search.database and not os.path.lexists(source):
+        return f"no such file, but in the database; delete {search.database} and it is made again"
+    return problem
+
+
+def _row(folder: Path, path: str, *, derived: bool) -> ScanRow:
+    parent, _, file_name = path.rpartition("/")
+    datatype = parent.rpartition("/")[2]
+    try:
+        name = derived_name(file_name, datatype) if derived else scan_name(file_name, BIDS_EXTENSIONS, datatype)
+    except InputError as error:
+        return nameless_row(path, f"{folder}/{path}", f"{error.found}; {error.remedy}")
+    row = placed_row(str(folder), path, name)
+    return replace(row, suffix=parse_name(file_name).suffix) if row.scan else row
+
+
+def derived_name(file_name: str, datatype: str) -> ScanName:
+    """Name an image that is a derivative itself: what sets it apart from its source goes to its suffix.
+
+    ``sub-01_space-MNI_desc-preproc_T1w`` is known as ``sub-01_space-T1wMNIpreproc``: its segmentation lies in that
+    space, and stays apart from that of ``sub-01_T1w``.
+    """
+    parsed = parse_name(file_name)
+    own = {key: label for key, label in parsed.entities.items() if key not in DERIVED}
+    marks = (label_from(label) for key, label in parsed.entities.items() if key in DERIVED)
+    return ScanName(own, "".join((parsed.suffix, *marks)), datatype)
+
+
+def _found(layout: Any, query: Query, filter_file: Path | None) -> list[str]:
+    """Return the paths of one kind of scan."""
+    from bids.layout import Query as Special
+
+    special = {None: Special.NONE, ANY: Special.ANY}
+    filters = {key: [special.get(value, value) for value in values] for key, values in query.filters.items()}
+    extensions = filters.pop("extension", list(BIDS_EXTENSIONS))
+    try:
+        return layout.get(return_type="filename", scope="self", extension=extensions, **filters)
+    except ValueError as error:
+        raise UsageError(
+            filter_file or "BIDS database",
+            found=f"{query.name}: {str(error).split(' If you')[0].rstrip('. ')}",
+            expected="entities of BIDS",
+            remedy="correct the filter file",
+        ) from error
+
+
+def _layout(folder: Path, search: Search, database: Path | None) -> Any:
+    if database is None:
+        return _indexed(folder, search, None)
+    if not (database / DATABASE_FILE).is_file():
+        _make_database(folder, search, database)
+    return _saved(folder, database)
+
+
+def _indexed(folder: Path, search: Search, database: Path | None) -> Any:
+    """Let pybids look at all files; what it validates we judge ourselves, with a reason."""
+    from bids.layout import BIDSLayout, BIDSLayoutIndexer
+
+    inside = (path.relative_to(folder).as_posix() for path in search.exclude if path.is_relative_to(folder))
+    ignore = [_NO_SCANS, *(re.compile(f"^/{re.escape(path)}(/|$)") for path in inside)]
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
+    config = ["bids", "derivatives"]
+    return BIDSLayout(folder, validate=False, config=config, indexer=indexer, database_path=database)
+
+
+def _make_database(folder: Path, search: Search, database: Path) -> None:
+    """Index into a database that gets its name when it is complete."""
+    temporary = temporary_name(database)
+    try:
+        _indexed(folder, search, temporary)
+        database.mkdir(parents=True, exist_ok=True)
+        (temporary / DATABASE_FILE).replace(database / DATABASE_FILE)
+    except OSError as error:
+        raise output_error(database, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _saved(folder: Path, database: Path) -> Any:
+    from bids.layout import BIDSLayout
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        layout = BIDSLayout(folder, validate=False, database_path=database)
+    except (SQLAlchemyError, ValueError, AttributeError) as error:
+        raise _bad_database(database, f"no usable database ({' '.join(str(error).split())[:200]})", folder) from error
+    if real_path(Path(layout.root)) != real_path(folder):
+        raise _bad_database(database, f"a database of {layout.root}", folder)
+    return layout
+
+
+def _bad_database(database: Path, found: str, folder: Path) -> InputError:
+    return InputError(
+        database,
+        found=found,
+        expected=f"a pybids database of {folder}",
+        remedy="delete the folder and it is made again, or choose another",
+    )

@@ -1,0 +1,303 @@
+"""Scans that a table lists: CSV or TSV with a column of paths, or a text file with one path a line.
+
+Whatever is wrong with a row is told with its line and leaves the other rows alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from synthseg_core.bids import DERIVED, ENTITIES, UNNAMED_SUFFIX, ScanName, label_from
+from synthseg_core.delimited import EMPTY_CELLS, Record, absolute, read_lines, read_records, yes_no_words, yes_or_no
+from synthseg_core.discovery import FOLDER_EXTENSIONS, bids_name, path_label
+from synthseg_core.errors import InputError
+from synthseg_core.models import DEFAULT_MODEL, registered_models
+from synthseg_core.presence import is_file
+from synthseg_core.scan_row import ScanRow, file_problem, legible, named_row, nameless_row
+
+EXTENSIONS = (".csv", ".tsv", ".txt")
+DEFAULT_PATH_COLUMN = "path"
+# Headers that mean the same, in lower case; every other entity goes by its key in BIDS names.
+_HEADERS = {
+    "sub": ("sub", "subject", "subject_id", "participant", "participant_id"),
+    "ses": ("ses", "session", "session_id"),
+    "acq": ("acq", "acquisition"),
+    "rec": ("rec", "reconstruction"),
+    "suffix": ("suffix",),
+    "model": ("model",),
+    "ct": ("ct",),
+}
+# Not for raw scans of people.
+_NO_COLUMN = (*DERIVED, "tpl", "cohort")
+_ROLES = {
+    **{key: key for key in ENTITIES if key not in _NO_COLUMN},
+    **{header: role for role, headers in _HEADERS.items() for header in headers},
+}
+# How pandas writes whole numbers of a column that also has empty cells.
+_WHOLE_NUMBER = re.compile(r"(\d+)\.0")
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What the header says.
+
+    Parameters
+    ----------
+    file
+        Absolute.
+    path
+        Number of the column of paths.
+    roles
+        What the other columns that matter mean, by their numbers.
+    width
+        Number of columns.
+    """
+
+    file: Path
+    path: int
+    roles: Mapping[int, str]
+    width: int
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One line of the table.
+
+    Parameters
+    ----------
+    line
+        Counted from 1.
+    labels
+        What was written in the table for each label of the scan's name.
+    """
+
+    line: int
+    row: ScanRow
+    labels: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+
+    def refused(self, problem: str) -> _Entry:
+        """Return the entry with a problem, unless it has one already."""
+        return self if self.row.problem else replace(self, row=replace(self.row, problem=problem))
+
+
+def table_rows(file: Path, path_column: str | None = None) -> list[ScanRow]:
+    """Return a row for each line that is not blank, in the order of the table.
+
+    Parameters
+    ----------
+    path_column
+        Header of the column of paths; ``None``: ``path``, or the only column that looks like it.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or it is not clear which column holds the paths.
+    """
+    table, records = _with_header(absolute(file), path_column)
+    entries = [_entry(table, record) for record in records]
+    entries = _without_mixed_labels(_without_copies(entries))
+    entries = _without_twins(entries, "source", "the same file as in {}, but not the same scan; correct one")
+    entries = _without_twins(
+        entries, "scan", "same derivative names as {}; tell the scans apart in columns such as session, run or suffix"
+    )
+    return [_told_with_line(entry) for entry in entries]
+
+
+def _with_header(file: Path, path_column: str | None) -> tuple[_Table, list[Record]]:
+    records = read_records(file)
+    first = records[0].cells if records else ()
+    if path_column is None and any(map(_looks_like_scan, first)):
+        return _list_of_paths(file, records)
+    path = _path_column(file, records, path_column)
+    roles = {number: _ROLES[word] for number, word in enumerate(map(_folded, first)) if word in _ROLES}
+    roles.pop(path, None)
+    if repeated := [first[n] for n, role in roles.items() if list(roles.values()).count(role) > 1]:
+        raise _unclear(file, f"the columns {' and '.join(repeated)} for one thing", "each once", "remove one")
+    return _Table(file, path, roles, len(first)), records[1:]
+
+
+def _list_of_paths(file: Path, records: list[Record]) -> tuple[_Table, list[Record]]:
+    """Take a table without header for a list; in text files a line is a path, whatever is in it."""
+    if file.suffix.lower() == ".txt":
+        records = read_lines(file)
+    elif len(records[0].cells) > 1:
+        raise _unclear(
+            file, f"a path in line {records[0].line}", "the names of the columns", "put a header such as path,subject"
+        )
+    return _Table(file, 0, {}, 1), records
+
+
+def _path_column(file: Path, records: Sequence[Record], name: str | None) -> int:
+    """Return the number of the column that holds the paths."""
+    header = records[0].cells if records else ()
+    if name is not None:
+        found = [number for number, word in enumerate(header) if word == name]
+    else:
+        found = [number for number, word in enumerate(header) if _folded(word) == DEFAULT_PATH_COLUMN]
+        found = found or [number for number in range(len(header)) if _holds_paths(records[1:], number)]
+    if len(found) != 1:
+        listed = ", ".join(header[number] for number in found) or f"none among {', '.join(header) or 'no columns'}"
+        expected = f"one column {name!r}" if name else "one column of paths"
+        raise _unclear(file, listed, expected, "correct the header, or name the column of the paths")
+    return found[0]
+
+
+def _unclear(file: Path, found: str, expected: str, remedy: str) -> InputError:
+    return InputError(file, found=found, expected=expected, remedy=remedy)
+
+
+def _folded(header: str) -> str:
+    return "_".join(re.split(r"[\s_-]+", header.casefold()))
+
+
+def _looks_like_scan(cell: str) -> bool:
+    return cell.lower().endswith(FOLDER_EXTENSIONS)
+
+
+def _holds_paths(records: Iterable[Record], column: int) -> bool:
+    return any(len(record.cells) > column and _looks_like_scan(record.cells[column]) for record in records)
+
+
+def _entry(table: _Table, record: Record) -> _Entry:
+    cells = (*record.cells, *[""] * (table.width - len(record.cells)))
+    fault = record.fault or _shape_fault(table, cells)
+    if fault:
+        place = f"{table.file.name}, line {record.line}"
+        return _Entry(record.line, nameless_row(place, str(table.file), fault))
+    home = f"{table.file.parent}{os.sep}"
+    source = str(absolute(table.file.parent / os.path.expanduser(cells[table.path])))  # noqa: PTH111 - never raises
+    path = source.removeprefix(home).replace(os.sep, "/")
+    given = {role: cells[number] for number, role in table.roles.items() if cells[number] not in EMPTY_CELLS}
+    try:
+        return _scan_entry(table, record.line, Path(source), path, given)
+    except InputError as error:
+        return _Entry(record.line, nameless_row(path, source, f"{error.found}; {error.remedy}"))
+
+
+def _shape_fault(table: _Table, cells: Sequence[str]) -> str:
+    if any(cells[table.width :]):
+        return f"{len(cells)} cells, where the header has {table.width}; put cells that hold a separator in quotes"
+    if cells[table.path] in EMPTY_CELLS:
+        return "no path; fill in the cell, or remove the line"
+    return ""
+
+
+def _scan_entry(table: _Table, line: int, source: Path, path: str, given: Mapping[str, str]) -> _Entry:
+    if not _looks_like_scan(path):
+        raise _bad_cell(path, f"none of {', '.join(FOLDER_EXTENSIONS)}", "convert the scan, or correct the path")
+    written = {role: _written(role, text) for role, text in given.items() if role in ENTITIES}
+    labels = {role: _label(role, text) for role, text in written.items()}
+    row = named_row(_name(path, labels, given.get("suffix")), path, str(source), file_problem(str(source)))
+    row = replace(row, model=_model(table, given.get("model")), ct=_ct(given.get("ct")))
+    if (readable := legible(row)).problem:
+        row = readable
+    return _Entry(line, row, {(role, labels[role]): text for role, text in written.items()})
+
+
+def _name(path: str, labels: Mapping[str, str], suffix: str | None) -> ScanName:
+    """Name a scan by its columns, then by its file name if that is BIDS, then by the path."""
+    known = bids_name(path)
+    entities = {**(known.entities if known else {}), **labels}
+    entities.setdefault("sub", path_label(path))
+    if not entities["sub"]:
+        raise _bad_cell(path, "no letter or digit in the path", "rename the file, or add a column subject")
+    word = label_from(suffix) if suffix else (known.suffix if known else UNNAMED_SUFFIX)
+    if not word:
+        raise _bad_cell(path, f"{suffix!r} as suffix", "use letters and digits")
+    return ScanName(entities, word)
+
+
+def _written(role: str, text: str) -> str:
+    """Return a cell without the prefix of its entity, and whole numbers as such."""
+    text = text.removeprefix(f"{role}-")
+    number = _WHOLE_NUMBER.fullmatch(text)
+    return number[1] if number else text
+
+
+def _label(role: str, text: str) -> str:
+    label = "".join(re.findall(r"[0-9a-zA-Z+]+", text))
+    if not label:
+        raise _bad_cell(text, f"{text!r} as {role}", "use letters and digits")
+    return label
+
+
+def _model(table: _Table, text: str | None) -> str:
+    """Return the name of a model as it is, the path of a card absolute."""
+    if text is None or text == DEFAULT_MODEL or text in _model_names():
+        return text or ""
+    card = absolute(table.file.parent / text)
+    if not is_file(card):
+        raise _bad_cell(text, f"no model {text!r}", "give a name of 'synthseg models list', or the path of a card")
+    return str(card)
+
+
+@cache
+def _model_names() -> frozenset[str]:
+    return frozenset(registered_models())
+
+
+def _ct(text: str | None) -> str:
+    if text is None:
+        return ""
+    answer = yes_or_no(text)
+    if answer is None:
+        raise _bad_cell(text, f"{text!r} as ct", f"write {yes_no_words()}")
+    return "true" if answer else "false"
+
+
+def _bad_cell(subject: str, found: str, remedy: str) -> InputError:
+    return InputError(subject, found=found, expected="a scan", remedy=remedy)
+
+
+def _without_copies(entries: Iterable[_Entry]) -> Iterator[_Entry]:
+    """Take a scan that is listed twice in the same way once."""
+    lines: dict[tuple[str, ...], int] = {}
+    for entry in entries:
+        row = entry.row
+        line = lines.setdefault((row.scan, row.source, row.model, row.ct), entry.line) if row.scan else entry.line
+        if line != entry.line:
+            row = nameless_row(row.path, row.source, f"the same scan as in line {line}; remove one")
+        yield replace(entry, row=row)
+
+
+def _without_mixed_labels(entries: Iterable[_Entry]) -> list[_Entry]:
+    """Refuse what is written differently but becomes the same label: two people must not become one."""
+    entries = list(entries)
+    written: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for entry in entries:
+        for label, text in entry.labels.items():
+            written[label].add(text)
+    mixed = {label: " and ".join(sorted(texts)) for label, texts in written.items() if len(texts) > 1}
+    return [_without_mixed(entry, mixed) for entry in entries] if mixed else entries
+
+
+def _without_mixed(entry: _Entry, mixed: Mapping[tuple[str, str], str]) -> _Entry:
+    for role, label in entry.labels:
+        if (role, label) in mixed:
+            return entry.refused(f"{mixed[role, label]} both become {role}-{label}; write letters and digits only")
+    return entry
+
+
+def _without_twins(entries: Sequence[_Entry], key: str, problem: str) -> list[_Entry]:
+    """Refuse all named rows that share a value, telling the lines of the others."""
+    lines: dict[str, list[int]] = defaultdict(list)
+    for entry in entries:
+        if entry.row.scan:
+            lines[getattr(entry.row, key)].append(entry.line)
+    return [_without_twin(entry, lines.get(getattr(entry.row, key), []), problem) for entry in entries]
+
+
+def _without_twin(entry: _Entry, lines: Sequence[int], problem: str) -> _Entry:
+    others = ", ".join(str(line) for line in lines if line != entry.line)
+    return entry.refused(problem.format(f"line {others}")) if entry.row.scan and others else entry
+
+
+def _told_with_line(entry: _Entry) -> ScanRow:
+    row = entry.row
+    return replace(row, problem=f"line {entry.line}: {row.problem}") if row.problem else row

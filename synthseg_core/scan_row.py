@@ -1,0 +1,115 @@
+"""One row of the scan table, and what makes an image unusable wherever it was found."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from synthseg_core.bids import ScanName
+
+# File names may have 255 bytes; the longest ending of a derivative and the parts of temporary names need some of them.
+_LONGEST_NAME = 180
+
+
+@dataclass(frozen=True)
+class ScanRow:
+    """One image of the table; a field that does not apply is empty.
+
+    Parameters
+    ----------
+    scan
+        Stem of the derivatives, which identifies the scan; empty where the file has no usable name.
+    participant_id, session_id
+        With ``sub-`` and ``ses-``.
+    suffix
+        Last word of the scan's name.
+    path
+        Of the image, relative to the dataset; absolute where it lies elsewhere.
+    source
+        Of the image, absolute.
+    problem
+        Why the image cannot be segmented; empty for usable scans.
+    model
+        Name of a model or path of its card, for this scan alone; empty: the one of the configuration.
+    ct
+        Whether the scan is CT, ``true`` or ``false``; empty: as the configuration says.
+    """
+
+    scan: str
+    participant_id: str
+    session_id: str
+    suffix: str
+    path: str
+    source: str
+    problem: str = ""
+    model: str = ""
+    ct: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether the scan can be given to the workflow."""
+        return not self.problem
+
+
+COLUMNS = tuple(field.name for field in fields(ScanRow))
+
+
+def named_row(name: ScanName, path: str, source: str, problem: str = "") -> ScanRow:
+    """Return the row of an image whose name is usable."""
+    session = name.entities.get("ses")
+    return ScanRow(
+        scan=name.stem,
+        participant_id=f"sub-{name.entities['sub']}",
+        session_id=f"ses-{session}" if session else "",
+        suffix=name.suffix,
+        path=path,
+        source=source,
+        problem=problem,
+    )
+
+
+def nameless_row(path: str, source: str, problem: str) -> ScanRow:
+    """Return the row of what looks like a scan but has no usable name, or is none."""
+    return ScanRow("", "", "", "", path, source, problem)
+
+
+def file_problem(source: str) -> str:
+    """Say what is wrong with a file that is to be a scan, without opening it; empty if nothing is.
+
+    Links to nowhere are what data sets are made of whose files were not downloaded.
+    """
+    if os.path.isfile(source):  # noqa: PTH113 - tens of thousands of paths that are text already
+        return ""
+    path = Path(source)
+    if path.is_symlink():
+        return "a link to a file that is not there; download it, for instance 'datalad get'"
+    if path.exists():
+        return "not a regular file; put the scan there"
+    return "no such file; correct the path"
+
+
+def legible(row: ScanRow) -> ScanRow:
+    """Keep line ends, tabs and undecodable bytes out of tables and command lines, and names writable."""
+    if not (row.path.isprintable() and row.source.isprintable()):
+        return nameless_row(ascii(row.path), ascii(row.source), "a path with unprintable characters; rename it")
+    if len(row.scan) > _LONGEST_NAME and len(row.scan.rpartition("/")[2]) > _LONGEST_NAME:
+        return nameless_row(row.path, row.source, "a name that is too long for its derivatives; shorten it")
+    return row
+
+
+def without_clashes(rows: Iterable[ScanRow]) -> Iterator[ScanRow]:
+    """Refuse all scans that would write the same files: which one came first must not decide."""
+    rows = list(rows)
+    groups: dict[str, list[ScanRow]] = defaultdict(list)
+    for row in rows:
+        if row.scan:
+            groups[row.scan].append(row)
+    for row in rows:
+        if row.problem or len(groups.get(row.scan, ())) < 2:
+            yield row
+        else:
+            others = ", ".join(other.path for other in groups[row.scan] if other is not row)
+            yield replace(row, problem=f"same derivative names as {others}; rename or remove one")
