@@ -89,7 +89,11 @@ def conform(scan: Scan, config: ConformConfig) -> Conformed:
     InputError
         If the resampled scan would not fit in memory, or only one intensity is left of it.
     """
-    record = plan(scan, config)
+    return conform_to(plan(scan, config), scan, config)
+
+
+def conform_to(record: ConformRecord, scan: Scan, config: ConformConfig) -> Conformed:
+    """Do what :func:`conform` does on a grid that is known already."""
     ras = _on_grid(scan, record, config.quirks)
     image, warnings = _normalised(ras, record, config, scan)
     if not record.resampled:

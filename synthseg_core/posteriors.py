@@ -21,6 +21,9 @@ from synthseg_core.ops.blur import RowBlur, blur_in_place
 from synthseg_core.ops.channels import most_probable
 from synthseg_core.quality import QualityScore, quality_groups, tidy_scores
 
+ArrayConsumer = Callable[[int, int, np.ndarray], None]
+"""Receives ``start, stop, rows``: rows [start, stop) of (N, I, J, K) along axis I."""
+
 
 @dataclass(frozen=True)
 class BlurPlan:
@@ -129,13 +132,30 @@ def parcel_posteriors(
     ModelError
         If the segmentation has no cortex to divide.
     """
-    cortex = np.isin(decision, list(table.cortex_channels().values()))
-    channels = np.stack([image.astype(np.float32), ~cortex, cortex], dtype=np.float32)
-    posteriors = _all_rows(model.runners[0], torch.from_numpy(channels))
+    posteriors = _all_rows(model.runners[0], _parcellation_input(image, decision, table))
     sigma = model.card.inference.posterior_sigma_voxels
     if blur and sigma > 0:
         blur_in_place(posteriors, sigma)
     return posteriors.numpy()
+
+
+def stream_parcel_posteriors(
+    model: LoadedModel, image: np.ndarray, decision: np.ndarray, table: LabelTable, consume: ArrayConsumer
+) -> None:
+    """Hand on what :func:`parcel_posteriors` returns, blurred, a few rows at a time: all of it takes gigabytes."""
+
+    def give(start: int, stop: int, rows: Tensor) -> None:
+        consume(start, stop, rows.numpy())
+
+    sigma = model.card.inference.posterior_sigma_voxels
+    receive = RowBlur(sigma, image.shape[0], give) if sigma > 0 else give
+    channels = _parcellation_input(image, decision, table)
+    _run(model.runners[0], channels, lambda start, stop, rows: receive(start, stop, rows.cpu()))
+
+
+def _parcellation_input(image: np.ndarray, decision: np.ndarray, table: LabelTable) -> Tensor:
+    cortex = np.isin(decision, list(table.cortex_channels().values()))
+    return torch.from_numpy(np.stack([image.astype(np.float32), ~cortex, cortex], dtype=np.float32))
 
 
 def quality_scores(model: LoadedModel, decision: np.ndarray, table: LabelTable) -> tuple[QualityScore, ...]:

@@ -1,4 +1,4 @@
-"""From network posteriors to label maps: clean-up by connected components, normalisation, argmax, cortical parcels.
+"""From network posteriors to label maps: clean-up by connected components, normalisation, argmax.
 
 Arrays are channels first, float32, and changed in place: the posteriors of a whole head take 1.25 GB, so no step holds
 more than a few single volumes beside them. Steps and constants follow the post-processing of SynthSeg's ``predict``.
@@ -7,13 +7,12 @@ more than a few single volumes beside them. Steps and constants follow the post-
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from synthseg_core.affines import Shape3
 from synthseg_core.errors import ModelError
-from synthseg_core.labels import CORTEX_LABELS, LabelTable
+from synthseg_core.labels import LabelTable
 from synthseg_core.model_card import CLEAN_UPS
 from synthseg_core.ops.channels import array_order_sum, most_probable, paired_sum, planes
 from synthseg_core.ops.components import Box, bounding_box, largest_component
@@ -73,58 +72,12 @@ def unpad(posteriors: np.ndarray, pad: tuple[Shape3, Shape3]) -> np.ndarray:
 
 def label_map_from(posteriors: np.ndarray, table: LabelTable) -> np.ndarray:
     """Return the label of the most probable channel of (N, I, J, K), the first one on ties; int32."""
-    _check_channels(posteriors, table)
+    check_channels(posteriors, table)
     return np.asarray(table.labels, dtype=np.int32)[most_probable(posteriors)]
 
 
-@dataclass(frozen=True)
-class Parcellation:
-    """Label map with the cortex replaced by parcels.
-
-    Parameters
-    ----------
-    label_map : (I, J, K)
-        Labels, int32.
-    soft_voxels : (M,)
-        Sums of the normalised parcel posteriors, voxels, one per channel of the parcel table; 0 for the background.
-    """
-
-    label_map: np.ndarray
-    soft_voxels: np.ndarray
-
-
-def apply_parcellation(
-    label_map: np.ndarray, posteriors: np.ndarray, table: LabelTable, quirks: Quirks = NATIVE
-) -> Parcellation:
-    """Give every voxel of the cortex the label of its most probable parcel.
-
-    Left cortex becomes left parcels and right cortex right ones; parcel posteriors are normalised over the parcels of
-    that side and summed inside the cortex. With the quirk ``loose_parcels`` they compete across the hemispheres and
-    are summed everywhere, against a background of probability one outside the cortex.
-
-    Planes along the first spatial axis do not depend on each other: slabs give the same answer as the whole when
-    their maps are put together and their ``soft_voxels`` added up.
-
-    Parameters
-    ----------
-    label_map : (I, J, K)
-        Segmentation, unpadded.
-    posteriors : (M, I, J, K)
-        Answer of the parcellation network, unpadded, background first.
-    table
-        The M labels of the parcels.
-    """
-    _check_channels(posteriors, table)
-    parcels = np.array(label_map, dtype=np.int32)
-    soft_voxels = np.zeros(len(table))
-    parcellate = _parcellate_loosely if quirks.loose_parcels else _parcellate_by_side
-    for labels, plane in zip(parcels, planes(posteriors), strict=True):
-        soft_voxels += parcellate(labels, plane, table)
-    return Parcellation(parcels, soft_voxels)
-
-
 def _check_request(posteriors: np.ndarray, table: LabelTable, mode: str) -> None:
-    _check_channels(posteriors, table)
+    check_channels(posteriors, table)
     if mode not in CLEAN_UPS:
         raise ModelError("clean_up", found=mode, expected=" or ".join(CLEAN_UPS), remedy="correct the model card")
     if mode == "topology" and not table.topology_classes:
@@ -136,7 +89,8 @@ def _check_request(posteriors: np.ndarray, table: LabelTable, mode: str) -> None
         )
 
 
-def _check_channels(posteriors: np.ndarray, table: LabelTable) -> None:
+def check_channels(posteriors: np.ndarray, table: LabelTable) -> None:
+    """Refuse posteriors that have not one channel per label."""
     if len(posteriors) != len(table):
         raise ModelError(
             table.name,
@@ -259,30 +213,3 @@ def _normalise(posteriors: np.ndarray, box: Box | None, table: LabelTable, quirk
     if empty.any():
         posteriors[:, empty] = np.nan if quirks.nan_on_zero_sum else 0
         posteriors[0, empty] += 1
-
-
-def _parcellate_by_side(labels: np.ndarray, plane: np.ndarray, table: LabelTable) -> np.ndarray:
-    """Replace the cortex in ``labels`` (J, K) in place, one side at a time; return the sums over it, voxels."""
-    soft_voxels = np.zeros(len(table))
-    for side, cortex in CORTEX_LABELS.items():
-        channels = [k for k in range(1, len(table)) if table.sides[k] in (side, "neutral")]
-        rows, columns = np.nonzero(labels == cortex)
-        candidates = plane[channels][:, rows, columns].astype(np.float64)
-        total = candidates.sum(axis=0)
-        answered = total > 0
-        rows, columns, candidates = rows[answered], columns[answered], candidates[:, answered] / total[answered]
-        labels[rows, columns] = np.asarray(table.labels)[channels][candidates.argmax(axis=0)]
-        soft_voxels[channels] += candidates.sum(axis=1)
-    return soft_voxels
-
-
-def _parcellate_loosely(labels: np.ndarray, plane: np.ndarray, table: LabelTable) -> np.ndarray:
-    """Do the same as the reference: no hemispheres, sums over all voxels, float32."""
-    cortex = np.isin(labels, list(CORTEX_LABELS.values()))
-    channels = [(~cortex).astype(plane.dtype), *plane[1:]]
-    with np.errstate(invalid="ignore"):
-        normalised = np.stack(channels) / array_order_sum(channels)
-    labels[cortex] = np.asarray(table.labels)[normalised[:, cortex].argmax(axis=0)]
-    soft_voxels = normalised.sum(axis=(1, 2), dtype=np.float64)
-    soft_voxels[0] = 0
-    return soft_voxels

@@ -45,9 +45,9 @@ def sidecar(
         "Manual": False,
         "Resolution": {"1mm": "1 mm isotropic, covering the field of view of the scan"},
         "GeneratedBy": [{"Name": CODE_NAME, "Version": __version__}],
-        "Model": _model(model),
+        "Model": model_entry(model),
         "Options": _options(options),
-        "Source": _source(scan, origin),
+        "Source": source_entry(scan, origin),
         "Network": {
             "VoxelSizeMm": size_mm,
             "Resampled": result.record.resampled,
@@ -63,7 +63,8 @@ def sidecar(
     }
 
 
-def _model(model: LoadedModel) -> dict[str, Any]:
+def model_entry(model: LoadedModel) -> dict[str, Any]:
+    """Return what identifies a model and its weights."""
     return {
         "Name": model.card.name,
         "Family": model.card.family,
@@ -83,7 +84,8 @@ def _options(options: SegmentOptions) -> Mapping[str, Any]:
     }
 
 
-def _source(scan: Scan, origin: Origin) -> dict[str, Any]:
+def source_entry(scan: Scan, origin: Origin) -> dict[str, Any]:
+    """Return what identifies a scan."""
     return {
         "File": scan.source.name,
         "SHA256": origin.sha256,

@@ -17,9 +17,10 @@ from synthseg_core.io import Scan
 from synthseg_core.labels import CORTEX_LABELS, LabelTable
 from synthseg_core.loading import Models
 from synthseg_core.models import ModelCard
+from synthseg_core.parcels import Parcellation, apply_parcellation
 from synthseg_core.plausibility import doubts
 from synthseg_core.posteriors import BlurPlan, Decisions, parcel_posteriors, quality_scores, segmentation_posteriors
-from synthseg_core.postprocess import Parcellation, apply_parcellation, clean_up, label_map_from, unpad
+from synthseg_core.postprocess import clean_up, label_map_from, unpad
 from synthseg_core.quality import QualityScore
 from synthseg_core.quirks import NATIVE, Quirks
 from synthseg_core.stages import StageTimes, current

@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from synthseg_core.labels import LabelTable
 from synthseg_core.ops.components import largest_component
-from synthseg_core.postprocess import apply_parcellation, clean_up, label_map_from
+from synthseg_core.parcels import apply_parcellation
+from synthseg_core.postprocess import clean_up, label_map_from
 from synthseg_core.quirks import NATIVE, REFERENCE, Quirks
 from synthseg_core.volumetry import hard_volumes, parcel_volumes, soft_volumes, volume_table
 from tests.properties.test_components import winner_is_unique
