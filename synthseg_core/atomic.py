@@ -11,6 +11,7 @@ from pathlib import Path
 
 from synthseg_core.errors import OutputError, SynthSegError
 from synthseg_core.presence import is_allowed
+from synthseg_core.stages import checkpoint
 from synthseg_core.temporary import remove_abandoned_once, temporary_name
 
 _REMEDIES = {
@@ -48,6 +49,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
         try:
             yield temporary
             _flush(temporary)
+            checkpoint()
             temporary.replace(final)
             _flush_folder(final.parent)
         finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from synthseg_core.model_shelf import ModelShelf
 from synthseg_core.models import ModelCard, companion
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 from synthseg_core.networks.inference import UNetRunner
@@ -15,7 +16,7 @@ from synthseg_core.networks.quality_inference import RegressorRunner
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.unet import UNet
 from synthseg_core.stages import current
-from synthseg_core.weights import FoundWeights, find_weights, load_state
+from synthseg_core.weights import FoundWeights, load_state
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ def load_models(
     companions = {task: companion(card, task) for task, asked in wanted.items() if asked}
     with current().stage("load"):
         cards = {card.task: card, **companions}
-        found = {task: find_weights(one, weights) for task, one in cards.items()}
-        return Models(**{task: _load(one, found[task], device) for task, one in cards.items()})
+        found = {task: shelf.find(one, weights) for task, one in cards.items()}
+        return Models(**{task: shelf.load((one, found[task], device), _load) for task, one in cards.items()})
 
 
 def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = None) -> nn.Module:
@@ -100,6 +101,10 @@ def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = No
     counters = {name: torch.zeros((), dtype=torch.long) for name in net.state_dict() if name not in state}
     net.load_state_dict(state | counters, assign=True)
     return net.to(device or torch.device("cpu")).eval()
+
+
+shelf: ModelShelf[LoadedModel] = ModelShelf()
+"""Where loaded models stay for the next scan; nothing does until its capacity is raised."""
 
 
 def _load(card: ModelCard, found: FoundWeights, device: torch.device | None) -> LoadedModel:

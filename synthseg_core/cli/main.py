@@ -22,6 +22,7 @@ COMMANDS = {
     "predict": ("predict", "drop-in for the SynthSeg command: same flags, names and numbers"),
     "dataset": ("dataset", "segment every scan listed in a CSV, resumable"),
     "group": ("group", "gather per-scan tables into group tables"),
+    "serve": ("serve", "keep models loaded and run commands for 'synthseg --worker SOCKET'"),
     "describe": ("describe", "write the files that describe a derivative dataset"),
     "models": ("models", "list, fetch, verify, locate and import models"),
     "generate": ("generate", "make synthetic scans from label maps, with a contact sheet"),
@@ -41,6 +42,9 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     from synthseg_core import __version__
 
     parser = argparse.ArgumentParser(prog="synthseg", description="Segment brain scans of any contrast and resolution.")
+    parser.add_argument(
+        "--worker", metavar="SOCKET", help="let the worker there run the command, if there is one; the first argument"
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, summary) in COMMANDS.items():
@@ -52,12 +56,27 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
-    return run_for_reader(lambda: _main(list(sys.argv[1:] if argv is None else argv)))
+    for variable, value in _TORCH_SETTINGS.items():
+        os.environ.setdefault(variable, value)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--worker"] and len(words) > 1:
+        return _with_worker(words[1], words[2:])
+    return run_for_reader(lambda: _main(words))
+
+
+def _with_worker(address: str, words: list[str]) -> int:
+    """Let a worker run the command; without one it runs here."""
+    from synthseg_core.serving.client import run_in_worker
+
+    try:
+        status = run_in_worker(address, words)
+    except KeyboardInterrupt:
+        print(f"synthseg {words[0]}: interrupted", file=sys.stderr)
+        return 130
+    return main(words) if status is None else status
 
 
 def _main(arguments: list[str]) -> int:
-    for variable, value in _TORCH_SETTINGS.items():
-        os.environ.setdefault(variable, value)
     command = next((word for word in arguments if not word.startswith("-")), None)
     parser = build_parser(command)
     if not arguments:

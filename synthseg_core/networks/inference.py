@@ -26,6 +26,7 @@ from synthseg_core.networks.slabs import (
 )
 from synthseg_core.networks.unet import ConvBlock, UNet
 from synthseg_core.networks.upsampling import MergedKernel, add_upsampled_convolution, merge_kernel
+from synthseg_core.stages import checkpoint
 
 Consumer = Callable[[int, int, Tensor], None]
 """Receives ``start, stop, posteriors``: rows [start, stop) of the (N, stop - start, J, K) posteriors."""
@@ -166,6 +167,7 @@ class UNetRunner:
         window[:, :, :radius] = 0  # above row 0
         held, done = radius, 0
         for start in range(0, total, rows):
+            checkpoint()
             stop = min(start + rows, total)
             need = min(stop + margin, total)
             if need > done:

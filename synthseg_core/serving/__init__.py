@@ -1,0 +1,1 @@
+"""The warm worker: one process that keeps models on the device and runs per-scan commands for thin clients."""

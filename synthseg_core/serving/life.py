@@ -1,0 +1,55 @@
+"""The end of a worker: asked to by a signal, or because the process that it works for has gone."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from synthseg_core.temporary import is_alive
+
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextmanager
+def stopped_by_signals(stopping: threading.Event) -> Iterator[socket.socket]:
+    """Set the event on a signal to end; yield a socket that becomes readable then, to wake the main thread."""
+    awake, wake = socket.socketpair()
+    with awake, wake:
+        wake.setblocking(False)
+        former = {number: signal.signal(number, lambda *_: stopping.set()) for number in _SIGNALS}
+        descriptor = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        try:
+            yield awake
+        finally:
+            signal.set_wakeup_fd(descriptor)
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+class Parent:
+    """The process that the worker must not survive.
+
+    Parameters
+    ----------
+    pid
+        ``None``: the worker lives until it is told to end.
+    """
+
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
+        self._direct = pid == os.getppid()
+        if self._direct and sys.platform == "linux":
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+    def has_gone(self) -> bool:
+        """Say whether the process has ended; to be asked now and then, for not every system sends a signal."""
+        if self._pid is None:
+            return False
+        return os.getppid() != self._pid if self._direct else not is_alive(self._pid)

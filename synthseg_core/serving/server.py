@@ -1,0 +1,234 @@
+"""The worker: takes commands from a socket and runs each in a thread, with torch and the models loaded once."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.serving.job import Client, ClientGoneError, Command, objection, status_of
+from synthseg_core.serving.life import Parent, stopped_by_signals
+from synthseg_core.serving.listener import listening
+from synthseg_core.serving.messages import Request, receive_request
+from synthseg_core.serving.place import Place
+from synthseg_core.serving.streams import JobStreams
+from synthseg_core.serving.surroundings import surroundings
+from synthseg_core.serving.turns import COMPUTING, ON_DEVICE, Gate, JobStages
+from synthseg_core.stages import collected_here
+
+_GLANCE_S = 0.5
+_REQUEST_S = 10.0
+_FAREWELL_S = 5.0
+_MODELS = 6  # a segmentation model with its two companions, and the same once more
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a worker does.
+
+    Parameters
+    ----------
+    command
+        Runs a command line.
+    modules
+        To load ahead of the first job.
+    device
+        Name of the device that jobs compute on.
+    slots
+        Jobs that compute at a time; ``None``: 1 on a GPU, on a CPU as many as have room with ``threads`` each.
+    threads
+        CPU threads of a job; ``None``: all.
+    parent
+        Process that the worker must not survive.
+    report
+        Receives one mapping for each job that has ended.
+    """
+
+    command: Command
+    modules: Sequence[str]
+    device: str
+    slots: int | None
+    threads: int | None
+    parent: int | None
+    report: Callable[[Mapping[str, Any]], None]
+
+
+def serve(path: Path, service: Service) -> None:
+    """Listen at ``path`` until a signal comes or the parent has gone; jobs that still run then are left to clients."""
+    with listening(path) as listener:
+        _Worker(service).run(listener)
+
+
+@dataclass(frozen=True)
+class _Warm:
+    """What is known once torch is loaded."""
+
+    gate: Gate
+    threads: int
+
+
+class _Worker:
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stopping = threading.Event()
+        self._parent = Parent(service.parent)
+        self._surroundings, self._place = surroundings(), Place.here()
+        self._streams = JobStreams()
+        self._warm: _Warm | None = None
+        self._fault: BaseException | None = None
+        self._is_warm = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def run(self, listener: socket.socket) -> None:
+        """Take jobs until the end."""
+        self._streams.install()
+        with stopped_by_signals(self._stopping) as awake, selectors.DefaultSelector() as selector:
+            for source in (listener, awake):
+                selector.register(source, selectors.EVENT_READ)
+            self._start(self._load)
+            while not (self._stopping.is_set() or self._parent.has_gone()):
+                if any(key.fileobj is listener for key, _ in selector.select(_GLANCE_S)):
+                    self._accept(listener)
+            self._stopping.set()
+            listener.close()
+            self._say_farewell()
+        if self._fault is not None:
+            raise self._fault
+
+    def _start(self, target: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads = [*(other for other in self._threads if other.is_alive()), thread]
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # no descriptor is free, or the client has gone again
+            time.sleep(_GLANCE_S)
+            return
+        self._start(self._handle, connection)
+
+    def _say_farewell(self) -> None:
+        """Give jobs the time to remove their temporary files."""
+        deadline = time.monotonic() + _FAREWELL_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _load(self) -> None:
+        """Load torch and what jobs need of it, and find out about the device."""
+        try:
+            self._warm = _warmed_up(self._service)
+            with _exact_for_all():
+                self._is_warm.set()
+                self._stopping.wait()
+        except BaseException as error:  # told by the main thread
+            self._fault = error
+            self._stopping.set()
+            self._is_warm.set()
+
+    def _handle(self, connection: socket.socket) -> None:
+        """Run the job of one connection, if it is one for us."""
+        with connection, ExitStack() as stack:
+            connection.settimeout(_REQUEST_S)
+            try:
+                request, descriptors = receive_request(connection)
+            except (OSError, ValueError, TypeError):  # somebody who only looks, or talks another language
+                return
+            connection.settimeout(None)
+            client = Client(connection, self._stopping)
+            if (reason := objection(request, self._surroundings, self._place)) is not None:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                client.tell(f"declined {reason}")
+                return
+            client.tell("taken")
+            stack.enter_context(suppress(ClientGoneError))
+            with self._streams.of_client(descriptors, request.encodings):
+                status = self._run(request, client)
+            client.tell(f"ended {status}")
+
+    def _run(self, request: Request, client: Client) -> int:
+        warm = self._when_warm(client)
+        times = JobStages(warm.gate, client.require)
+        begin = time.perf_counter()
+        _settle_threads(warm.threads)
+        status: int | None = None
+        try:
+            with collected_here(times):
+                status = status_of(self._service.command, request.words)
+            return status
+        finally:
+            if status != 0:
+                _release_memory()
+            seconds = time.perf_counter() - begin
+            self._service.report(_report(request, status, seconds, times.seconds))
+
+    def _when_warm(self, client: Client) -> _Warm:
+        while not self._is_warm.wait(_GLANCE_S):
+            client.require()
+        if self._warm is None:
+            raise ClientGoneError
+        return self._warm
+
+
+def _warmed_up(service: Service) -> _Warm:
+    for module in service.modules:
+        importlib.import_module(module)
+    import torch
+
+    from synthseg_core import loading
+    from synthseg_core.devices import choose_device
+
+    threads = torch.get_num_threads()
+    device = choose_device(service.device)
+    torch.zeros(1, device=device)
+    loading.shelf.capacity = _MODELS
+    on_cpu = device.type == "cpu"
+    room = _cores() // (service.threads or threads) if on_cpu else 1
+    return _Warm(Gate(service.slots or max(1, room), COMPUTING if on_cpu else ON_DEVICE), threads)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _exact_for_all() -> AbstractContextManager[None]:
+    """Return what keeps float32 exact throughout: jobs that ask for it one by one would take it from each other."""
+    from synthseg_core.devices import exact_float32
+
+    return exact_float32()
+
+
+def _settle_threads(count: int) -> None:
+    """Let this thread compute with as many threads as a fresh process would.
+
+    OpenMP keeps the number for each thread, and torch copies the number that was last set anywhere when a thread first
+    asks for it: so ask, then set.
+    """
+    import torch
+
+    torch.get_num_threads()
+    torch.set_num_threads(count)
+
+
+def _release_memory() -> None:
+    """Let go of what a job held that failed, perhaps for want of memory."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _report(request: Request, status: int | None, seconds: float, stages: Mapping[str, float]) -> dict[str, Any]:
+    rounded = {name: round(value, 4) for name, value in stages.items()}
+    return {"words": request.words, "status": status, "seconds": round(seconds, 4), "stages": rounded}
