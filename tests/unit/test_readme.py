@@ -90,7 +90,7 @@ def test_actions_of_models():
 
 
 def test_no_flag_is_mentioned_that_does_not_exist():
-    known = {flag for parser in PARSERS.values() for flag in parser._option_string_actions} | {"--version"}
+    known = {flag for parser in PARSERS.values() for flag in parser._option_string_actions} | {"--version", "--worker"}
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", README)) - known == FOREIGN
 
 
