@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from synthseg_core import __version__
 from synthseg_core.discovery import LAYOUTS
@@ -100,7 +100,7 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     """Leave out what the command line does not say."""
     said = {key: value for key, value in values.items() if value is not None}
-    return {key: _given(value) if isinstance(value, dict) else value for key, value in said.items()}
+    return {key: _given(cast(dict[str, Any], v)) if isinstance(v, dict) else v for key, v in said.items()}
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -59,7 +60,18 @@ def profile_folder(name: str) -> Path:
 
 def profile_without(profile: Path, key: str, folder: Path) -> Path:
     """Write a profile that lacks a key, whose flag Snakemake cannot be told to drop, and return its folder."""
-    options = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
-    options.pop(key, None)
+    options = {name: value for name, value in _options(profile).items() if name != key}
     write_text(folder / "config.yaml", yaml.safe_dump(options, sort_keys=False))
     return folder
+
+
+def resources_of(profile: Path, mem_mb: int) -> tuple[str, ...]:
+    """Return what jobs may use together: what the profile says, and memory in MB where it does not say that."""
+    given: dict[str, object] | list[str] = _options(profile).get("resources", [])
+    pairs = [f"{name}={value}" for name, value in given.items()] if isinstance(given, dict) else given
+    known = {pair.partition("=")[0] for pair in pairs}
+    return tuple(pairs if "mem_mb" in known else [*pairs, f"mem_mb={mem_mb}"])
+
+
+def _options(profile: Path) -> dict[str, Any]:
+    return yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8")) or {}

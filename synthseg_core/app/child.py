@@ -35,8 +35,8 @@ class SnakemakeCall:
         CPU cores it may use.
     lock_descriptor
         Open file that it inherits; see :mod:`synthseg_core.app.lock`.
-    mem_mb
-        Memory that all jobs together may use, MB; ``None``: no limit.
+    resources
+        What all jobs together may use, such as ``mem_mb=32000``.
     extra
         More words for its command line.
     """
@@ -46,7 +46,7 @@ class SnakemakeCall:
     profile: Path
     cores: int
     lock_descriptor: int
-    mem_mb: int | None = None
+    resources: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 
     def command(self, *arguments: str) -> list[str]:
@@ -59,8 +59,9 @@ class SnakemakeCall:
             "--cores": self.cores,
         }
         words = [str(word) for pair in options.items() for word in pair]
-        memory = [] if self.mem_mb is None else ["--resources", f"mem_mb={self.mem_mb}"]
-        return [sys.executable, "-m", "snakemake", *words, *memory, *self.extra, *arguments]
+        # A flag follows the resources, which would take a target for one of them.
+        resources = ["--resources", *self.resources, "--rerun-incomplete"] if self.resources else []
+        return [sys.executable, "-m", "snakemake", *arguments, *words, *resources, *self.extra]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from synthseg_core.app.arguments import build_parser, build_status_parser, config_values, split_off_snakemake
 from synthseg_core.app.bids_validator import validation_report
-from synthseg_core.app.bundle import profile_folder, profile_without
+from synthseg_core.app.bundle import profile_folder, profile_without, resources_of
 from synthseg_core.app.child import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.leftovers import remove_leftovers
@@ -81,7 +81,7 @@ def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tup
             profile=profile,
             cores=args.n_cpus,
             lock_descriptor=lock.descriptor,
-            mem_mb=args.mem or physical_bytes() // 10**6,
+            resources=resources_of(profile, args.mem or physical_bytes() // 10**6),
             extra=(*flags, *extra),
         )
         _recover(call, plan, lock, force=args.unlock)
