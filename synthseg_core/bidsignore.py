@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from synthseg_core.presence import is_file
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,9 @@ class IgnoreRule:
 def read_bidsignore(root: Path) -> tuple[IgnoreRule, ...]:
     """Return the rules of a dataset; none if it has no such file."""
     path = root / ".bidsignore"
-    return parse_rules(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+    if not is_file(path):
+        return ()
+    return parse_rules(path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines())
 
 
 def parse_rules(lines: Iterable[str]) -> tuple[IgnoreRule, ...]:
@@ -45,17 +49,30 @@ def _rule(line: str) -> IgnoreRule:
     start = "" if anchored else "(?:.*/)?"
     # What matches a folder ignores everything inside it; a pattern that ends in a slash matches folders only.
     end = "/.*" if glob.endswith("/") else "(?:/.*)?"
-    return IgnoreRule(re.compile(start + _translate(glob.strip("/")) + end + r"\Z", re.DOTALL), ignore)
+    return IgnoreRule(_compiled(start, _translate(glob.strip("/")), end), ignore)
+
+
+def _compiled(start: str, pattern: str, end: str) -> re.Pattern[str]:
+    try:
+        return re.compile(f"{start}{pattern}{end}\\Z", re.DOTALL)
+    except re.error:  # such as [b-a], which matches nothing
+        return re.compile(r"(?!)")
 
 
 def _translate(glob: str) -> str:
-    """Turn one pattern into a regular expression: ``*`` stays inside a folder, ``**`` crosses them."""
-    tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", glob)
-    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(known.get(token) or _character(token) for token in tokens)
+    """Turn one pattern into a regular expression: ``*`` stays inside a folder, ``**`` as a whole name crosses them."""
+    tokens = re.findall(r"(?:(?<=/)|^)\*\*/|/\*\*$|\*+|\?|\\.|\[\]?[^]/]+\]|.", glob)
+    known = {"**/": "(?:.*/)?", "/**": "/.*", "?": "[^/]"}
+    return "".join(_translated(token, known) for token in tokens)
 
 
-def _character(token: str) -> str:
+def _translated(token: str, known: Mapping[str, str]) -> str:
+    if token in known:
+        return known[token]
+    if token.startswith("*"):
+        return "[^/]*"
+    if token.startswith("\\"):
+        return re.escape(token[-1])
     if len(token) > 1:
         return "[" + token[1:-1].replace("!", "^", 1).replace("\\", r"\\") + "]"
     return re.escape(token)

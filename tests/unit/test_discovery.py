@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthseg_core import discovery
+from synthseg_core.bids import ScanName, parse_name
 from synthseg_core.bidsignore import is_ignored, parse_rules
 from synthseg_core.discovery import Search, discover
 from synthseg_core.errors import InputError
@@ -168,6 +169,11 @@ def test_bidsignore(tmp_path):
         ("a.nii", "x/a.nii", "x/aXnii"),
         ("sub-1/**", "sub-1/x/y", "sub-1"),
         ("anat/", "sub-1/anat/a", "sub-1/anat"),
+        ("sub-**.nii", "x/sub-1_T1w.nii", "sub-1/T1w.nii"),
+        (r"\#a*.nii", "#a_T1w.nii", "b.nii"),
+        (r"a\*.nii", "a*.nii", "ab.nii"),
+        ("[]a].nii", "].nii", "b.nii"),
+        ("/**/x/**", "sub-1/x/a.nii", "sub-1/x"),
     ],
 )
 def test_patterns_of_bidsignore(pattern, ignored, kept):
@@ -176,11 +182,71 @@ def test_patterns_of_bidsignore(pattern, ignored, kept):
     assert not is_ignored(kept, rules)
 
 
+def test_impossible_pattern_matches_nothing():
+    assert not is_ignored("a.nii", parse_rules(["[b-a].nii"]))
+
+
+def test_bidsignore_in_another_encoding(tmp_path):
+    make_tree(tmp_path, ["sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"])
+    (tmp_path / ".bidsignore").write_bytes(b"\xef\xbb\xbfsub-02/\r\n# caf\xe9\r\n")
+    assert stems(discover(tmp_path, Search())) == ["sub-01/anat/sub-01_space-T1w"]
+
+
 def test_last_pattern_wins():
     rules = parse_rules(["*.nii", "!keep.nii", "x/"])
     assert is_ignored("a.nii", rules)
     assert not is_ignored("keep.nii", rules)
     assert is_ignored("x/keep.nii", rules)
+
+
+def test_images_beside_the_folders_of_data_types_come_back_with_the_reason(tmp_path):
+    make_tree(
+        tmp_path,
+        [
+            "sub-01/sub-01_T1w.nii.gz",
+            "sub-01/ses-a/sub-01_ses-a_T2w.nii.gz",
+            "sub-01/sub-01_task-rest_bold.nii.gz",
+            "sub-02/T1.nii.gz",
+            "sub-02/T1.json",
+        ],
+    )
+    found = discover(tmp_path, Search())
+    assert stems(found) == []
+    reasons = problems(found)
+    assert "move the file to sub-01/anat" in reasons["sub-01/sub-01_T1w.nii.gz"]
+    assert "move the file to sub-01/ses-a/anat" in reasons["sub-01/ses-a/sub-01_ses-a_T2w.nii.gz"]
+    assert "not BIDS" in reasons["sub-02/T1.nii.gz"]
+    assert len(reasons) == 3
+
+
+def test_unreadable_session_costs_no_other(tmp_path, monkeypatch):
+    make_tree(tmp_path, [f"sub-01/ses-{s}/anat/sub-01_ses-{s}_T1w.nii" for s in "ab"])
+    refuse_folder(monkeypatch, "ses-a")
+    found = discover(tmp_path, Search())
+    assert stems(found) == ["sub-01/ses-b/anat/sub-01_ses-b_space-T1w"]
+    assert "cannot be read (Permission denied)" in problems(found)["sub-01/ses-a"]
+
+
+def test_names_too_long_for_their_derivatives(tmp_path):
+    make_tree(tmp_path, [f"{'a' * 100}/{'b' * 100}.nii", "c.nii"])
+    found = discover(tmp_path, Search())
+    assert stems(found) == ["sub-c/anat/sub-c_space-orig"]
+    assert "too long" in next(iter(problems(found).values()))
+
+
+@pytest.mark.parametrize("session", ["", "ses-2"])
+def test_names_judged_by_their_ends_are_those_of_whole_names(tmp_path, session):
+    """Names are judged once for all participants: that has to give what parsing each of them gives."""
+    ends = ["run-1_acq-x_T1w", "tpl-a_T1w", "zz-1_T2w", "acq-1_ses-3_T1w", "sub-2_T1w", "chunk-2_FLAIR"]
+    for subject in ("sub-a", "sub-1+2"):
+        names = [f"{'_'.join(filter(None, (subject, session, end)))}.nii" for end in ends]
+        make_tree(tmp_path, ["/".join(filter(None, (subject, session, "anat", name))) for name in names])
+    found = discover(tmp_path, Search())
+    assert len(found) == 12
+    for row in found:
+        parsed = parse_name(row.path.rpartition("/")[2]) if row.usable else None
+        assert parsed is None or row.scan == ScanName(parsed.entities, parsed.suffix).stem
+    assert sum(row.usable for row in found) == 8
 
 
 def test_plain_folder(tmp_path):
