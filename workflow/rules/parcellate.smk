@@ -23,7 +23,8 @@ rule parcellate:
         source=source_uri,
         device=config["device"],
     shell:
-        "synthseg parcellate {input.scan:q} {params.flags:q} --source {params.source:q}"
+        'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
+        " parcellate {input.scan:q} {params.flags:q} --source {params.source:q}"
         " --decision {input.decision:q} --segmentation {input.dseg:q} --segmentation-volumes {input.volumes:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.parcels:q} --dseg-1mm {output.parcels_1mm:q} --volumes {output.parcel_volumes:q}"

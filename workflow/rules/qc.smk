@@ -20,6 +20,7 @@ rule qc:
         flags=model_flags,
         device=config["device"],
     shell:
-        "synthseg qc --decision {input.decision:q} {params.flags:q}"
+        'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
+        " qc --decision {input.decision:q} {params.flags:q}"
         " --device {params.device} --threads {threads}"
         " --scores {output.scores:q} --log-json {log.reason:q} > {log.text:q} 2>&1"

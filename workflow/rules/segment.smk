@@ -21,7 +21,8 @@ rule segment:
         source=source_uri,
         device=config["device"],
     shell:
-        "synthseg segment {input.scan:q} {params.flags:q} --source {params.source:q}"
+        'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
+        " segment {input.scan:q} {params.flags:q} --source {params.source:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
         " --sidecar {output.sidecar:q} --decision {output.decision:q} {params.optional:q}"
