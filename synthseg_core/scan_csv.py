@@ -110,27 +110,31 @@ def table_rows(file: Path, path_column: str | None = None) -> list[ScanRow]:
 
 
 def _with_header(file: Path, path_column: str | None) -> tuple[_Table, list[Record]]:
+    """Return what the header says and the records below it; a table without header may be a list of paths."""
     records = read_records(file)
-    first = records[0].cells if records else ()
-    if path_column is None and any(map(_looks_like_scan, first)):
-        return _list_of_paths(file, records)
+    listed = _list_of_paths(file, records) if path_column is None else []
+    if listed:
+        return _Table(file, 0, {}, 1), listed
     path = _path_column(file, records, path_column)
-    roles = {number: _ROLES[word] for number, word in enumerate(map(_folded, first)) if word in _ROLES}
+    header = records[0].cells
+    roles = {number: _ROLES[word] for number, word in enumerate(map(_folded, header)) if word in _ROLES}
     roles.pop(path, None)
-    if repeated := [first[n] for n, role in roles.items() if list(roles.values()).count(role) > 1]:
+    if repeated := [header[n] for n, role in roles.items() if list(roles.values()).count(role) > 1]:
         raise _unclear(file, f"the columns {' and '.join(repeated)} for one thing", "each once", "remove one")
-    return _Table(file, path, roles, len(first)), records[1:]
+    return _Table(file, path, roles, len(header)), records[1:]
 
 
-def _list_of_paths(file: Path, records: list[Record]) -> tuple[_Table, list[Record]]:
-    """Take a table without header for a list; in text files a line is a path, whatever is in it."""
-    if file.suffix.lower() == ".txt":
-        records = read_lines(file)
-    elif len(records[0].cells) > 1:
-        raise _unclear(
-            file, f"a path in line {records[0].line}", "the names of the columns", "put a header such as path,subject"
-        )
-    return _Table(file, 0, {}, 1), records
+def _list_of_paths(file: Path, records: list[Record]) -> list[Record]:
+    """Return the lines of a list without header, empty if it has one; in text files a path may hold anything."""
+    lines = read_lines(file) if file.suffix.lower() == ".txt" else []
+    if lines and _looks_like_scan(lines[0].cells[0]):
+        return lines
+    if not records or not any(map(_looks_like_scan, records[0].cells)):
+        return []
+    if len(records[0].cells) > 1:
+        found, remedy = f"a path in line {records[0].line}", "put a header such as path,subject before it"
+        raise _unclear(file, found, "the names of the columns", remedy)
+    return records
 
 
 def _path_column(file: Path, records: Sequence[Record], name: str | None) -> int:
