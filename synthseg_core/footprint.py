@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from synthseg_core.affines import Shape3
-from synthseg_core.conform_record import ConformRecord
+from synthseg_core.conform_record import ConformRecord, Grid
 from synthseg_core.loading import Models
 from synthseg_core.models import ModelCard
 from synthseg_core.networks.config import NetworkConfig
@@ -45,6 +46,27 @@ def network_bytes(models: Models, shape: Shape3) -> int:
         table = models.segmentation.card.labels
         maps = max(len(table) + c.out_channels + c.features for c in _configs(models.parcellation.card))
     return int(1.4 * _FLOAT32 * maps * math.prod(shape))
+
+
+def parcellation_bytes(card: ModelCard, record: ConformRecord, grids: Sequence[Grid]) -> int:
+    """Estimate the memory for the parcels of a scan, starting from a stored decision.
+
+    Parameters
+    ----------
+    card
+        Of the parcellation model.
+    record
+        Of the scan.
+    grids
+        Where parcels are wanted, beside the network's grid; each holds a label map before and after.
+    """
+    (config,) = _configs(card)
+    padded = math.prod(record.padded_shape)
+    # Posteriors are kept for the surroundings of the cortex only, a fifth of a head at most.
+    kept = _FLOAT32 * config.out_channels * math.prod(record.core_shape) // 5
+    maps = 2 * _INT32 * sum(math.prod(grid.shape) for grid in (record.grid, *grids))
+    network = int(1.4 * _FLOAT32 * (config.in_channels + config.features) * padded)
+    return _scan_bytes(record) + (_FLOAT64 + 2 * _UINT8) * padded + network + kept + maps
 
 
 def _scan_bytes(record: ConformRecord) -> int:

@@ -92,6 +92,15 @@ def load_models(
         return Models(**{task: shelf.load((one, found[task], device), _load) for task, one in cards.items()})
 
 
+def load_companion(
+    card: ModelCard, task: str, *, weights: Path | None = None, device: torch.device | None = None
+) -> LoadedModel:
+    """Load only the model that adds ``task`` to a segmentation model; the rest is as in :func:`load_models`."""
+    other = companion(card, task)
+    with current().stage("load"):
+        return shelf.load((other, shelf.find(other, weights), device), _load)
+
+
 def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = None) -> nn.Module:
     """Return one network with its arrays, in evaluation mode; ``WeightsError`` if an array is missing or misshapen."""
     arrays = load_state(path, spec)

@@ -5,6 +5,7 @@ The scores are predicted Dice coefficients of eight groups of structures, 1 = pe
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from synthseg_core.affines import Shape3
 from synthseg_core.errors import ModelError
 from synthseg_core.labels import LabelTable
 from synthseg_core.ops.components import bounding_box
+from synthseg_core.tables import format_tsv
 
 # Edge of the cube that the quality network was trained on.
 BOX_EDGE_VOXELS = 224
@@ -21,6 +23,19 @@ BOX_EDGE_VOXELS = 224
 # compares channel indices, so it leaves out whatever structure has index 24 (2.0: right cerebellar cortex, 1.0: right
 # thalamus). The network is always given this box, since that is what its published scores refer to.
 IGNORED_CHANNEL = 24
+
+# Columns of the table of one scan, as a BIDS dictionary describes them.
+QUALITY_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "index": {"Description": "Number of the group of structures"},
+    "name": {"Description": "Group of structures"},
+    "score": {
+        "LongName": "Predicted Dice coefficient",
+        "Description": (
+            "Dice coefficient, 0 to 1, that a network expects between this segmentation and one made by hand; "
+            "1: perfect. It looks at the segmentation only, not at the scan."
+        ),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -122,3 +137,9 @@ def tidy_scores(raw: np.ndarray, table: LabelTable) -> tuple[QualityScore, ...]:
     return tuple(
         QualityScore(table.labels[k], table.names[k], float(scores[k])) for k in range(len(table)) if table.labels[k]
     )
+
+
+def quality_tsv(scores: Sequence[QualityScore]) -> str:
+    """Return scores as a table, one group a row."""
+    rows = ({"index": one.group, "name": one.name, "score": f"{one.score:.4f}"} for one in scores)
+    return format_tsv(rows, tuple(QUALITY_COLUMNS))

@@ -19,6 +19,8 @@ from synthseg_core.errors import SynthSegError
 # name -> (module in this package, one line for the overview); modules are imported only when chosen.
 COMMANDS = {
     "segment": ("segment", "segment one scan, with outputs of your choice"),
+    "parcellate": ("parcellate", "divide the cortex of a segmented scan into parcels"),
+    "qc": ("qc", "predict the quality of a segmentation, by group of structures"),
     "predict": ("predict", "drop-in for the SynthSeg command: same flags, names and numbers"),
     "dataset": ("dataset", "segment every scan listed in a CSV, resumable"),
     "group": ("group", "gather per-scan tables into group tables"),

@@ -12,10 +12,11 @@ import numpy as np
 
 from synthseg_core.atomic import write_json, write_text
 from synthseg_core.cli.crop import crop_of
+from synthseg_core.cli.model_options import add_model_options
 from synthseg_core.cli.output_files import check_outputs, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
 from synthseg_core.file_identity import sha256_of
-from synthseg_core.models import DEFAULT_MODEL, default_model, load_card
+from synthseg_core.models import load_card
 
 if TYPE_CHECKING:
     from synthseg_core.io import Scan
@@ -52,17 +53,8 @@ class Outputs:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of this subcommand."""
     parser.add_argument("scan", type=Path, metavar="SCAN", help="scan: .nii, .nii.gz, .mgz or .npz")
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--model",
-        default=DEFAULT_MODEL,
-        metavar="NAME|CARD",
-        help=f"registered model, or card file (default: {default_model()})",
-    )
-    model.add_argument("--weights", type=Path, metavar="DIR", help="folder with the weights (default: usual places)")
+    model = add_model_options(parser)
     model.add_argument("--fast", action="store_true", help="no flip averaging, simpler clean-up: half the time")
-    model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
-    model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     scan = parser.add_argument_group("scan")
     scan.add_argument("--ct", action="store_true", help="the scan is a CT in Hounsfield units: clip to 0..80")
     scan.add_argument(

@@ -20,7 +20,8 @@ from synthseg_core.volume import Volume
 from synthseg_core.weights import save_safetensors
 
 MODEL = "tiny-random"
-WEIGHTS_SEED = 20
+# Of the random weights, by model; the one with a cortex has companions for parcels and scores.
+WEIGHTS_SEEDS = {MODEL: 20, "tiny-random-cortex": 21, "tiny-random-parc": 22, "tiny-random-qc": 23}
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ def random_state(spec: NetworkSpec, seed: int) -> Arrays:
     return {name: _random_array(name, shape, rng) for name, shape in torch_shapes(spec).items()}
 
 
-def write_weights(path: Path) -> None:
-    """Write the weights of the tiny random model; the same bytes every time."""
-    networks = [(spec, random_state(spec, WEIGHTS_SEED)) for spec in load_card(MODEL).networks]
+def write_weights(path: Path, model: str = MODEL) -> None:
+    """Write the weights of a tiny random model; the same bytes every time."""
+    networks = [(spec, random_state(spec, WEIGHTS_SEEDS[model])) for spec in load_card(model).networks]
     save_safetensors(path, networks, half=True, metadata={"origin": "random numbers, no anatomical meaning"})
 
 

@@ -17,7 +17,7 @@ from synthseg_core.errors import InputError
 from synthseg_core.models import default_model
 
 SEGMENT_FLAGS = [
-    *("--model", "--weights", "--fast", "--device", "--threads", "--ct", "--crop", "--volume", "--source"),
+    *("--model", "--weights", "--device", "--threads", "--fast", "--ct", "--crop", "--volume", "--source"),
     *("--dseg", "--dseg-1mm", "--posteriors", "--resampled", "--volumes", "--sidecar", "--decision", "--log-json"),
 ]
 

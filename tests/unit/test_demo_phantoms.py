@@ -6,15 +6,16 @@ from synthseg_core.affines import voxel_size
 from synthseg_core.demo import phantoms as demo
 from synthseg_core.description import DATASET_FILES, DatasetFacts, dataset_files
 from synthseg_core.discovery import Search, discover
-from synthseg_core.models import load_card
+from synthseg_core.models import companion, load_card
 from synthseg_core.tables import read_tsv
 from synthseg_core.weights import find_weights, load_state
 from tests.trees import contents
 
 
-def test_shipped_weights_are_those_that_the_code_makes(tmp_path):
-    card = load_card(demo.MODEL)
-    demo.write_weights(tmp_path / "again.safetensors")
+@pytest.mark.parametrize("model", demo.WEIGHTS_SEEDS)
+def test_shipped_weights_are_those_that_the_code_makes(tmp_path, model):
+    card = load_card(model)
+    demo.write_weights(tmp_path / "again.safetensors", model)
     shipped = find_weights(card)
     assert shipped.published
     assert (tmp_path / "again.safetensors").read_bytes() == shipped.path.read_bytes()
@@ -23,11 +24,21 @@ def test_shipped_weights_are_those_that_the_code_makes(tmp_path):
     assert np.isfinite(np.concatenate([array.ravel() for array in state.values()])).all()
 
 
-def test_card_says_that_the_weights_are_random():
-    card = load_card(demo.MODEL)
+@pytest.mark.parametrize("model", demo.WEIGHTS_SEEDS)
+def test_card_says_that_the_weights_are_random(model):
+    card = load_card(model)
     assert "RANDOM" in card.title
     assert "mean nothing" in card.notes
-    assert card.labels.flip_channels == (0, 3, 2, 1)
+
+
+def test_tables_of_the_tiny_models():
+    """Left and right change places in the mirrored image; parcels and groups are those of the cortex they divide."""
+    assert load_card(demo.MODEL).labels.flip_channels == (0, 3, 2, 1)
+    card = load_card("tiny-random-cortex")
+    assert card.labels.cortex_channels() == {"left": 2, "right": 5}
+    parcels, groups = (companion(card, task).labels for task in ("parcellation", "quality"))
+    assert parcels.flip_channels == (0, 4, 5, 6, 1, 2, 3)
+    assert set(card.labels.qc_groups) == set(groups.labels)
 
 
 def test_dataset_is_bids_and_the_same_every_time(tmp_path):
