@@ -1,10 +1,23 @@
+from contextlib import nullcontext
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthseg_core.bids import parse_stem
 from synthseg_core.discovery import Search
 from synthseg_core.errors import InputError
-from synthseg_core.scans import COLUMNS, ScanRow, find_scans, read_table, select, write_table
+from synthseg_core.scans import (
+    COLUMNS,
+    ScanRow,
+    absent_labels,
+    find_scans,
+    read_table,
+    select,
+    source_uri,
+    write_table,
+)
 from tests.strategies import scan_names
 from tests.trees import make_tree
 
@@ -69,6 +82,54 @@ def test_selection(rows):
     assert select(rows) == rows
 
 
+def test_selection_without_some(rows):
+    assert {row.participant_id for row in select(rows, exclude_participants=["01"])} == {"sub-02", ""}
+    assert select(rows, ["01"], exclude_participants=["01"]) == ()
+
+
+def test_labels_that_no_scan_has(rows):
+    assert absent_labels(rows, ["01", "09"], ["1", "9"]) == ("sub-09", "ses-9")
+    assert absent_labels(rows) == ()
+
+
+def test_tables_of_users_may_lack_columns(rows, tmp_path):
+    path = tmp_path / "scans.tsv"
+    write_table(path, rows)
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    short = ["\t".join(line[: COLUMNS.index("model")]) for line in lines]
+    path.write_text("\n".join(short) + "\n")
+    assert read_table(path) == rows
+
+
+def test_names_of_sources():
+    row = ScanRow("s", "", "", "", "sub-1/anat/a b#1.nii", "/in/sub-1/anat/a b#1.nii")
+    assert source_uri(row) == "bids:raw:sub-1/anat/a%20b%231.nii"
+    assert source_uri(replace(row, path="/other/a b.nii", source="/other/a b.nii")) == "file:///other/a%20b.nii"
+
+
+def test_unknown_layout(tmp_path):
+    with pytest.raises(InputError, match="auto or bids or folder or table"):
+        find_scans(tmp_path, Search(layout="csv"))
+
+
+@given(scan_names(), st.sampled_from(["{0}", "{0}x", "x{0}", "{1}/{0}", "{0}/a"]), st.booleans())
+def test_stems_are_checked_as_by_the_parser(tmp_path_factory, name, change, swap):
+    """Stems are looked at without their labels, once for all participants: with the result of looking at each."""
+    stem = change.format(name.stem, name.folder)
+    stem = stem.replace("sub-", "sub-0", 1) if swap else stem
+    path = tmp_path_factory.mktemp("table") / "scans.tsv"
+    write_table(path, [ScanRow(stem, "", "", "", "a.nii", "/a.nii")])
+    with pytest.raises(InputError) if not is_stem(stem) else nullcontext():
+        read_table(path)
+
+
+def is_stem(text):
+    try:
+        return parse_stem(text).stem == text
+    except InputError:
+        return False
+
+
 def test_tables_that_cannot_be_used(rows, tmp_path):
     path = tmp_path / "scans.tsv"
     write_table(path, [rows[0], rows[0]])
@@ -80,6 +141,9 @@ def test_tables_that_cannot_be_used(rows, tmp_path):
             read_table(path)
     write_table(path, [ScanRow(rows[0].scan, "sub-01", "", "T1w", "a", "a.nii")])
     with pytest.raises(InputError, match="no absolute source"):
+        read_table(path)
+    write_table(path, [replace(rows[0], ct="perhaps")])
+    with pytest.raises(InputError, match="'perhaps' as ct of"):
         read_table(path)
     path.write_text("scan\nx\n")
     with pytest.raises(InputError, match="also participant_id"):

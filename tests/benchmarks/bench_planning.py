@@ -1,0 +1,88 @@
+"""Measure how long it takes to plan: the scan table of a large dataset.
+
+Each part prints one JSON line with the median of five runs.
+
+    python tests/benchmarks/bench_planning.py [--only NAME ...] [--repeat N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from synthseg_core.discovery import Search
+from synthseg_core.scans import find_scans, read_table, write_table
+
+SUBJECTS = 5000
+
+
+def scan_table(repeat: int) -> dict[str, object]:
+    """Find the scans of a BIDS dataset with T1w, T2w and their sidecars, write the table and read it back."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, table = Path(folder) / "bids", Path(folder) / "scans.tsv"
+        make_dataset(root, SUBJECTS)
+        seconds = [measured(lambda: _table_once(root, table)) for _ in range(repeat)]
+    return {"part": "scan table", "subjects": SUBJECTS, "limit_s": 0.5, "median_s": statistics.median(seconds)}
+
+
+def listed_scans(repeat: int) -> dict[str, object]:
+    """Take the same scans from a CSV file."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, table = Path(folder) / "bids", Path(folder) / "scans.tsv"
+        make_dataset(root, SUBJECTS)
+        paths = (
+            f"sub-{n:05d}/anat/sub-{n:05d}_{s}.nii.gz,{n:05d},{s}" for n in range(SUBJECTS) for s in ("T1w", "T2w")
+        )
+        (root / "scans.csv").write_text("\n".join(["path,subject,suffix", *paths]))
+        seconds = [measured(lambda: _table_once(root / "scans.csv", table)) for _ in range(repeat)]
+    return {"part": "listed scans", "subjects": SUBJECTS, "median_s": statistics.median(seconds)}
+
+
+PARTS: dict[str, Callable[[int], dict[str, object]]] = {"scan_table": scan_table, "listed_scans": listed_scans}
+
+
+def make_dataset(root: Path, subjects: int) -> None:
+    """Make empty files: T1w and T2w of each subject, with a sidecar each."""
+    for number in range(subjects):
+        subject = f"sub-{number:05d}"
+        folder = root / subject / "anat"
+        folder.mkdir(parents=True)
+        for suffix in ("T1w", "T2w"):
+            for extension in (".nii.gz", ".json"):
+                (folder / f"{subject}_{suffix}{extension}").touch()
+
+
+def measured(action: Callable[[], object]) -> float:
+    """Return the wall time of an action, seconds."""
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin
+
+
+def _table_once(root: Path, table: Path) -> None:
+    table.unlink(missing_ok=True)
+    write_table(table, find_scans(root, Search()))
+    if len(read_table(table)) != 2 * SUBJECTS:
+        raise SystemExit("the scan table lacks scans")
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--repeat", type=int, default=5)
+    args = parser.parse_args()
+    for name in args.only:
+        print(json.dumps({**PARTS[name](args.repeat), "load": os.getloadavg()[0]}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
