@@ -23,6 +23,7 @@ from synthseg_core.models import ModelCard
 from synthseg_core.readme_text import readme
 
 BIDS_VERSION = "1.11.1"
+CODE_NAME = "synthseg-bids"
 _SEGMENT_FILES: tuple[str, ...] = (
     "dataset_description.json",
     "README.md",
@@ -154,7 +155,7 @@ def _description(facts: DatasetFacts) -> dict[str, Any]:
         "GeneratedBy": [_generator(facts)],
         "SourceDatasets": [_source_dataset(facts)],
         "DatasetLinks": {"raw": facts.source},
-        "HowToAcknowledge": "; ".join(citations) or "See the documentation of synthseg-bids",
+        "HowToAcknowledge": "; ".join(citations) or f"See the documentation of {CODE_NAME}",
     }
     return {key: value for key, value in content.items() if value}
 
@@ -168,7 +169,7 @@ def _inherited(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _generator(facts: DatasetFacts) -> dict[str, Any]:
     content: dict[str, Any] = {
-        "Name": "synthseg-bids",
+        "Name": CODE_NAME,
         "Version": facts.version,
         "Description": "; ".join(f"Model {card.name}: {card.title}" for card in facts.all_models),
         "CodeURL": facts.code_url,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from synthseg_core.grouping import SCANS_NAME, gather, write_group_tables
+from synthseg_core.bids import STAGES
+from synthseg_core.errors import UsageError
+from synthseg_core.grouping import QUALITY_THRESHOLD, SCANS_NAME, gather, write_group_tables
 from synthseg_core.scans import read_table
 
 
@@ -13,12 +15,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of this subcommand."""
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="derivative dataset; the tables go to its top")
     parser.add_argument("--scans", type=Path, metavar="TSV", help="scan table (default: DATASET/work/scans.tsv)")
+    parser.add_argument(
+        "--stages", nargs="+", choices=STAGES, default=["segment"], metavar="STAGE", help=f"of {', '.join(STAGES)}"
+    )
+    parser.add_argument(
+        "--qc-threshold",
+        type=float,
+        default=QUALITY_THRESHOLD,
+        metavar="DICE",
+        help="scores below it are flagged, never left out (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the tables; scans that failed are listed in them and do not change the exit status."""
-    tables = gather(read_table(args.scans or args.dataset / "work" / "scans.tsv"), args.dataset)
-    write_group_tables(tables, args.dataset)
+    if not 0 <= args.qc_threshold <= 1:
+        raise UsageError("--qc-threshold", found=f"{args.qc_threshold:g}", expected="0 to 1", remedy="correct it")
+    rows = read_table(args.scans or args.dataset / "work" / "scans.tsv")
+    tables = gather(rows, args.dataset, [stage for stage in STAGES if stage in args.stages])
+    write_group_tables(tables, args.dataset, threshold=args.qc_threshold)
     print(", ".join(f"{count} {status}" for status, count in tables.counts().items()) or "no scans")
+    if tables.doubtful:
+        print(f"{tables.doubtful} with warnings")
     print(f"see {args.dataset / SCANS_NAME}.tsv")
     return 0

@@ -94,7 +94,7 @@ def test_every_column_is_explained_and_volumes_have_units(dataset):
     for path in dataset.glob("group_*.tsv"):
         header = path.read_text().splitlines()[0].split("\t")
         explained = json.loads(path.with_suffix(".json").read_text())
-        assert list(explained) == header
+        assert list(explained) == [*header, "GeneratedBy"]
         assert all("Units" in explained[column] for column in header if column.endswith("_mm3"))
 
 
@@ -103,7 +103,7 @@ def test_structures_of_one_name_keep_columns_of_their_own(tmp_path):
     finish(tmp_path, scan, VOLUMES.format(total="1", left="2") + "11\tleft thalamus\tleft\t3\t4\n")
     write_group_tables(gather([scan], tmp_path), tmp_path)
     (line,) = read_tsv(tmp_path / "group_seg-synthseg_volumes.tsv")
-    assert (line["left_thalamus_mm3"], line["left_thalamus_11_mm3"]) == ("2", "3")
+    assert (line["left_thalamus_mm3"], line["left_thalamus_11_mm3"]) == ("2.000", "3.000")
 
 
 def test_damaged_volumes_and_unknown_errors(tmp_path):

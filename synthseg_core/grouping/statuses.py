@@ -1,0 +1,86 @@
+"""What became of a scan, stage by stage: which outputs are there, and what its logs say if some are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from synthseg_core.bids import derivative, products_of
+from synthseg_core.grouping.reasons import guess, last_record, reason_text
+from synthseg_core.scans import ScanRow
+
+STATUSES = ("done", "failed", "missing", "skipped")
+# Stages whose outputs are made by the job of another one; its logs are theirs.
+_JOBS = {"posteriors": "segment"}
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """What became of one stage of a scan; see :class:`ScanStatus`."""
+
+    stage: str
+    status: str
+    reason: str = ""
+    log: str = ""
+    recorded: bool = False
+
+
+@dataclass(frozen=True)
+class ScanStatus:
+    """What became of a scan.
+
+    Parameters
+    ----------
+    row
+        Of the scan table.
+    status
+        One of ``STATUSES``; ``done`` only if every stage is.
+    reason
+        Why it is not done; empty if it is.
+    log
+        Readable log, relative to the dataset; empty if there is none.
+    recorded
+        Whether the reason was left by the job itself, as a known error.
+    stage
+        Stage that the reason is about; empty where there is none.
+    stages
+        Status of each stage that was asked for; empty for images that are not taken for scans.
+    """
+
+    row: ScanRow
+    status: str
+    reason: str = ""
+    log: str = ""
+    recorded: bool = False
+    stage: str = ""
+    stages: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def examine(row: ScanRow, dataset: Path, stages: Sequence[str]) -> list[StageStatus]:
+    """Look at the outputs and logs of every stage of a usable scan."""
+    return [_examine_stage(row, dataset, stage) for stage in stages]
+
+
+def overall(row: ScanRow, found: Sequence[StageStatus]) -> ScanStatus:
+    """Sum up a scan: the first stage that failed decides, else the first that is missing."""
+    if row.problem:
+        return ScanStatus(row, "failed" if row.scan else "skipped", row.problem)
+    stages = {one.stage: one.status for one in found}
+    for status in ("failed", "missing"):
+        for one in found:
+            if one.status == status:
+                return ScanStatus(row, status, one.reason, one.log, one.recorded, one.stage, stages)
+    return ScanStatus(row, "done", log=found[0].log if found else "", stages=stages)
+
+
+def _examine_stage(row: ScanRow, dataset: Path, stage: str) -> StageStatus:
+    job = _JOBS.get(stage, stage)
+    log = f"logs/{job}/{row.scan}.log"
+    log = log if (dataset / log).is_file() else ""
+    if all((dataset / derivative(row.scan, product)).is_file() for product in products_of(stage)):
+        return StageStatus(stage, "done", log=log)
+    record = last_record(dataset / "logs" / job / f"{row.scan}.json")
+    if record:
+        return StageStatus(stage, "failed", reason_text(record), log, recorded="found" in record)
+    return StageStatus(stage, "missing", guess(dataset / log) if log else "not run yet", log)
