@@ -1,11 +1,16 @@
 # Configuration, scan table and paths; everything is decided by functions of synthseg_core, which have tests.
 
+import gc
+
 import pandas as pd
 from snakemake.utils import validate
 
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.training import TrainingPlan
 from synthseg_core.bids import STEM_PATTERN
+
+# A plan is made of millions of objects that all stay: looking for garbage among them costs a sixth of the time.
+gc.set_threshold(200_000, 20, 100)
 
 validate(config, "../schemas/config.schema.yaml")
 validate(config["training"], "../schemas/train.schema.yaml")
@@ -45,13 +50,23 @@ def model_flags(wildcards):
 
 def outputs_of(*stages):
     """Return what a job makes from a scan, by name."""
-    paths = [pair for stage in stages for pair in LAYOUT.outputs_of(stage, SCAN).items()]
+    paths = [
+        pair for stage in stages for pair in LAYOUT.outputs_of(stage, SCAN).items()
+    ]
     return {name: ensure(path, non_empty=True) for name, path in paths}
 
 
 def optional_outputs(wildcards, output):
     """Return the flags of those outputs of the segmentation that not every run makes."""
-    return [word for name in PLAN.optional for word in (f"--{name.replace('_', '-')}", output[name])]
+    return [
+        word
+        for name in PLAN.optional
+        for word in (f"--{name.replace('_', '-')}", output[name])
+    ]
+
+
+# Every function of a job costs planning time, so one that has nothing to say is left out.
+OPTIONAL_OUTPUTS = optional_outputs if PLAN.optional else []
 
 
 def settings_of(stage):
@@ -81,6 +96,11 @@ def targets(wildcards):
     """Return every file that a run makes."""
     validate(pd.DataFrame(PLAN.rows), SCANS_SCHEMA, set_default=False)
     return PLAN.targets()
+
+
+def scan_targets(wildcards):
+    """Return every file that a run makes from scans."""
+    return PLAN.scan_targets()
 
 
 def training_maps(wildcards):

@@ -17,7 +17,7 @@ rule segment:
         runtime=60,
     params:
         flags=segment_flags,
-        optional=optional_outputs,
+        optional=OPTIONAL_OUTPUTS,
         source=source_uri,
         device=config["device"],
     shell:
