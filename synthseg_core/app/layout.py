@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthseg_core.bids import derivative, products_of
-from synthseg_core.description import DATASET_FILES
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,6 @@ class Layout:
     def benchmark(self, stage: str, stem: str) -> Path:
         """Time and memory of one job, as measured by Snakemake."""
         return self.work / "benchmarks" / stage / f"{stem}.tsv"
-
-    @property
-    def dataset_files(self) -> list[Path]:
-        """Files that describe the derivative dataset as a whole."""
-        return [self.output / name for name in DATASET_FILES]
 
     def outputs_of(self, stage: str, stem: str) -> dict[str, Path]:
         """Return everything that a stage makes from one scan, by name."""

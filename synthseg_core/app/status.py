@@ -29,7 +29,7 @@ def look_at(layout: Layout) -> GroupTables:
             expected="the work folder of a run",
             remedy="give the output folder of a run, and --work-dir if that run had one",
         )
-    return gather(read_table(layout.scan_table), layout.output)
+    return gather(read_table(layout.scan_table), layout.output, _stages(layout))
 
 
 def running_text(layout: Layout) -> str:

@@ -17,5 +17,8 @@ rule group:
         runtime=30,
     params:
         folder=LAYOUT.output,
+        stages=PLAN.stages,
+        threshold=PLAN.quality_threshold,
     shell:
-        "synthseg group {params.folder:q} --scans {input.scans:q} > {log:q} 2>&1"
+        "synthseg group {params.folder:q} --scans {input.scans:q}"
+        " --stages {params.stages} --qc-threshold {params.threshold} > {log:q} 2>&1"

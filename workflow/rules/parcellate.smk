@@ -4,7 +4,7 @@ rule parcellate:
         settings=settings_of("parcellate"),
         decision=LAYOUT.decision(SCAN),
         dseg=LAYOUT.derivative(SCAN, "dseg"),
-        volumes=LAYOUT.derivative(SCAN, "volumes"),
+        dseg_1mm=LAYOUT.derivative(SCAN, "dseg_1mm"),
     output:
         **outputs_of("parcellate"),
     log:
@@ -21,11 +21,13 @@ rule parcellate:
     params:
         flags=model_flags,
         source=source_uri,
+        segmentation=segmentation_uri,
         device=config["device"],
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
         " parcellate {input.scan:q} {params.flags:q} --source {params.source:q}"
-        " --decision {input.decision:q} --segmentation {input.dseg:q} --segmentation-volumes {input.volumes:q}"
+        " --segmentation-source {params.segmentation:q} --decision {input.decision:q}"
+        " --segmentation {input.dseg:q} --segmentation-1mm {input.dseg_1mm:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.parcels:q} --dseg-1mm {output.parcels_1mm:q} --volumes {output.parcel_volumes:q}"
         " --sidecar {output.parcels_sidecar:q} --log-json {log.reason:q} > {log.text:q} 2>&1"

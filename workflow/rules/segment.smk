@@ -33,7 +33,7 @@ rule describe:
     input:
         settings=dataset_settings,
     output:
-        [ensure(path, non_empty=True) for path in LAYOUT.dataset_files],
+        [ensure(path, non_empty=True) for path in PLAN.dataset_files],
     log:
         LAYOUT.logs / "describe.log",
     priority: 1
@@ -44,8 +44,10 @@ rule describe:
         mem_mb=500,
         runtime=10,
     params:
-        model=PLAN.segment.model,
-        source=PLAN.dataset,
+        models=models,
+        source=PLAN.source_folder,
+        stages=PLAN.stages,
         folder=LAYOUT.output,
     shell:
-        "synthseg describe {params.folder:q} --model {params.model:q} --source {params.source:q} > {log:q} 2>&1"
+        "synthseg describe {params.folder:q} --model {params.models:q} --source {params.source:q}"
+        " --stages {params.stages} > {log:q} 2>&1"
