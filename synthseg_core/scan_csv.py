@@ -51,6 +51,8 @@ class _Table:
     ----------
     file
         Absolute.
+    home
+        Its folder, with a slash at the end.
     path
         Number of the column of paths.
     roles
@@ -60,6 +62,7 @@ class _Table:
     """
 
     file: Path
+    home: str
     path: int
     roles: Mapping[int, str]
     width: int
@@ -114,14 +117,18 @@ def _with_header(file: Path, path_column: str | None) -> tuple[_Table, list[Reco
     records = read_records(file)
     listed = _list_of_paths(file, records) if path_column is None else []
     if listed:
-        return _Table(file, 0, {}, 1), listed
+        return _Table(file, _home(file), 0, {}, 1), listed
     path = _path_column(file, records, path_column)
     header = records[0].cells
     roles = {number: _ROLES[word] for number, word in enumerate(map(_folded, header)) if word in _ROLES}
     roles.pop(path, None)
     if repeated := [header[n] for n, role in roles.items() if list(roles.values()).count(role) > 1]:
         raise _unclear(file, f"the columns {' and '.join(repeated)} for one thing", "each once", "remove one")
-    return _Table(file, path, roles, len(header)), records[1:]
+    return _Table(file, _home(file), path, roles, len(header)), records[1:]
+
+
+def _home(file: Path) -> str:
+    return f"{str(file.parent).rstrip(os.sep)}{os.sep}"
 
 
 def _list_of_paths(file: Path, records: list[Record]) -> list[Record]:
@@ -174,14 +181,18 @@ def _entry(table: _Table, record: Record) -> _Entry:
     if fault:
         place = f"{table.file.name}, line {record.line}"
         return _Entry(record.line, nameless_row(place, str(table.file), fault))
-    home = f"{table.file.parent}{os.sep}"
-    source = str(absolute(table.file.parent / os.path.expanduser(cells[table.path])))  # noqa: PTH111 - never raises
-    path = source.removeprefix(home).replace(os.sep, "/")
+    source = _absolute(table.home, cells[table.path])
+    path = source.removeprefix(table.home).replace(os.sep, "/")
     given = {role: cells[number] for number, role in table.roles.items() if cells[number] not in EMPTY_CELLS}
     try:
-        return _scan_entry(table, record.line, Path(source), path, given)
+        return _scan_entry(table, record.line, source, path, given)
     except InputError as error:
         return _Entry(record.line, nameless_row(path, source, f"{error.found}; {error.remedy}"))
+
+
+def _absolute(home: str, cell: str) -> str:
+    """Return the path that a cell means, as text: tables have tens of thousands of them."""
+    return os.path.abspath(os.path.join(home, os.path.expanduser(cell)))  # noqa: PTH100, PTH111, PTH118
 
 
 def _shape_fault(table: _Table, cells: Sequence[str]) -> str:
@@ -192,16 +203,15 @@ def _shape_fault(table: _Table, cells: Sequence[str]) -> str:
     return ""
 
 
-def _scan_entry(table: _Table, line: int, source: Path, path: str, given: Mapping[str, str]) -> _Entry:
+def _scan_entry(table: _Table, line: int, source: str, path: str, given: Mapping[str, str]) -> _Entry:
     if not _looks_like_scan(path):
         raise _bad_cell(path, f"none of {', '.join(FOLDER_EXTENSIONS)}", "convert the scan, or correct the path")
     written = {role: _written(role, text) for role, text in given.items() if role in ENTITIES}
     labels = {role: _label(role, text) for role, text in written.items()}
-    row = named_row(_name(path, labels, given.get("suffix")), path, str(source), file_problem(str(source)))
-    row = replace(row, model=_model(table, given.get("model")), ct=_ct(given.get("ct")))
-    if (readable := legible(row)).problem:
-        row = readable
-    return _Entry(line, row, {(role, labels[role]): text for role, text in written.items()})
+    row = named_row(_name(path, labels, given.get("suffix")), path, source, file_problem(source))
+    if "model" in given or "ct" in given:
+        row = replace(row, model=_model(table, given.get("model")), ct=_ct(given.get("ct")))
+    return _Entry(line, legible(row), {(role, labels[role]): text for role, text in written.items()})
 
 
 def _name(path: str, labels: Mapping[str, str], suffix: str | None) -> ScanName:
