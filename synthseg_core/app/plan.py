@@ -14,7 +14,8 @@ from synthseg_core import __version__
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.selection import Selection
 from synthseg_core.app.stages import COMPANION_TASKS, SegmentStage, write_stage_file
-from synthseg_core.bids import STAGES, products_of
+from synthseg_core.bids import STAGES, derivative, products_of
+from synthseg_core.description import dataset_file_names
 from synthseg_core.discovery import Search
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models import resolved_name
@@ -42,6 +43,8 @@ class Plan:
         Options of the segmentation.
     stages
         Those that are asked for, in their order; see ``synthseg_core.bids.STAGES``.
+    quality_threshold
+        Scans with a quality score below are flagged.
     """
 
     layout: Layout
@@ -51,6 +54,7 @@ class Plan:
     selection: Selection
     segment: SegmentStage
     stages: tuple[str, ...]
+    quality_threshold: float
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, head: bool = True) -> Plan:
@@ -72,6 +76,7 @@ class Plan:
             selection=Selection.from_config(config),
             segment=segment,
             stages=stages_of(config),
+            quality_threshold=config["qc"]["threshold"],
         )
 
     @cached_property
@@ -117,6 +122,10 @@ class Plan:
         """Return the BIDS URI of a scan; ``raw`` is explained in ``dataset_description.json``."""
         return f"bids:raw:{quote(self.row_of(stem).path)}"
 
+    def segmentation_uri(self, stem: str) -> str:
+        """Return the BIDS URI of a scan's segmentation, within the derivative dataset."""
+        return f"bids::{quote(derivative(stem, 'dseg'))}"
+
     def options_of(self, stem: str) -> SegmentStage:
         """Return the options of the segmentation of one scan."""
         return self.segment.for_scan(self.row_of(stem))
@@ -129,6 +138,10 @@ class Plan:
         InputError
             If there is nothing to segment.
         """
+        return [*map(str, self.dataset_files), *self.scan_targets()]
+
+    def scan_targets(self) -> list[str]:
+        """Return the targets that are made from scans; raises as :meth:`targets`."""
         if not self.usable:
             raise InputError(
                 self.dataset,
@@ -136,8 +149,22 @@ class Plan:
                 expected="at least one",
                 remedy=f"see the problems in {self.table}, and check the selection and the suffixes",
             )
-        scans = (self.files_of(row.scan) for row in self.usable)
-        return [str(path) for paths in (self.layout.dataset_files, *scans) for path in paths]
+        return [str(path) for row in self.usable for path in self.files_of(row.scan)]
+
+    @property
+    def dataset_files(self) -> list[Path]:
+        """Files that describe the derivative dataset as a whole."""
+        return [self.layout.output / name for name in dataset_file_names(self.stages)]
+
+    @property
+    def source_folder(self) -> Path:
+        """The dataset; of a table of scans, its folder."""
+        return self.dataset.parent if self.dataset.is_file() else self.dataset
+
+    @property
+    def models(self) -> list[str]:
+        """Models of the scans of this run, the configuration's first."""
+        return list(dict.fromkeys([self.segment.model, *(row.model for row in self.usable if row.model)]))
 
     def files_of(self, stem: str) -> list[Path]:
         """Return every file that a run makes from one scan."""
@@ -169,8 +196,8 @@ class Plan:
         return write_stage_file(self.layout, name, _stage_settings(stage, options), preview=preview)
 
     def _dataset_settings(self) -> dict[str, Any]:
-        source = os.path.relpath(self.dataset, self.layout.output)
-        return {"model": self.segment.model, "input": source, "version": __version__, "stages": list(self.stages)}
+        source = os.path.relpath(self.source_folder, self.layout.output)
+        return {"models": self.models, "input": source, "version": __version__, "stages": list(self.stages)}
 
     def _judged(self, row: ScanRow) -> ScanRow:
         """Notice what makes a scan unusable for this run: its path, or a model of its own."""

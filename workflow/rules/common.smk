@@ -38,6 +38,11 @@ def source_uri(wildcards):
     return PLAN.source_uri(wildcards.scan)
 
 
+def segmentation_uri(wildcards):
+    """Return what sidecars call the segmentation of a scan."""
+    return PLAN.segmentation_uri(wildcards.scan)
+
+
 def segment_flags(wildcards):
     """Return the options of the segmentation of a scan, as words."""
     return PLAN.options_of(wildcards.scan).flags()
@@ -90,6 +95,11 @@ def more_memory(mem_mb):
 def dataset_settings(wildcards):
     """Return the settings of the dataset-level files."""
     return str(PLAN.stage_file("dataset", preview=workflow.dryrun))
+
+
+def models(wildcards):
+    """Return the models of all scans."""
+    return PLAN.models
 
 
 def targets(wildcards):
