@@ -1,0 +1,71 @@
+"""A real worker, and real clients of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from synthseg_core.serving.listener import is_answered
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+PROGRAM = [sys.executable, "-m", "synthseg_core.cli.main"]
+MODEL = ["--model", "tiny-random", "--device", "cpu", "--threads", "1"]
+OUTPUTS = {
+    **{"--dseg": "dseg.nii.gz", "--dseg-1mm": "dseg_1mm.nii.gz", "--volumes": "volumes.tsv"},
+    **{"--sidecar": "dseg.json", "--decision": "decision.npz"},
+}
+"""Names beside the scan."""
+
+
+def segment(scan: str, folder: str = ".") -> list[str]:
+    """Return the words that segment a scan with all usual outputs in a folder."""
+    outputs = [word for flag, name in OUTPUTS.items() for word in (flag, f"{folder}/{name}")]
+    return ["segment", scan, *MODEL, *outputs, "--log-json", f"{folder}/reason.json"]
+
+
+def through(socket: Path, words: Sequence[str]) -> list[str]:
+    """Return the command line of a client."""
+    return [*PROGRAM, "--worker", str(socket), *words]
+
+
+def run(command: Sequence[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, standard output and error apart."""
+    env = {**ENVIRONMENT, **environment}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@contextmanager
+def worker(socket: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker that listens; its reports go to a file beside the socket."""
+    with log_of(socket).open("wb") as log:
+        command = [*PROGRAM, "serve", str(socket), "--device", "cpu", "--threads", "1", *words]
+        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: is_answered(socket) or process.poll() is not None)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def log_of(socket: Path) -> Path:
+    """Return the file of a worker's reports."""
+    return socket.with_suffix(".log")
+
+
+def jobs_done(socket: Path) -> int:
+    """Return how many jobs a worker has reported."""
+    return log_of(socket).read_text().count('{"words"')
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    """Wait until something has happened."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
