@@ -127,9 +127,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 def _add_search(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where scans are looked for")
     group.add_argument("--csv", type=Path, metavar="FILE", help="take the scans of this table instead of BIDS_DIR's")
-    group.add_argument(
-        "--path-column", metavar="NAME", help='column of the table with the paths (default: "path")'
-    )
+    group.add_argument("--path-column", metavar="NAME", help='column of the table with the paths (default: "path")')
     group.add_argument("--layout", choices=LAYOUTS, help="how the input is organised (default: auto)")
     group.add_argument("--datatypes", nargs="+", metavar="NAME", help="folders of a BIDS dataset (default: anat)")
     group.add_argument(
@@ -180,6 +178,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-n", "--dry-run", action="store_true", help="show what would be done")
     group.add_argument("--rerun", action="store_true", help="make again what is there already")
     group.add_argument("--stop-on-first-crash", action="store_true", help="start no more scans after a failure")
+    group.add_argument("--no-wait", action="store_true", help="shards on SLURM: submit them and return")
     group.add_argument("--unlock", action="store_true", help="continue a run that was killed on another computer")
 
 

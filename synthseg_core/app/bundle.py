@@ -43,6 +43,11 @@ def config_schema() -> Path:
     return bundle_folder() / "workflow" / "schemas" / "config.schema.yaml"
 
 
+def shards_schema() -> Path:
+    """Return the schema of ``shards.yaml`` in a profile."""
+    return bundle_folder() / "workflow" / "schemas" / "shards.schema.yaml"
+
+
 def profile_folder(name: str) -> Path:
     """Return a profile by its name in the package or by its path; ``UsageError`` if there is none."""
     packaged = bundle_folder() / "profiles"
@@ -63,6 +68,11 @@ def profile_without(profile: Path, key: str, folder: Path) -> Path:
     options = {name: value for name, value in _options(profile).items() if name != key}
     write_text(folder / "config.yaml", yaml.safe_dump(options, sort_keys=False))
     return folder
+
+
+def executor_of(profile: Path) -> str:
+    """Return what runs the jobs of a profile: ``local`` for this machine."""
+    return _options(profile).get("executor", "local")
 
 
 def resources_of(profile: Path, mem_mb: int) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ class SnakemakeCall:
     profile
         Folder of the profile.
     cores
-        CPU cores it may use.
+        CPU cores it may use; ``None``: what the profile says.
     lock_descriptor
         Open file that it inherits; see :mod:`synthseg_core.app.lock`.
     resources
@@ -44,7 +44,7 @@ class SnakemakeCall:
     directory: Path
     config: Path
     profile: Path
-    cores: int
+    cores: int | None
     lock_descriptor: int
     resources: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class SnakemakeCall:
             "--workflow-profile": self.profile,
             "--cores": self.cores,
         }
-        words = [str(word) for pair in options.items() for word in pair]
+        words = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
         # A flag follows the resources, which would take a target for one of them.
         resources = ["--resources", *self.resources, "--rerun-incomplete"] if self.resources else []
         return [sys.executable, "-m", "snakemake", *arguments, *words, *resources, *self.extra]
@@ -80,7 +80,7 @@ def has_locks(directory: Path) -> bool:
 def unlock(call: SnakemakeCall) -> None:
     """Remove the locks of a Snakemake that was killed."""
     done = subprocess.run(
-        call.command("--unlock"), check=False, env=_environment(), capture_output=True, encoding="utf-8"
+        call.command("--unlock"), check=False, env=child_environment(), capture_output=True, encoding="utf-8"
     )
     if done.returncode:
         raise UsageError(
@@ -105,8 +105,22 @@ def dry_run_snakemake(call: SnakemakeCall, *arguments: str) -> ChildEnd:
     return _run(call, call.command(*arguments, "--dry-run"), relayed=True)
 
 
+def summary_of(call: SnakemakeCall, target: str) -> str:
+    """Return the table of ``snakemake --summary``: every output of a target, and whether it would be made."""
+    command = call.command(target, "--summary")
+    done = subprocess.run(command, check=False, env=child_environment(), stdout=subprocess.PIPE, encoding="utf-8")
+    if done.returncode:
+        raise UsageError(
+            call.directory,
+            found=f"no plan: Snakemake ended with status {done.returncode}",
+            expected="a list of what is to be made",
+            remedy="see its message above",
+        )
+    return done.stdout
+
+
 def _run(call: SnakemakeCall, command: list[str], *, relayed: bool) -> ChildEnd:
-    environment = _environment()
+    environment = child_environment()
     tie = _terminate_with(os.getpid()) if sys.platform == "linux" else None
     with (
         _Interrupts() as interrupts,
@@ -141,8 +155,8 @@ def _relay(lines: Iterable[str]) -> None:
         raise
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment, with this installation's commands first in the search path."""
+def child_environment() -> dict[str, str]:
+    """Return the environment of Snakemake and its jobs, with this installation's commands first in the search path."""
     here = (Path(sys.argv[0]).absolute().parent, Path(sys.executable).parent)
     folders = [str(folder) for folder in here if (folder / _COMMAND).is_file()]
     path = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])

@@ -14,13 +14,15 @@ from synthseg_core.atomic import write_text
 from synthseg_core.errors import UsageError
 
 
-def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+def checked(values: Mapping[str, Any], schema_file: Path | None = None) -> dict[str, Any]:
     """Return a complete configuration.
 
     Parameters
     ----------
     values
         What was asked for; anything left out gets the schema's default.
+    schema_file
+        Schema; ``None``: that of the workflow's configuration.
 
     Raises
     ------
@@ -31,7 +33,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    schema = yaml.safe_load(config_schema().read_text(encoding="utf-8"))
+    schema = yaml.safe_load((schema_file or config_schema()).read_text(encoding="utf-8"))
     config = _with_defaults(values, schema)
     error = best_match(Draft202012Validator(schema).iter_errors(config))
     if error is not None:

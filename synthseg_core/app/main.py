@@ -10,13 +10,17 @@ from typing import Any
 
 from synthseg_core.app.arguments import build_parser, build_status_parser, config_values, split_off_snakemake
 from synthseg_core.app.bids_validator import validation_report
-from synthseg_core.app.bundle import profile_folder, profile_without, resources_of
+from synthseg_core.app.bundle import executor_of, profile_folder, profile_without, resources_of
 from synthseg_core.app.child import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
+from synthseg_core.app.cluster_run import run_on_slurm
 from synthseg_core.app.configuration import checked, write_config
+from synthseg_core.app.layout import Layout
 from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import RunLock, run_lock
 from synthseg_core.app.plan import Plan, layout_of
 from synthseg_core.app.preflight import examine, first_of
+from synthseg_core.app.sharded_run import ShardedRun, run_in_shards, shard_options
+from synthseg_core.app.slurm_record import require_no_jobs
 from synthseg_core.app.status import layout_from, look_at, running_text
 from synthseg_core.closed_pipe import run_for_reader
 from synthseg_core.discovery import looks_like_bids, require_dataset
@@ -59,35 +63,49 @@ def _group(config: Mapping[str, Any]) -> int:
     """Gather from the table of former runs; without one, from the dataset, if it can be seen."""
     table = layout_of(config).scan_table
     plan = Plan.from_config({**config, "scans": str(table) if table.is_file() else None})
-    tables = gather(plan.rows, plan.layout.output)
-    write_group_tables(tables, plan.layout.output)
+    tables = gather(plan.rows, plan.layout.output, plan.stages)
+    write_group_tables(tables, plan.layout.output, threshold=plan.quality_threshold)
     _sum_up(tables, plan.layout.output / f"{SCANS_NAME}.tsv")
     return 0
 
 
 def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tuple[str, ...]) -> int:
     layout, profile = layout_of(config), profile_folder(args.profile)
+    shards = shard_options(profile)
     require_dataset(Path(config["input"]))
     with run_lock(layout.lock, force=args.unlock) as lock:
+        require_no_jobs(layout, wait=not (args.dry_run or args.no_wait), force=args.unlock)
         plan = Plan.from_config(config)
         _check(plan, validate=not args.skip_bids_validation)
-        write_config(layout.run_config, {**config, "scans": str(plan.table)})
-        if args.stop_on_first_crash:
-            profile = profile_without(profile, "keep-going", layout.work / "profile")
-        flags = ["--forceall"] if args.rerun else []
-        call = SnakemakeCall(
-            directory=layout.work,
-            config=layout.run_config,
-            profile=profile,
-            cores=args.n_cpus,
-            lock_descriptor=lock.descriptor,
-            resources=resources_of(profile, args.mem or physical_bytes() // 10**6),
-            extra=(*flags, *extra),
-        )
+        config = {**config, "scans": str(plan.table)}
+        write_config(layout.run_config, config)
+        call = _call(args, layout, lock, extra)
         _recover(call, plan, lock, force=args.unlock)
         if args.dry_run:
             return _dry_status(dry_run_snakemake(call, "all"))
-        return _finish(plan, run_snakemake(call, "all"))
+        if shards is not None:
+            end = run_in_shards(ShardedRun(plan, call, config, shards), wait=not args.no_wait)
+        else:
+            end = run_on_slurm(call, layout) if executor_of(profile) == "slurm" else run_snakemake(call, "all")
+        return 0 if end is None else _finish(plan, end)
+
+
+def _call(args: argparse.Namespace, layout: Layout, lock: RunLock, extra: tuple[str, ...]) -> SnakemakeCall:
+    """Return how Snakemake is called; cores and memory are those of this machine, if the jobs run here."""
+    profile = profile_folder(args.profile)
+    here = executor_of(profile) == "local"
+    resources = resources_of(profile, args.mem or physical_bytes() // 10**6) if here else ()
+    if args.stop_on_first_crash:
+        profile = profile_without(profile, "keep-going", layout.work / "profile")
+    return SnakemakeCall(
+        directory=layout.work,
+        config=layout.run_config,
+        profile=profile,
+        cores=args.n_cpus if here else None,
+        lock_descriptor=lock.descriptor,
+        resources=resources,
+        extra=(*(["--forceall"] if args.rerun else []), *extra),
+    )
 
 
 def _check(plan: Plan, *, validate: bool) -> None:
@@ -122,11 +140,11 @@ def _dry_status(end: ChildEnd) -> int:
 def _finish(plan: Plan, end: ChildEnd) -> int:
     """Gather, sum up, and decide the exit status."""
     folder = plan.layout.output
-    selected = gather(plan.selected, folder)
+    selected = gather(plan.selected, folder, plan.stages)
     if plan.selection.is_partial:
         _sum_up(selected, plan.layout.logs)
     else:
-        write_group_tables(selected, folder)
+        write_group_tables(selected, folder, threshold=plan.quality_threshold)
         _sum_up(selected, folder / f"{SCANS_NAME}.tsv")
     return exit_status(end, selected.statuses)
 

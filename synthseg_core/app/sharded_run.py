@@ -1,0 +1,197 @@
+"""A run in shards: an array of SLURM jobs, each with its own Snakemake, and a last job for the group tables.
+
+The submitting process finds the scans, writes the dataset-level files and the settings, and asks Snakemake which scans
+are to be made. A shard is then plain Snakemake over a scan table of its own, in a folder of its own; it writes to the
+same derivatives, logs and work folder as any other run.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from synthseg_core.app.bundle import shards_schema
+from synthseg_core.app.child import ChildEnd, SnakemakeCall, child_environment, run_snakemake, summary_of
+from synthseg_core.app.configuration import checked, write_config
+from synthseg_core.app.plan import Plan
+from synthseg_core.app.shards import SHARDS_FILE, ShardOptions, pending_scans
+from synthseg_core.app.slurm import cancel, slurm_environment, submit, wait_until_gone
+from synthseg_core.app.slurm_record import SlurmRecord
+from synthseg_core.atomic import write_text
+from synthseg_core.scans import write_table
+
+_STATUS, _LOG = "status", "slurm.log"
+_SHARD_SCRIPT = """\
+#!/bin/bash
+# {title}
+rm -f {status}
+# Sockets of this job; the folder of the submitting computer may not be here, and other jobs may run on this one.
+export XDG_RUNTIME_DIR=$(mktemp -d)
+{command}
+status=$?
+rm -rf "$XDG_RUNTIME_DIR"
+echo $status > {status}
+exit $status
+"""
+_ARRAY_SCRIPT = """\
+#!/bin/bash
+exec bash {folder}/"$SLURM_ARRAY_TASK_ID"/job.sh
+"""
+
+
+@dataclass(frozen=True)
+class ShardedRun:
+    """What a run in shards needs.
+
+    Parameters
+    ----------
+    plan
+        Of the whole run.
+    call
+        Snakemake over the whole run.
+    config
+        Configuration that it reads.
+    options
+        How the run is divided.
+    """
+
+    plan: Plan
+    call: SnakemakeCall
+    config: Mapping[str, Any]
+    options: ShardOptions
+
+    @property
+    def folder(self) -> Path:
+        """Where the shards have their folders, numbered from 1; those of the last run only."""
+        return self.plan.layout.work / "shards"
+
+
+def shard_options(profile: Path) -> ShardOptions | None:
+    """Read how a profile divides a run; ``None`` if it does not.
+
+    Raises
+    ------
+    UsageError
+        If its file does not fit the schema.
+    """
+    path = profile / SHARDS_FILE
+    if not path.is_file():
+        return None
+    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return ShardOptions.from_options(checked(values, shards_schema()))
+
+
+def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
+    """Submit what is to be made.
+
+    Parameters
+    ----------
+    wait
+        Whether to return only when all jobs have ended.
+
+    Returns
+    -------
+    :
+        How it ended; ``None`` if jobs were submitted that are not waited for.
+    """
+    shutil.rmtree(run.folder, ignore_errors=True)
+    here = _without_worker(run)
+    end = run_snakemake(here, *map(str, run.plan.dataset_files))
+    if end.status or end.interrupted:
+        return end
+    files = {row.scan: [str(path) for path in run.plan.files_of(row.scan)] for row in run.plan.usable}
+    shards = run.options.divide(pending_scans(files, summary_of(here, "scans")))
+    if not shards:
+        print("All scans are up to date.", flush=True)
+        return end
+    record = SlurmRecord.of(run.plan.layout)
+    jobs = _submit(run, here, shards, record)
+    scans = sum(map(len, shards))
+    print(f"{scans} scans in {len(shards)} shards: SLURM jobs {' and '.join(jobs)}, logs in {run.folder}", flush=True)
+    return _wait(run, record, len(shards)) if wait else None
+
+
+def _without_worker(run: ShardedRun) -> SnakemakeCall:
+    """Return a call for what is done on the submitting computer and at the end, where no scan is segmented."""
+    config = run.folder / "run_config.yaml"
+    write_config(config, {**run.config, "worker": False})
+    return replace(run.call, config=config)
+
+
+def _submit(run: ShardedRun, here: SnakemakeCall, shards: Sequence[Sequence[str]], record: SlurmRecord) -> list[str]:
+    """Write the scripts, submit the array and the group job, and return their numbers."""
+    environment = slurm_environment(child_environment())
+    for number, stems in enumerate(shards, start=1):
+        _write_shard(run, number, stems)
+    array = run.folder / "array.sh"
+    write_text(array, _ARRAY_SCRIPT.format(folder=shlex.quote(str(run.folder))))
+    record.begin()
+    words = [f"--job-name={record.name}-shards", run.options.array_word(len(shards)), *_log(run.folder / "%a")]
+    jobs = [submit([*words, *run.options.allocation.words()], array, environment)]
+    record.begin(jobs)
+    if not run.plan.selection.is_partial:
+        group = _write_group(run, here)
+        words = [f"--job-name={record.name}-group", f"--dependency=afterany:{jobs[0]}", *_log(group.parent)]
+        jobs.append(submit([*words, *run.options.group.words()], group, environment))
+        record.begin(jobs)
+    return jobs
+
+
+def _write_shard(run: ShardedRun, number: int, stems: Sequence[str]) -> None:
+    """Write the scan table, the configuration and the script of a shard."""
+    folder, wanted = run.folder / str(number), set(stems)
+    write_table(folder / "scans.tsv", [row for row in run.plan.usable if row.scan in wanted])
+    write_config(folder / "run_config.yaml", {**run.config, "scans": str(folder / "scans.tsv")})
+    allocation = run.options.allocation
+    call = replace(
+        run.call,
+        directory=folder,
+        config=folder / "run_config.yaml",
+        cores=allocation.cpus,
+        resources=(*_other(run.call.resources), f"mem_mb={allocation.mem_mb}"),
+    )
+    _write_script(folder, f"Shard {number} of a run of synthseg-bids: {len(stems)} scans.", call, "scans")
+
+
+def _write_group(run: ShardedRun, here: SnakemakeCall) -> Path:
+    call = replace(here, directory=run.folder / "group", cores=1)
+    return _write_script(call.directory, "Group tables of a run of synthseg-bids.", call, "group")
+
+
+def _write_script(folder: Path, title: str, call: SnakemakeCall, target: str) -> Path:
+    """Write a batch script; the folder is the job's own, so a lock there is from a former attempt of the same job."""
+    command = shlex.join(replace(call, extra=(*call.extra, "--nolock")).command(target))
+    status = shlex.quote(str(folder / _STATUS))
+    write_text(folder / "job.sh", _SHARD_SCRIPT.format(title=title, status=status, command=command))
+    return folder / "job.sh"
+
+
+def _log(folder: Path) -> list[str]:
+    """Return where SLURM writes; a percent sign in the path of the work folder is doubled for it."""
+    parent = str(folder.parent).replace("%", "%%")
+    return [f"--output={parent}/{folder.name}/{_LOG}", f"--chdir={folder.parent}"]
+
+
+def _other(resources: Sequence[str]) -> list[str]:
+    return [pair for pair in resources if not pair.startswith("mem_mb=")]
+
+
+def _wait(run: ShardedRun, record: SlurmRecord, count: int) -> ChildEnd:
+    """Return when all jobs have ended; whoever interrupts cancels them."""
+    try:
+        wait_until_gone(record.name, lambda number: print(f"{number} jobs wait or run", flush=True))
+    except KeyboardInterrupt:
+        cancel(record.name)
+        return ChildEnd(1, interrupted=True)
+    record.settle()
+    ended = (run.folder / str(number) / _STATUS for number in range(1, count + 1))
+    for path in ended:
+        if not path.is_file():
+            print(f"Shard {path.parent.name} was cancelled, or ran out of time or memory: see {path.with_name(_LOG)}")
+    return ChildEnd(0, interrupted=False)
