@@ -300,6 +300,7 @@ DIFFERENCES = {
     "logs/sub-01/anat/sub-01_T1w.nii.gz": False,
     # pybids does not read .bidsignore.
     "sub-02/anat/sub-02_T1w.nii.gz": False,
+    "sub-04/ses-mri/anat/sub-04_ses-mri_run-1_echo-1_FLASH.nii.gz": False,
     # Two files of one scan: which is right cannot be known. Both are listed with the reason.
     "sub-03/anat/sub-03_T1w.nii.gz": False,
     "sub-03/anat/sub-03_T1w.nii": False,
@@ -308,7 +309,7 @@ DIFFERENCES = {
 
 def test_where_we_differ(tmp_path):
     root = dataset(tmp_path / "bids", DIFFERENCES)
-    (root / ".bidsignore").write_text("sub-02/\n")
+    (root / ".bidsignore").write_text("sub-02/\n*_FLASH.nii.gz\n")
     taken = {path for path, ours_only in DIFFERENCES.items() if ours_only}
     assert ours(root) == taken
     assert theirs(root) == DIFFERENCES.keys() - taken

@@ -92,7 +92,7 @@ def test_filters_in_yaml(bids, tmp_path):
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        ({"t1w": {"sesion": "a"}}, r"t1w: 'sesion' is not a recognized entity. Did you mean \['session"),
+        ({"t1w": {"sessoin": "a"}}, r"t1w: 'sessoin' is not a recognized entity. Did you mean \['session"),
         ({"t1w": "a"}, "found 'a' as t1w"),
         ({"t1w": {"mt": True}}, "found True as t1w.mt, perhaps a word without quotes"),
         ({"t1w": {"run": {"a": 1}}}, "as t1w.run"),
