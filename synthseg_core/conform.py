@@ -155,6 +155,21 @@ def scan_on(scan: Scan, target: Grid, record: ConformRecord, quirks: Quirks = NA
     return Volume(there.to_source_order(_on_grid(scan, there, quirks)), target.affine)
 
 
+def scan_at(scan: Scan, voxel_size_mm: float) -> tuple[Volume, bool]:
+    """Return the scan on an isotropic grid over it, and whether voxels were computed for that.
+
+    Unlike :func:`conform` this has no tolerance: a scan of 0.98 mm is interpolated to 1 mm.
+
+    Raises
+    ------
+    InputError
+        If the resampled scan would not fit in memory.
+    """
+    record = plan(scan, ConformConfig(grid=GridSpec(voxel_size_mm, 1, 1), tolerance_mm=0.0))
+    volume = scan_on(scan, record.isotropic_grid(voxel_size_mm), record)
+    return (scan.volume, False) if volume is None else (volume, True)
+
+
 def reference_positions(count: int, factor: float) -> np.ndarray:
     """Return the sample positions of the reference in source voxels, not yet clamped.
 

@@ -8,7 +8,7 @@ import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -231,6 +231,44 @@ def write_volume(
             _write_image(temporary, _image(kind, volume, like, dtype, quirks), compressed=kind != ".nii")
 
 
+def write_channels(
+    path: Path | str, channels: Iterable[np.ndarray], count: int, *, like: Scan, affine: np.ndarray
+) -> None:
+    """Write a 4-D NIfTI file of float32 channel by channel, so that one of them at a time needs memory.
+
+    The file is the one that :func:`write_volume` makes from all channels together.
+
+    Parameters
+    ----------
+    channels : (I, J, K)
+        ``count`` arrays of one shape.
+    like, affine
+        As in :func:`write_volume`.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or its extension is not that of NIfTI.
+    """
+    path = Path(path)
+    kind = extension(path)
+    if kind not in (".nii", ".nii.gz"):
+        raise OutputError(
+            path, found=f"the extension {kind or 'none'}", expected=".nii or .nii.gz", remedy="name it accordingly"
+        )
+    with (
+        current().stage("write"),
+        atomic_path(path) as temporary,
+        _opened_to_write(temporary, kind != ".nii") as stream,
+    ):
+        for number, channel in enumerate(channels):
+            if number == 0:
+                stand_in = np.broadcast_to(np.float32(0), (*channel.shape, count))
+                _write_header(stream, _image(kind, Volume(stand_in, affine), like, np.float32, NATIVE))
+            for plane in np.moveaxis(channel, -1, 0):
+                stream.write(plane.astype(np.float32).tobytes("F"))
+
+
 def _open_single(path: Path) -> tuple[_Opened, Choice]:
     """Open a file that must hold exactly one 3-D volume at a usable place."""
     opened = _open(path)
@@ -430,10 +468,23 @@ def _mgh_image(volume: Volume, header: Any, wanted: np.dtype) -> Any:
 
 
 def _write_image(path: Path, image: Any, compressed: bool) -> None:
+    with _opened_to_write(path, compressed) as stream:
+        image.to_stream(stream)
+
+
+def _write_header(stream: Any, image: Any) -> None:
+    """Write what comes before the voxels of a NIfTI file that holds them unscaled."""
+    image.update_header()
+    image.header.set_slope_inter(1.0, 0.0)
+    image.header.write_to(stream)
+
+
+@contextmanager
+def _opened_to_write(path: Path, compressed: bool) -> Iterator[Any]:
     with path.open("wb") as raw:
         if not compressed:
-            image.to_stream(raw)
+            yield raw
             return
         # No name and no time in the header: the same voxels give the same bytes.
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as stream:
-            image.to_stream(stream)
+            yield stream

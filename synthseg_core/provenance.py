@@ -1,4 +1,4 @@
-"""Sidecar of a segmentation: what made it, from what, with which options, and what is doubtful. No clock, no host."""
+"""Sidecars of a segmentation: what made it, from what, with which options, and what is doubtful. No clock, no host."""
 
 from __future__ import annotations
 
@@ -6,61 +6,100 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthseg_core import __version__
+from synthseg_core.description import CODE_NAME
 from synthseg_core.io import Scan
 from synthseg_core.loading import LoadedModel
+from synthseg_core.scan_origin import ONE_MM, Origin, common_entries, generated_by, source_entry
 from synthseg_core.segment import Segmentation, SegmentOptions
+from synthseg_core.structures import structure
 
-CODE_NAME = "synthseg-bids"
+__all__ = ["CODE_NAME", "Origin", "Provenance", "model_entry", "sidecar", "source_entry"]
+
+_VOLUMES = "soft volumes are sums of posteriors, hard volumes count voxels of the label map; mm^3"
+_TOTAL = "; the total intracranial volume is the sum of all structures, fluid included where the model has it"
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where a scan came from.
+class Provenance:
+    """Everything that the sidecars of one segmentation are made of."""
 
-    Parameters
-    ----------
-    source
-        How to name the scan: a BIDS URI or a path that means something beside the outputs.
-    sha256
-        Of the file.
-    volume
-        Which volume of a 4-D file was taken, counted from 0; ``None``: the only or the first one.
-    """
+    scan: Scan
+    origin: Origin
+    result: Segmentation
+    model: LoadedModel
+    options: SegmentOptions
 
-    source: str
-    sha256: str
-    volume: int | None = None
+    def label_map(self) -> dict[str, Any]:
+        """Return the content of the JSON file beside a label map (BIDS keys first, then our own)."""
+        total = _TOTAL if self.model.card.inference.total_intracranial else ""
+        return {
+            **common_entries(self.origin, f"Label map by {self.model.card.title}"),
+            "Manual": False,
+            "Resolution": {"1mm": ONE_MM},
+            **self._making(),
+            "Network": self._network(),
+            "Channels": [
+                {"Channel": channel, "Label": label, "Name": name} for channel, label, name in self._channels()
+            ],
+            "Volumes": _VOLUMES + total,
+            "Warnings": list(self.result.warnings),
+        }
+
+    def mask(self) -> dict[str, Any]:
+        """Return the content of the JSON file beside a brain mask."""
+        names = ", ".join(name for _, label, name in self._channels() if label)
+        text = (
+            "1 where the label map has any structure, as in the total intracranial volume: "
+            f"{names}. Holes are not filled, and fluid counts as far as the model has it"
+        )
+        return {
+            **common_entries(self.origin, text),
+            "Type": "Brain",
+            "Manual": False,
+            **self._making(),
+            "Warnings": list(self.result.warnings),
+        }
+
+    def posteriors(self) -> dict[str, Any]:
+        """Return the content of the JSON file beside posteriors at 1 mm."""
+        return {
+            **common_entries(self.origin, f"Posterior probabilities by {self.model.card.title}"),
+            "Manual": False,
+            "Resolution": ONE_MM,
+            "LabelMap": [name for _, _, name in self._channels()],
+            "Channels": [_channel_entry(*channel) for channel in self._channels()],
+            **self._making(),
+            "Network": self._network(),
+            "Warnings": list(self.result.warnings),
+        }
+
+    def _making(self) -> dict[str, Any]:
+        return {
+            "GeneratedBy": generated_by(),
+            "Model": model_entry(self.model),
+            "Options": _options(self.options),
+            "Source": source_entry(self.scan, self.origin),
+        }
+
+    def _network(self) -> dict[str, Any]:
+        grid = self.model.card.grid
+        return {
+            "VoxelSizeMm": grid.voxel_size_mm,
+            "Resampled": self.result.record.resampled,
+            "GridShapeVoxels": list(self.result.record.grid_shape),
+            "AnswerVoxelSizeMm": grid.answer_mm,
+        }
+
+    def _channels(self) -> list[tuple[int, int, str]]:
+        labels = self.result.labels
+        return [(channel, *pair) for channel, pair in enumerate(zip(labels.labels, labels.names, strict=True))]
 
 
 def sidecar(
     scan: Scan, origin: Origin, result: Segmentation, model: LoadedModel, options: SegmentOptions
 ) -> dict[str, Any]:
-    """Return the content of the JSON file beside a label map (BIDS keys first, then our own)."""
-    size_mm = model.card.grid.voxel_size_mm
-    return {
-        "Description": f"Label map by {model.card.title}",
-        "Sources": [origin.source],
-        "SpatialReference": origin.source,
-        "Manual": False,
-        "Resolution": {"1mm": "1 mm isotropic, covering the field of view of the scan"},
-        "GeneratedBy": [{"Name": CODE_NAME, "Version": __version__}],
-        "Model": model_entry(model),
-        "Options": _options(options),
-        "Source": source_entry(scan, origin),
-        "Network": {
-            "VoxelSizeMm": size_mm,
-            "Resampled": result.record.resampled,
-            "GridShapeVoxels": list(result.record.grid_shape),
-            "AnswerVoxelSizeMm": model.card.grid.answer_mm,
-        },
-        "Channels": [
-            {"Channel": channel, "Label": label, "Name": name}
-            for channel, (label, name) in enumerate(zip(result.labels.labels, result.labels.names, strict=True))
-        ],
-        "Volumes": "soft volumes are sums of posteriors, hard volumes count voxels of the label map; mm^3",
-        "Warnings": list(result.warnings),
-    }
+    """Return the content of the JSON file beside a label map."""
+    return Provenance(scan, origin, result, model, options).label_map()
 
 
 def model_entry(model: LoadedModel) -> dict[str, Any]:
@@ -76,20 +115,14 @@ def model_entry(model: LoadedModel) -> dict[str, Any]:
     }
 
 
+def _channel_entry(channel: int, label: int, name: str) -> dict[str, Any]:
+    known = structure(label, name)
+    return {"Volume": channel, "Label": label, "Name": name, "Abbreviation": known.abbreviation if known else None}
+
+
 def _options(options: SegmentOptions) -> Mapping[str, Any]:
     return {
         "Fast": options.fast,
         "CT": options.ct,
         "CropVoxels": None if options.crop is None else list(options.crop),
-    }
-
-
-def source_entry(scan: Scan, origin: Origin) -> dict[str, Any]:
-    """Return what identifies a scan."""
-    return {
-        "File": scan.source.name,
-        "SHA256": origin.sha256,
-        "Volume": origin.volume,
-        "ShapeVoxels": list(scan.volume.shape),
-        "VoxelSizeMm": [round(edge, 6) for edge in scan.volume.voxel_size],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from synthseg_core.io import Scan
 from synthseg_core.labels import CORTEX_LABELS, LabelTable
 from synthseg_core.loading import Models
 from synthseg_core.models import ModelCard
+from synthseg_core.ops.resample import resample_classes
 from synthseg_core.parcels import Parcellation, apply_parcellation
 from synthseg_core.plausibility import doubts
 from synthseg_core.posteriors import BlurPlan, Decisions, parcel_posteriors, quality_scores, segmentation_posteriors
@@ -107,6 +109,11 @@ class Segmentation:
         """Posteriors (I, J, K, N) on the network's grid, in the scan's axis order."""
         whole = self.record.to_source_order(self.record.paste_posteriors(self.channel_posteriors))
         return Volume(np.moveaxis(whole, 0, -1), self.record.grid_affine)
+
+    def posteriors_on(self, grid: Grid) -> Iterator[np.ndarray]:
+        """Yield the posteriors (I, J, K) of each channel on another grid, in the scan's axis order."""
+        for channel in resample_classes(self.channel_posteriors, self.record.samplings(grid)):
+            yield self.record.to_source_order(channel)
 
     def label_map_on(self, grid: Grid) -> Volume:
         """Return the segmentation on another grid: posteriors interpolated class by class, then the argmax."""

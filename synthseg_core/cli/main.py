@@ -21,6 +21,7 @@ COMMANDS = {
     "segment": ("segment", "segment one scan, with outputs of your choice"),
     "parcellate": ("parcellate", "divide the cortex of a segmented scan into parcels"),
     "qc": ("qc", "predict the quality of a segmentation, by group of structures"),
+    "resample": ("resample", "write a scan at 1 mm, on the grid of the label maps at 1 mm"),
     "predict": ("predict", "drop-in for the SynthSeg command: same flags, names and numbers"),
     "dataset": ("dataset", "segment every scan listed in a CSV, resumable"),
     "group": ("group", "gather per-scan tables into group tables"),

@@ -18,7 +18,8 @@ from synthseg_core.models import default_model
 
 SEGMENT_FLAGS = [
     *("--model", "--weights", "--device", "--threads", "--fast", "--ct", "--crop", "--volume", "--source"),
-    *("--dseg", "--dseg-1mm", "--posteriors", "--resampled", "--volumes", "--sidecar", "--decision", "--log-json"),
+    *("--dseg", "--dseg-1mm", "--mask", "--posteriors", "--posteriors-1mm", "--resampled", "--volumes", "--decision"),
+    *("--sidecar", "--mask-sidecar", "--posteriors-sidecar", "--log-json"),
 ]
 
 
@@ -136,7 +137,7 @@ def test_every_command_has_help(name, capsys):
 def test_help_of_segment_explains_every_flag(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = _exit(["segment", "--help"], capsys)
-    described = dict(re.findall(r"^  (--[\w-]+)(.*)$", out, re.MULTILINE))
+    described = dict(re.findall(r"^  (--[\w-]+)(.*(?:\n {10,}.*)?)$", out, re.MULTILINE))
     assert list(described) == SEGMENT_FLAGS
     for flag, rest in described.items():
         assert len(rest.strip()) > 15, flag
