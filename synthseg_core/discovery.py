@@ -112,7 +112,9 @@ def discover(root: Path, search: Search) -> list[ScanRow]:
 def require_dataset(root: Path) -> None:
     """Refuse a dataset that is not there with ``InputError``."""
     if not (is_folder(root) and str(root).isprintable()):
-        found, remedy = "no such folder", "check the path"
+        is_scan = os.path.isfile(root)  # noqa: PTH113 - never raises
+        found = "a file" if is_scan else "no such folder"
+        remedy = "give its folder, or a table that lists the scans" if is_scan else "check the path"
     elif not is_allowed(root, os.R_OK | os.X_OK):
         found, remedy = "no permission to look into it", "correct the permissions"
     else:
@@ -122,7 +124,9 @@ def require_dataset(root: Path) -> None:
 
 
 def looks_like_bids(root: Path) -> bool:
-    """Say whether a folder is a BIDS dataset, perhaps one without its description."""
+    """Say whether a folder is a BIDS dataset, perhaps one without its description; no file is."""
+    if not is_folder(root):
+        return False
     if (root / "dataset_description.json").exists():
         return True
     with os.scandir(root) as entries:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from synthseg_core.atomic import write_text
 from synthseg_core.bids import parse_stem
-from synthseg_core.discovery import LAYOUTS, Search, discover
+from synthseg_core.discovery import LAYOUTS, Search, discover, require_dataset
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.presence import is_file
 from synthseg_core.pybids_search import pybids_rows
@@ -30,6 +30,7 @@ __all__ = [
     "find_scans",
     "home_of",
     "read_table",
+    "require_input",
     "select",
     "source_uri",
     "write_table",
@@ -62,16 +63,24 @@ def find_scans(root: Path, search: Search) -> tuple[ScanRow, ...]:
             "layout", found=search.layout, expected=" or ".join(LAYOUTS), remedy="correct the configuration"
         )
     by_pybids = bool(search.filter_file or search.database or search.derivatives)
-    if by_pybids and (_is_table(root, search) or search.layout == "folder"):
+    if by_pybids and (_is_table(root, search.layout) or search.layout == "folder"):
         raise UsageError(
             root,
             found="a filter, a database or derivatives for what is no BIDS dataset",
             expected="these for BIDS datasets only",
             remedy="leave them out, or correct input and layout",
         )
-    if _is_table(root, search):
+    if _is_table(root, search.layout):
         return tuple(table_rows(root, search.path_column))
     return tuple(pybids_rows(root, search) if by_pybids else discover(root, search))
+
+
+def require_input(root: Path, layout: str = "auto") -> None:
+    """Refuse an input that is not there with ``InputError``, before anything is written."""
+    if not _is_table(root, layout):
+        require_dataset(root)
+    elif not is_file(root):
+        raise InputError(root, found="no such file", expected="a table of scans", remedy="check the path")
 
 
 def home_of(root: Path) -> Path:
@@ -139,10 +148,8 @@ def absent_labels(
     return tuple(label for label in asked if label not in known)
 
 
-def _is_table(root: Path, search: Search) -> bool:
-    if search.layout == "table":
-        return True
-    return search.layout == "auto" and root.suffix.lower() in TABLE_EXTENSIONS and is_file(root)
+def _is_table(root: Path, layout: str) -> bool:
+    return layout == "table" or (layout == "auto" and root.suffix.lower() in TABLE_EXTENSIONS and is_file(root))
 
 
 def _check(row: ScanRow, path: Path) -> None:

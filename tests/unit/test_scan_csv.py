@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthseg_core.discovery import Search, looks_like_bids
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.scans import Search, find_scans, home_of, read_table, source_uri, write_table
+from synthseg_core.scans import find_scans, home_of, read_table, require_input, source_uri, write_table
 from tests.trees import make_tree
 
 FILES = ["a.nii.gz", "b.nii", "c.mgz", "x y/a.nii", "sub-7/anat/sub-7_run-2_FLAIR.nii.gz"]
@@ -207,8 +208,21 @@ def test_home_of_tables_and_folders(study):
 def test_a_table_of_another_name_has_to_be_called_one(study):
     (study / "list").write_text("path\na.nii.gz\n")
     assert names(find_scans(study / "list", Search(layout="table"))) == ["sub-a_space-orig"]
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="found a file; expected a BIDS dataset or a folder .*; give its folder, or a"):
         find_scans(study / "list", Search())
+
+
+def test_inputs_that_are_not_there(study):
+    require_input(study)
+    (study / "s.csv").touch()
+    require_input(study / "s.csv")
+    require_input(study / "a.nii.gz", "table")
+    for path, layout in (("none", "auto"), ("none.csv", "auto"), ("a.nii.gz", "auto"), ("s.csv", "bids")):
+        with pytest.raises(InputError, match="no such folder|found a file"):
+            require_input(study / path, layout)
+    with pytest.raises(InputError, match="no such file; expected a table"):
+        require_input(study / "none", "table")
+    assert not looks_like_bids(study / "s.csv")
 
 
 @pytest.mark.parametrize(
