@@ -1,7 +1,7 @@
 """Tables that anybody may have written."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.delimited import Record, read_lines, read_records, yes_or_no
@@ -73,6 +73,7 @@ def test_answers():
     assert [yes_or_no(word) for word in ("Yes", "1", "TRUE", "n", "0", "2")] == [True, True, True, False, False, None]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.text('a;,\t"é \n', max_size=4), min_size=2, max_size=2), min_size=1, max_size=4))
 def test_no_line_stops_the_reading(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("table") / "t.csv"

@@ -1,7 +1,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core import discovery
@@ -311,6 +311,7 @@ def test_missing_dataset(tmp_path):
         discover(tmp_path / "absent", Search())
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab_-.é \n'{", min_size=1, max_size=6), unique=True, max_size=5))
 def test_no_image_of_a_plain_folder_is_lost(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("plain")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.discovery import Search, looks_like_bids
@@ -233,6 +233,7 @@ def test_filters_are_for_bids_datasets(study, search):
         scans(study, "path\na.nii.gz\n", **search)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([*FILES, "none.nii", ""]), st.text("ab-_1", max_size=3)), max_size=8))
 def test_every_line_has_one_row_and_names_are_unique(tmp_path_factory, lines):
     study = make_tree(tmp_path_factory.mktemp("study"), FILES)

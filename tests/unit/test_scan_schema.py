@@ -2,7 +2,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -39,6 +39,7 @@ def test_rows_that_do_not_fit(change, message):
         check_rows([SKIPPED, replace(GOOD, **change)], SCHEMA)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(asdict(GOOD))), st.sampled_from(CELLS))
 def test_compiled_and_interpreted_schema_agree(column, cell):
     row = replace(GOOD, **{column: cell})

@@ -2,7 +2,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.bids import parse_stem
@@ -63,6 +63,7 @@ def test_table_that_says_the_same_is_left_alone(rows, tmp_path):
     assert len(read_table(path)) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(scan_names(), max_size=4), st.text(alphabet="ab '\"#\\é", max_size=5))
 def test_any_table_is_read_as_written(tmp_path_factory, names, odd):
     found = {name.stem: name for name in names}.values()
@@ -112,6 +113,7 @@ def test_unknown_layout(tmp_path):
         find_scans(tmp_path, Search(layout="csv"))
 
 
+@settings(deadline=None)
 @given(scan_names(), st.sampled_from(["{0}", "{0}x", "x{0}", "{1}/{0}", "{0}/a"]), st.booleans())
 def test_stems_are_checked_as_by_the_parser(tmp_path_factory, name, change, swap):
     """Stems are looked at without their labels, once for all participants: with the result of looking at each."""
