@@ -1,0 +1,137 @@
+"""Profile ``slurm-gpu``: a job array of shards. A failing scan, a cancelled job, a killed head process."""
+
+import json
+import signal
+
+import pytest
+
+from synthseg_core.scans import read_table
+from synthseg_core.tables import read_tsv
+from tests.slurm.runs import SCANS, break_scan, kill_family, make_site, wait_for
+
+pytestmark = pytest.mark.slurm
+
+# Two shards of at most two scans; they share the only GPU, so the second waits for the first.
+ALLOCATION = {"partition": "gpu", "gres": "gpu:1", "cpus": 2, "mem_mb": 9000, "minutes": 10}
+CHANGES = {
+    "config.yaml": {"retries": 0, "latency-wait": 5},
+    "shards.yaml": {"shards": 2, "scans_per_shard": 1, "allocation": ALLOCATION, "group": {"partition": "cpu"}},
+}
+
+
+@pytest.fixture
+def site(cluster, tmp_path):
+    return make_site(cluster, tmp_path, "slurm-gpu", CHANGES)
+
+
+@pytest.fixture(scope="module")
+def whole(session_cluster, tmp_path_factory):
+    """An uninterrupted run."""
+    site = make_site(session_cluster, tmp_path_factory.mktemp("whole"), "slurm-gpu", CHANGES)
+    done = site.run()
+    assert done.returncode == 0, done.stdout
+    assert "3 scans in 2 shards" in done.stdout
+    return site
+
+
+def sharded(site):
+    """Scans of each shard of the last run."""
+    tables = sorted((site.out / "work" / "shards").glob("*/scans.tsv"))
+    return [[row.participant_id for row in read_table(table)] for table in tables]
+
+
+def states(site):
+    """State of each job in the queue, by the end of its name."""
+    lines = (line.split("|") for line in site.cluster.jobs("%i|%j|%T"))
+    return {(number, name.rpartition("-")[2]): state for number, name, state in lines}
+
+
+def first_shard_runs(site):
+    """Number of the first shard once it runs and the second waits."""
+    known = {number: state for (number, name), state in states(site).items() if name == "shards"}
+    running = [number for number, state in known.items() if state == "RUNNING"]
+    return running[0] if running and "PENDING" in known.values() else None
+
+
+def test_shards_run_in_allocations_of_their_own_with_one_worker_each(whole):
+    assert sharded(whole) == [["sub-01", "sub-03"], ["sub-02"]]
+    assert set(whole.segmented()) == set(SCANS)
+    answered = (whole.out / "work/shards/1/.snakemake/worker.log").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in answered] == [0, 0]
+    assert [row["status"] for row in read_tsv(whole.out / "group_scans.tsv")] == ["done"] * 3
+
+
+def test_second_run_submits_nothing(whole):
+    before = whole.segmented()
+    again = whole.run()
+    assert again.returncode == 0, again.stdout
+    assert "up to date" in again.stdout
+    assert whole.segmented() == before
+
+
+def test_failing_scan_is_listed_and_costs_no_other(site):
+    break_scan(site, "sub-01")
+    done = site.run()
+    assert done.returncode == 1, done.stdout
+    table = {row["participant_id"]: row for row in read_tsv(site.out / "group_scans.tsv")}
+    assert {name: row["status"] for name, row in table.items()} == {
+        "sub-01": "failed",
+        "sub-02": "done",
+        "sub-03": "done",
+    }
+    assert "an empty file" in table["sub-01"]["reason"]
+
+
+def test_scans_of_a_cancelled_shard_are_missing_and_only_they_are_made_next_time(whole, site):
+    with site.running() as process:
+        victim = wait_for(lambda: first_shard_runs(site), "a running shard", process)
+        site.cluster.call("scancel", victim)
+        assert process.wait(200) == 1, (site.folder / "background.log").read_text()
+    assert "Shard 1 was cancelled" in (site.folder / "background.log").read_text()
+    before = site.segmented()
+    assert set(before) == {"sub-02"}
+    done = site.run()
+    assert done.returncode == 0, done.stdout
+    assert sharded(site) == [["sub-01"], ["sub-03"]]
+    assert site.segmented()["sub-02"] == before["sub-02"]
+    assert site.results() == whole.results()
+
+
+def test_jobs_of_a_killed_run_go_on_and_are_waited_for(whole, site):
+    with site.running() as process:
+        wait_for(lambda: first_shard_runs(site) and "group" in str(states(site)), "all jobs", process)
+        kill_family(process.pid)
+    refused = site.run("--no-wait")
+    assert refused.returncode == 2
+    assert "SLURM jobs of a former run" in refused.stdout
+    done = site.run()
+    assert done.returncode == 0, done.stdout
+    assert "Waiting for jobs of a former run" in done.stdout
+    assert "up to date" in done.stdout
+    assert site.results() == whole.results()
+
+
+def test_interrupt_cancels_the_jobs(site):
+    with site.running() as process:
+        wait_for(lambda: first_shard_runs(site), "a running shard", process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    live = [state for state in states(site).values() if state != "COMPLETING"]
+    assert live == []
+
+
+def test_submitted_and_left_alone(whole, site):
+    done = site.run("--no-wait")
+    assert done.returncode == 0, done.stdout
+    later = site.run()
+    assert later.returncode == 0, later.stdout
+    assert "up to date" in later.stdout
+    assert site.results() == whole.results()
+
+
+def test_options_that_slurm_refuses_are_told(cluster, tmp_path):
+    wrong = {"shards.yaml": {**CHANGES["shards.yaml"], "allocation": {**ALLOCATION, "partition": "nowhere"}}}
+    done = make_site(cluster, tmp_path, "slurm-gpu", wrong).run()
+    assert done.returncode == 2
+    assert "sbatch: found" in done.stdout
+    assert "nvalid partition" in done.stdout
