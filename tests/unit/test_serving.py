@@ -314,6 +314,7 @@ def test_asked_to_end_it_ends_in_good_order(home):
     assert log_of(home / "ended.sock").read_text() == ""
 
 
+@pytest.mark.slow
 def test_job_without_memory_fails_alone(home, copy):
     """The limit comes once the worker is warm, and goes again."""
     write_nifti(copy / "large.nii.gz", phantom((1.0, 1.0, 1.0), shape=(150, 160, 140)))
