@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 DEMO_MODEL ?= default
 SMK := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test test-slow test-slurm check bench wheel default-weights clean
+.PHONY: help demo test test-slow test-slurm check bench wheel default-weights rulegraph clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make check       linters, types, import rules, workflow style, spelling"
 	@echo "make bench       time by stage and peak memory"
 	@echo "make default-weights FROM=FOLDER   carry this trained model in the package, as the default"
+	@echo "make rulegraph   write docs/rulegraph.md anew, after a change of rules"
 	@echo "make wheel       the package, with the workflow inside, in dist/"
 	@echo "make clean       remove what make made, .venv excepted"
 
@@ -62,6 +63,9 @@ bench: $(INSTALLED)
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+
+rulegraph: $(INSTALLED)
+	$(BIN)/python docs/rulegraph.py
 
 # FROM: a model folder that training exported and 'synthseg validate --record' scored.
 MODEL_NAME ?= default-2mm

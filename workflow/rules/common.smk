@@ -74,11 +74,16 @@ def optional_outputs(wildcards, output):
 OPTIONAL_OUTPUTS = optional_outputs if PLAN.optional else []
 
 
+def nothing_runs():
+    """Say whether Snakemake only looks: a dry run, a summary, a graph, a report."""
+    return workflow.executor_plugin is None or workflow.dryrun
+
+
 def settings_of(stage):
     """Return a function for the settings file of a stage; asked for only when a scan needs it."""
 
     def settings(wildcards):
-        return str(PLAN.scan_stage_file(stage, wildcards.scan, preview=workflow.dryrun))
+        return str(PLAN.scan_stage_file(stage, wildcards.scan, preview=nothing_runs()))
 
     return settings
 
@@ -94,7 +99,7 @@ def more_memory(mem_mb):
 
 def dataset_settings(wildcards):
     """Return the settings of the dataset-level files."""
-    return str(PLAN.stage_file("dataset", preview=workflow.dryrun))
+    return str(PLAN.stage_file("dataset", preview=nothing_runs()))
 
 
 def models(wildcards):
@@ -127,6 +132,6 @@ def training_settings(stage):
     """Return a function for the settings file of a training stage, which is written only when it is asked for."""
 
     def settings(wildcards):
-        return str(TRAINING.stage_file(stage, preview=workflow.dryrun))
+        return str(TRAINING.stage_file(stage, preview=nothing_runs()))
 
     return settings

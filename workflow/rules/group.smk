@@ -1,14 +1,11 @@
 # Not part of "all": what exists is gathered, what failed or is missing is listed with the reason. No outputs are
 # declared, for as outputs they would make Snakemake remake scans first; the rule runs whenever it is asked for.
-localrules:
-    group,
-
-
 rule group:
     input:
         scans=PLAN.table,
     log:
         LAYOUT.logs / "group.log",
+    localrule: True
     conda:
         "../../envs/core.yaml"
     threads: 1

@@ -4,7 +4,11 @@ rule generate:
         maps=training_maps,
         settings=training_settings("generate"),
     output:
-        sheet=ensure(TRAINING.sheet, non_empty=True),
+        sheet=report(
+            ensure(TRAINING.sheet, non_empty=True),
+            caption="../report/samples.rst",
+            category="Training",
+        ),
         samples=[ensure(path, non_empty=True) for path in TRAINING.samples],
     log:
         TRAINING.log("generate"),
@@ -53,7 +57,11 @@ rule validate:
         known=validation_inputs,
         settings=training_settings("validate"),
     output:
-        table=ensure(TRAINING.folder("validate") / "validation.tsv", non_empty=True),
+        table=report(
+            ensure(TRAINING.folder("validate") / "validation.tsv", non_empty=True),
+            caption="../report/validation.rst",
+            category="Training",
+        ),
         summary=ensure(TRAINING.folder("validate") / "validation.json", non_empty=True),
     log:
         TRAINING.log("validate"),
