@@ -259,6 +259,8 @@ def test_same_scans_behind_links(tmp_path):
     (tmp_path / "bids").symlink_to(root)
     assert ours(tmp_path / "bids") == theirs(tmp_path / "bids")
     assert len(ours(root)) == 4
+    # The link in a circle is followed once.
+    assert [row.path for row in find_scans(root, Search()) if row.problem] == ["sub-04/ses-1/anat/sub-04_T1w.nii.gz"]
 
 
 labels = st.sampled_from(["1", "01", "a", "A", "a+b", "10"])

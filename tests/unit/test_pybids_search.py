@@ -78,6 +78,7 @@ def test_filters(bids, filters, expected):
 def test_without_a_filter_the_scans_are_those_of_our_own_search(bids, tmp_path):
     (bids / ".bidsignore").write_text("*_FLAIR.nii.gz\n")
     make_tree(bids, ["sub-02/anat/sub-02_T1w.nii.gz", "sub-02/anat/sub-09_T1w.nii.gz", "out/sub-1/anat/sub-1_T1w.nii"])
+    make_tree(bids, ["logs/sub-1/anat/sub-1_T1w.nii"])
     (bids / "sub-02/anat/sub-02_T2w.nii.gz").symlink_to("nowhere")
     rows = find_scans(bids, Search(database=tmp_path / "db", exclude=(bids / "out",)))
     assert rows == find_scans(bids, Search(exclude=(bids / "out",)))
@@ -130,10 +131,16 @@ def test_database_is_made_once_and_used_again(bids, tmp_path):
 
 
 def test_database_whose_making_failed_leaves_nothing(bids, tmp_path, monkeypatch):
-    monkeypatch.setattr(pybids_search, "_indexed", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    index = pybids_search._indexed
+
+    def interrupted(*arguments):
+        index(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pybids_search, "_indexed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         find_scans(bids, Search(database=tmp_path / "db"))
-    assert not (tmp_path / "db" / DATABASE_FILE).exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["bids"]
 
 
 def test_databases_of_others(bids, tmp_path):
