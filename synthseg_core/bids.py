@@ -137,13 +137,17 @@ _SEGMENTATION = {"seg": "synthseg"}
 _SEGMENTATION_1MM = {"seg": "synthseg", "res": "1mm"}
 _PARCELS = {"seg": "synthsegparc"}
 _PARCELS_1MM = {"seg": "synthsegparc", "res": "1mm"}
+_BRAIN = {"desc": "brain"}
+_QUALITY = {"desc": "qc"}
 _RESAMPLED = {"res": "1mm", "desc": "preproc"}
 PRODUCTS: dict[str, Product] = {
     "dseg": Product("segment", "dseg", ".nii.gz", _SEGMENTATION),
     "sidecar": Product("segment", "dseg", ".json", _SEGMENTATION),
     "dseg_1mm": Product("segment", "dseg", ".nii.gz", _SEGMENTATION_1MM),
+    "mask": Product("segment", "mask", ".nii.gz", _BRAIN),
+    "mask_sidecar": Product("segment", "mask", ".json", _BRAIN),
     "volumes": Product("segment", "volumes", ".tsv", _SEGMENTATION),
-    "posteriors": Product("posteriors", "probseg", ".nii.gz", _SEGMENTATION_1MM),
+    "posteriors_1mm": Product("posteriors", "probseg", ".nii.gz", _SEGMENTATION_1MM),
     "posteriors_sidecar": Product("posteriors", "probseg", ".json", _SEGMENTATION_1MM),
     "resampled": Product("resample", "", ".nii.gz", _RESAMPLED),
     "resampled_sidecar": Product("resample", "", ".json", _RESAMPLED),
@@ -151,7 +155,8 @@ PRODUCTS: dict[str, Product] = {
     "parcels_sidecar": Product("parcellate", "dseg", ".json", _PARCELS),
     "parcels_1mm": Product("parcellate", "dseg", ".nii.gz", _PARCELS_1MM),
     "parcel_volumes": Product("parcellate", "volumes", ".tsv", _PARCELS),
-    "scores": Product("qc", "scores", ".tsv", {"desc": "qc"}),
+    "scores": Product("qc", "scores", ".tsv", _QUALITY),
+    "scores_sidecar": Product("qc", "scores", ".json", _QUALITY),
 }
 # In the order in which they run. "posteriors" is an optional part of "segment", made by the same job.
 STAGES = ("segment", "posteriors", "resample", "parcellate", "qc")

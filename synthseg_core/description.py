@@ -59,7 +59,11 @@ SCORE_COLUMNS: dict[str, dict[str, str]] = {
     "index": {"Description": "Number of the group of structures"},
     "name": {"Description": "Group of structures"},
     "score": {
-        "Description": "Overlap (Dice coefficient) with the true structures that a network predicts: 0 to 1, 1 perfect"
+        "LongName": "Predicted Dice coefficient",
+        "Description": (
+            "Dice coefficient, 0 to 1, that a network expects between this segmentation and one made by hand; "
+            "1: perfect. It looks at the segmentation only, not at the scan."
+        ),
     },
 }
 
@@ -140,7 +144,8 @@ def write_dataset_files(folder: Path, facts: DatasetFacts) -> None:
 
 
 def _label_texts(entries: Sequence[Meaning]) -> tuple[str, ...]:
-    columns = _json(LABEL_COLUMNS), _json(VOLUME_COLUMNS)
+    about = {"Description": "Values of the label maps and what they mean", "SpatialReference": "orig"}
+    columns = _json({**about, **LABEL_COLUMNS}), _json(VOLUME_COLUMNS)
     return bids_table(entries), *columns, freesurfer_table(entries), itksnap_table(entries)
 
 

@@ -451,6 +451,8 @@ def _image(kind: str, volume: Volume, like: Scan | None, dtype: DTypeLike | None
     image.set_data_dtype(wanted)
     image.header.set_xyzt_units("mm", image.header.get_xyzt_units()[1])
     if not quirks.keep_input_header:
+        if volume.data.ndim == 4 and image.header.get_xyzt_units()[1] == "unknown":
+            image.header.set_xyzt_units("mm", "sec")  # BIDS wants a unit, channels or not
         # True of the input only: its display range, and what other programs noted about its geometry.
         image.header["cal_min"] = image.header["cal_max"] = 0
         image.header.extensions.clear()

@@ -8,18 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from synthseg_core.atomic import write_bytes, write_text
+from synthseg_core.atomic import write_json, write_text
 from synthseg_core.errors import InputError
 from synthseg_core.tables import format_tsv, read_tsv
 
-NAME = "participants.tsv"
+NAME, MEANING_NAME = "participants.tsv", "participants.json"
 _KEY = "participant_id"
+_ABOUT = {
+    "Description": "Participants with scans in this dataset, as the raw dataset describes them",
+    _KEY: {"Description": "Participant"},
+}
 
 
 def write_participants(dataset: Path, participants: Iterable[str]) -> None:
-    """Write the table with one row for each participant (``sub-01``), and copy the meaning of its columns.
+    """Write the table with one row for each participant (``sub-01``), and a JSON file with the meaning of its columns.
 
     Parameters
     ----------
@@ -35,8 +39,8 @@ def write_participants(dataset: Path, participants: Iterable[str]) -> None:
     columns = list(next(iter(known.values()), {_KEY: ""}))
     rows = ({**known.get(participant, {}), _KEY: participant} for participant in wanted)
     write_text(dataset / NAME, format_tsv(rows, columns))
-    if raw and copied:
-        _copy_meaning(raw, dataset)
+    folder = raw if raw and copied else dataset
+    write_json(dataset / MEANING_NAME, {**_ABOUT, **json_object(folder / MEANING_NAME)})
 
 
 def _known(path: Path) -> dict[str, dict[str, str]]:
@@ -50,19 +54,16 @@ def _known(path: Path) -> dict[str, dict[str, str]]:
 
 def _raw_folder(dataset: Path) -> Path | None:
     """Return the folder of the raw dataset; ``None`` if it is unknown or not there."""
-    try:
-        content: Any = json.loads((dataset / "dataset_description.json").read_text(encoding="utf-8"))
-        folder = dataset / str(content["DatasetLinks"]["raw"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return folder if folder.is_dir() else None
+    links: Any = json_object(dataset / "dataset_description.json").get("DatasetLinks")
+    place: Any = cast(dict[str, Any], links).get("raw") if isinstance(links, dict) else None
+    folder = dataset / place if isinstance(place, str) else None
+    return folder if folder and folder.is_dir() else None
 
 
-def _copy_meaning(raw: Path, dataset: Path) -> None:
-    """Copy ``participants.json`` if it is JSON."""
+def json_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; an empty one where there is none."""
     try:
-        content = raw.joinpath("participants.json").read_bytes()
-        json.loads(content)
+        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
-        return
-    write_bytes(dataset / "participants.json", content)
+        return {}
+    return cast(dict[str, Any], content) if isinstance(content, dict) else {}

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthseg_core.description import CODE_NAME
+from synthseg_core.description import CODE_NAME, SCORE_COLUMNS
 from synthseg_core.io import Scan
 from synthseg_core.loading import LoadedModel
 from synthseg_core.scan_origin import ONE_MM, Origin, common_entries, generated_by, source_entry
 from synthseg_core.segment import Segmentation, SegmentOptions
 from synthseg_core.structures import structure
 
-__all__ = ["CODE_NAME", "Origin", "Provenance", "model_entry", "sidecar", "source_entry"]
+__all__ = ["CODE_NAME", "Origin", "Provenance", "model_entry", "quality_sidecar", "sidecar", "source_entry"]
 
 _VOLUMES = "soft volumes are sums of posteriors, hard volumes count voxels of the label map; mm^3"
 _TOTAL = "; the total intracranial volume is the sum of all structures, fluid included where the model has it"
@@ -100,6 +100,12 @@ def sidecar(
 ) -> dict[str, Any]:
     """Return the content of the JSON file beside a label map."""
     return Provenance(scan, origin, result, model, options).label_map()
+
+
+def quality_sidecar(model: LoadedModel) -> dict[str, Any]:
+    """Return the content of the JSON file beside quality scores."""
+    warnings = list(model.weights.warnings)
+    return {**SCORE_COLUMNS, "GeneratedBy": generated_by(), "Model": model_entry(model), "Warnings": warnings}
 
 
 def model_entry(model: LoadedModel) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthseg_core.affines import Shape3
+from synthseg_core.description import SCORE_COLUMNS
 from synthseg_core.errors import ModelError
 from synthseg_core.labels import LabelTable
 from synthseg_core.ops.components import bounding_box
@@ -25,17 +26,7 @@ BOX_EDGE_VOXELS = 224
 IGNORED_CHANNEL = 24
 
 # Columns of the table of one scan, as a BIDS dictionary describes them.
-QUALITY_COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "index": {"Description": "Number of the group of structures"},
-    "name": {"Description": "Group of structures"},
-    "score": {
-        "LongName": "Predicted Dice coefficient",
-        "Description": (
-            "Dice coefficient, 0 to 1, that a network expects between this segmentation and one made by hand; "
-            "1: perfect. It looks at the segmentation only, not at the scan."
-        ),
-    },
-}
+QUALITY_COLUMNS: Mapping[str, Mapping[str, str]] = SCORE_COLUMNS
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,10 @@ class Plan:
         """Outputs of the ``segment`` job that not every run makes, by name."""
         return products_of("posteriors") if "posteriors" in self.stages else ()
 
+    def resample_words(self, stem: str) -> list[str]:
+        """Return the options of ``synthseg resample`` for one scan."""
+        return ["--source", self.source_uri(stem)]
+
     def source_uri(self, stem: str) -> str:
         """Return the BIDS URI of a scan; ``raw`` is explained in ``dataset_description.json``."""
         return f"bids:raw:{quote(self.row_of(stem).path)}"
@@ -230,6 +234,8 @@ def stages_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _stage_settings(stage: str, options: SegmentStage) -> dict[str, Any]:
+    if stage == "resample":
+        return {"voxel_size_mm": 1.0}
     if stage in COMPANION_TASKS:
         return options.companion_settings(COMPANION_TASKS[stage])
     return options.settings()

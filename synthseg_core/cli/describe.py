@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
-from typing import Any, cast
 
 from synthseg_core import __version__
 from synthseg_core.bids import STAGES
 from synthseg_core.description import DatasetFacts, write_dataset_files
 from synthseg_core.models import ModelCard, companion, load_card
+from synthseg_core.participants import json_object
 
 CONTAINER_VARIABLE = "SYNTHSEG_CONTAINER"
 """Environment variable that container recipes set to the address of the image."""
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         qualities=_companions(models, "quality") if "qc" in args.stages else (),
         code_url=_code_url(),
         container=os.environ.get(CONTAINER_VARIABLE, ""),
-        raw=_description_of(source),
+        raw=json_object(source / "dataset_description.json"),
     )
     write_dataset_files(dataset, facts)
     return 0
@@ -66,12 +65,3 @@ def _code_url() -> str:
         return ""
     urls = {label.strip().lower(): url.strip() for label, _, url in (entry.partition(",") for entry in entries)}
     return next((urls[label] for label in _CODE_LABELS if label in urls), "")
-
-
-def _description_of(source: Path) -> dict[str, Any]:
-    """Return what the dataset of the scans says of itself; nothing where it does not, or not in JSON."""
-    try:
-        content: Any = json.loads((source / "dataset_description.json").read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return {}
-    return cast(dict[str, Any], content) if isinstance(content, dict) else {}

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from synthseg_core.atomic import write_text
+from synthseg_core.atomic import write_json, write_text
 from synthseg_core.cli.model_options import add_model_options
 from synthseg_core.cli.output_files import check_outputs, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
@@ -24,19 +24,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument(
         "--scores", type=Path, required=True, metavar="TSV", help="predicted Dice of each group of structures, 0 to 1"
     )
+    out.add_argument("--sidecar", type=Path, metavar="JSON", help="provenance, and what the columns of the table mean")
     out.add_argument("--log-json", type=Path, metavar="JSON", help="if the scan fails, the reason as one JSON line")
 
 
 def run(args: argparse.Namespace) -> int:
     """Score and write; the reason of a failure goes to ``--log-json`` too."""
-    refuse_repeats({"the decision": args.decision}, {"scores": args.scores, "log_json": args.log_json})
+    outputs = {"scores": args.scores, "sidecar": args.sidecar}
+    refuse_repeats({"the decision": args.decision}, {**outputs, "log_json": args.log_json})
     with reason_kept("qc", args.log_json, args.decision):
         _score(args)
     return 0
 
 
 def _score(args: argparse.Namespace) -> None:
-    check_outputs("qc", {"scores": args.scores}, {"scores": (".tsv",)})
+    outputs = {"scores": args.scores, "sidecar": args.sidecar}
+    check_outputs("qc", outputs, {"scores": (".tsv",), "sidecar": (".json",)})
     card = load_card(args.model)
     companion(card, "quality")
     decision = read_decision(args.decision)
@@ -45,13 +48,17 @@ def _score(args: argparse.Namespace) -> None:
     from synthseg_core.devices import choose_device, explained_exhaustion, use_threads
     from synthseg_core.loading import load_companion
     from synthseg_core.posteriors import quality_scores
+    from synthseg_core.provenance import quality_sidecar
     from synthseg_core.quality import quality_tsv
+    from synthseg_core.stages import current
 
     device = choose_device(args.device)
     use_threads(args.threads)
     model = load_companion(card, "quality", weights=args.weights, device=device)
     for line in model.weights.warnings:
         print(f"synthseg qc: warning: {line}", file=sys.stderr)
-    with explained_exhaustion(args.decision):
+    with current().stage("quality"), explained_exhaustion(args.decision):
         scores = quality_scores(model, decision.channels, card.labels)
     write_text(args.scores, quality_tsv(scores))
+    if args.sidecar is not None:
+        write_json(args.sidecar, quality_sidecar(model))

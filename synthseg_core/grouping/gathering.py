@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from synthseg_core.bids import derivative
 from synthseg_core.errors import InputError
-from synthseg_core.grouping.origins import Maker, Origin, maker_from, read_origin
+from synthseg_core.grouping.origins import Maker, Origin, read_origin
 from synthseg_core.grouping.sizes import Sizes, SizesReader
 from synthseg_core.grouping.statuses import STATUSES, ScanStatus, StageStatus, examine, overall
 from synthseg_core.scans import ScanRow
@@ -131,7 +131,7 @@ class _Gatherer:
         except ValueError as error:
             raise InputError(path, found=str(error), expected="scores", remedy="make it again") from error
         names = tuple(line["name"] for line in rows)
-        maker = maker_from(rows[0] if rows else {})
+        maker = read_origin(self._path(row, "scores_sidecar")).maker
         return OfScan(row, maker, Scores(self._names.setdefault(names, names), values))
 
     def _path(self, row: ScanRow, product: str) -> Path:

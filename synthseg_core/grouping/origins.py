@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -50,11 +50,6 @@ class Origin:
 
     maker: Maker = Maker()
     warnings: tuple[str, ...] = ()
-
-
-def maker_from(cells: Mapping[str, str]) -> Maker:
-    """Return the maker that a row of a table names in the maker's columns, as far as it has them."""
-    return Maker(**{name: cells[name] for name in MAKER_COLUMNS if cells.get(name, "n/a") != "n/a"})
 
 
 def read_origin(path: Path) -> Origin:

@@ -117,14 +117,16 @@ def test_targets_of_a_plan(bids):
     names = [Path(target).relative_to(bids.parent / "out").as_posix() for target in plan.targets()]
     stem = "sub-02/anat/sub-02_space-T1w"
     assert names[0] == "dataset_description.json"
-    assert names[-5:] == [
+    assert names[-7:] == [
         f"{stem}_seg-synthseg_dseg.nii.gz",
         f"{stem}_seg-synthseg_dseg.json",
         f"{stem}_seg-synthseg_res-1mm_dseg.nii.gz",
+        f"{stem}_desc-brain_mask.nii.gz",
+        f"{stem}_desc-brain_mask.json",
         f"{stem}_seg-synthseg_volumes.tsv",
         f"work/decisions/{stem}_decision.npz",
     ]
-    assert len(names) == len(DATASET_FILES) + 5
+    assert len(names) == len(DATASET_FILES) + 7
 
 
 def test_plan_writes_the_table_of_all_scans(bids):

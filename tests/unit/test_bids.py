@@ -63,8 +63,10 @@ def test_names_of_one_scan():
         "dseg": "_seg-synthseg_dseg.nii.gz",
         "sidecar": "_seg-synthseg_dseg.json",
         "dseg_1mm": "_seg-synthseg_res-1mm_dseg.nii.gz",
+        "mask": "_desc-brain_mask.nii.gz",
+        "mask_sidecar": "_desc-brain_mask.json",
         "volumes": "_seg-synthseg_volumes.tsv",
-        "posteriors": "_seg-synthseg_res-1mm_probseg.nii.gz",
+        "posteriors_1mm": "_seg-synthseg_res-1mm_probseg.nii.gz",
         "posteriors_sidecar": "_seg-synthseg_res-1mm_probseg.json",
         "resampled": "_res-1mm_desc-preproc_T1w.nii.gz",
         "resampled_sidecar": "_res-1mm_desc-preproc_T1w.json",
@@ -73,6 +75,7 @@ def test_names_of_one_scan():
         "parcels_1mm": "_seg-synthsegparc_res-1mm_dseg.nii.gz",
         "parcel_volumes": "_seg-synthsegparc_volumes.tsv",
         "scores": "_desc-qc_scores.tsv",
+        "scores_sidecar": "_desc-qc_scores.json",
     }
     assert {PRODUCTS[key].stage for key in PRODUCTS} == set(STAGES)
 

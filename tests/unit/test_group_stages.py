@@ -44,6 +44,7 @@ def finish(dataset, scan, stages=STAGES, warnings=(), scores=(0.9, 0.8), seed=0)
         "parcel_volumes": volumes(PARCELS, seed).to_tsv(),
         "scores": SCORES.format(*scores),
         "sidecar": json.dumps({**MADE, "Warnings": list(warnings)}),
+        "scores_sidecar": json.dumps({**MADE, "Model": {"Name": "judge"}}),
         "parcels_sidecar": json.dumps({**MADE, "Model": {"Name": "parc", "WeightsSHA256": "cd" * 32}}),
     }
     for stage in stages:
@@ -137,6 +138,7 @@ def test_scores_with_a_flag_that_excludes_nothing(gathered):
     first, second = read_tsv(dataset / "group_qc.tsv")
     assert (first["general_white_matter"], first["cerebellum"], first["lowest"]) == ("0.9000", "0.8000", "0.8000")
     assert (first["flag"], first["low_groups"]) == ("ok", "n/a")
+    assert first["model"] == "judge"
     assert (second["flag"], second["low_groups"]) == ("low", "general white matter")
     meaning = json.loads((dataset / "group_qc.json").read_text())
     assert "0 to 1" in meaning["cerebellum"]["Description"]

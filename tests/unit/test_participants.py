@@ -32,7 +32,9 @@ def write(tmp_path):
 def test_subset_of_the_raw_table(write):
     text = write("sub-01", "sub-02", "sub-01", "", table=TABLE, meaning='{"age": {"Units": "year"}}')
     assert text == "participant_id\tage\tsex\nsub-01\t28\tM\nsub-02\t31\tF\n"
-    assert json.loads((write.dataset / "participants.json").read_text()) == {"age": {"Units": "year"}}
+    content = json.loads((write.dataset / "participants.json").read_text())
+    assert content["age"] == {"Units": "year"}
+    assert set(content) == {"Description", "participant_id", "age"}
 
 
 def test_participant_that_the_raw_table_lacks(write):
@@ -48,13 +50,15 @@ def test_names_without_prefix_and_other_column_order(write):
 )
 def test_without_a_usable_raw_table(write, table):
     assert write("sub-2", "sub-1", table=table, meaning="{}") == "participant_id\nsub-1\nsub-2\n"
-    assert not (write.dataset / "participants.json").exists()
+    assert set(json.loads((write.dataset / "participants.json").read_text())) == {"Description", "participant_id"}
 
 
 def test_raw_dataset_that_is_gone(write):
-    write("sub-01", table=TABLE)
+    write("sub-01", table=TABLE, meaning='{"age": {"Units": "year"}, "Description": "Ours"}')
     write.raw.rename(write.raw.with_name("elsewhere"))
     assert write("sub-01", "sub-05") == "participant_id\tage\tsex\nsub-01\t28\tM\nsub-05\tn/a\tn/a\n"
+    content = json.loads((write.dataset / "participants.json").read_text())
+    assert (content["Description"], content["age"]) == ("Ours", {"Units": "year"})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"DatasetLinks": 3}', '{"DatasetLinks": {"raw": "https://x"}}'])
@@ -63,9 +67,10 @@ def test_description_that_does_not_tell_where_the_raw_dataset_is(write, text):
     assert write("sub-01", table=TABLE) == "participant_id\nsub-01\n"
 
 
-def test_meaning_that_is_no_json_is_not_copied(write):
-    write("sub-01", table=TABLE, meaning="{")
-    assert not (write.dataset / "participants.json").exists()
+@pytest.mark.parametrize("meaning", ["{", "[]", ""])
+def test_meaning_that_is_no_json_object(write, meaning):
+    write("sub-01", table=TABLE, meaning=meaning)
+    assert set(json.loads((write.dataset / "participants.json").read_text())) == {"Description", "participant_id"}
 
 
 def test_nobody(write):

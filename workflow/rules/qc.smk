@@ -23,4 +23,5 @@ rule qc:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
         " qc --decision {input.decision:q} {params.flags:q}"
         " --device {params.device} --threads {threads}"
-        " --scores {output.scores:q} --log-json {log.reason:q} > {log.text:q} 2>&1"
+        " --scores {output.scores:q} --sidecar {output.scores_sidecar:q}"
+        " --log-json {log.reason:q} > {log.text:q} 2>&1"

@@ -25,6 +25,7 @@ rule segment:
         " segment {input.scan:q} {params.flags:q} --source {params.source:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
+        " --mask {output.mask:q} --mask-sidecar {output.mask_sidecar:q}"
         " --sidecar {output.sidecar:q} --decision {output.decision:q} {params.optional:q}"
         " --log-json {log.reason:q} > {log.text:q} 2>&1"
 
