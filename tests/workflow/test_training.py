@@ -120,6 +120,11 @@ def test_samples_training_and_scores(tmp_path):
     assert json.loads((out / "validate" / "validation.json").read_text())["model"]["name"] == "mine"
     assert {row["set"] for row in read_tsv(out / "validate" / "validation.tsv")} == {"synthetic"}
     assert planned(snakemake(tmp_path, given, "validate", "--dry-run").stdout) == {}
+    done = snakemake(tmp_path, given, "generate", "validate", "--report", "report.html")
+    assert done.returncode == 0, done.stdout
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "contact_sheet.png" in page
+    assert "on scans that it was not trained on" in page
 
 
 def test_shipped_configuration_shows_every_key_and_the_defaults():

@@ -65,7 +65,8 @@ def test_graph_of_rules(finished):
 def test_report_is_one_page_that_loads_nothing_and_does_not_mind_failed_scans(finished):
     view(finished, "--report", "report.html")
     page = (finished / "report.html").read_text(encoding="utf-8")
-    assert f"the scans in {finished / 'in'}, with the model" in " ".join(page.split())
+    assert str(finished / "in") in page
+    assert "with the model tiny-random" in page
     assert re.findall(r"<(?:script|link)[^>]+(?:src|href)=[\"']https?:", page) == []
 
 
