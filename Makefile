@@ -60,6 +60,7 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/bench_predict.py
 	$(BIN)/python tests/benchmarks/bench_generator.py
+	$(BIN)/python tests/benchmarks/bench_engine.py
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist

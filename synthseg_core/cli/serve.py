@@ -15,7 +15,8 @@ from synthseg_core.serving.server import Service, serve
 from synthseg_core.serving.surroundings import PER_SCAN
 
 # What the commands load only once they have checked everything else.
-_LATE = ("synthseg_core.provenance", "synthseg_core.segment", "synthseg_core.decision", "scipy.ndimage", "yaml")
+_LATE = ("provenance", "segment", "decision", "parcellation", "parcel_provenance", "label_file", "quality")
+_OTHERS = ("scipy.ndimage", "yaml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from synthseg_core.cli.main import COMMANDS, main
 
     commands = [f"synthseg_core.cli.{COMMANDS[name][0]}" for name in PER_SCAN if name in COMMANDS]
-    modules = (*commands, *_LATE)
+    modules = (*commands, *(f"synthseg_core.{name}" for name in _LATE), *_OTHERS)
     serve(
         args.socket,
         Service(main, modules, args.device, args.slots, args.threads, args.parent, _report),

@@ -13,7 +13,7 @@ from typing import Any
 
 from synthseg_core.serving.messages import Request
 from synthseg_core.serving.place import Place
-from synthseg_core.serving.surroundings import PER_SCAN, difference
+from synthseg_core.serving.surroundings import ONE_THREAD, PER_SCAN, difference
 
 Command = Callable[[list[str]], int]
 """Runs a command line in the calling thread and returns its exit status."""
@@ -61,7 +61,7 @@ def objection(request: Request, surroundings: Mapping[str, Any], place: Place) -
     """Say why this process cannot run a command as its own process would; else go to its place, with this thread."""
     if not request.words or request.words[0] not in PER_SCAN:
         return "not a command about one scan"
-    threads_given = any(word.startswith("--t") for word in request.words)
+    threads_given = request.words[0] in ONE_THREAD or any(word.startswith("--t") for word in request.words)
     other = difference(surroundings, request.surroundings, threads_given=threads_given)
     other = other or Place(request.folder, request.umask).enter(place)
     return None if other is None else f"another {other}"

@@ -159,7 +159,7 @@ class _Worker:
     def _run(self, request: Request, client: Client) -> int:
         warm = self._when_warm(client)
         times = JobStages(warm.gate, client.require)
-        begin = time.perf_counter()
+        begin = time.time()
         _settle_threads(warm.threads)
         status: int | None = None
         try:
@@ -169,8 +169,7 @@ class _Worker:
         finally:
             if status != 0:
                 _release_memory()
-            seconds = time.perf_counter() - begin
-            self._service.report(_report(request, status, seconds, times.seconds))
+            self._service.report(_report(request, status, begin, times.seconds))
 
     def _when_warm(self, client: Client) -> _Warm:
         while not self._is_warm.wait(_GLANCE_S):
@@ -229,6 +228,8 @@ def _release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _report(request: Request, status: int | None, seconds: float, stages: Mapping[str, float]) -> dict[str, Any]:
+def _report(request: Request, status: int | None, begin: float, stages: Mapping[str, float]) -> dict[str, Any]:
+    """Return what the log says of a job: the seconds since 1970 when it began and ended, and those of its stages."""
     rounded = {name: round(value, 4) for name, value in stages.items()}
-    return {"words": request.words, "status": status, "seconds": round(seconds, 4), "stages": rounded}
+    times = {"begin": round(begin, 3), "end": round(time.time(), 3)}
+    return {"words": request.words, "status": status, **times, "stages": rounded}

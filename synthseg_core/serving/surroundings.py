@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-PER_SCAN = ("segment", "parcellate", "qc")
+PER_SCAN = ("segment", "parcellate", "qc", "resample")
 """The commands that a worker runs; all others run in the process that was asked."""
+ONE_THREAD = ("resample",)
+"""Those whose results do not depend on the number of threads."""
 ADDRESS = "SYNTHSEG_WORKER"
 """Environment variable in which the workflow tells its jobs the worker's socket."""
 

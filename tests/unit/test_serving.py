@@ -238,9 +238,12 @@ def held_up(socket, folder):
         through(socket, segment("one.nii.gz")), cwd=folder, env=ENVIRONMENT, stderr=writing
     ) as client:
         os.close(writing)
-        wait_for(lambda: not (folder / "reason.json").exists())
-        with os.fdopen(reading, "rb") as said:
-            yield client, said
+        try:
+            wait_for(lambda: not (folder / "reason.json").exists())
+            with os.fdopen(reading, "rb") as said:
+                yield client, said
+        finally:
+            client.kill()
 
 
 def test_killed_worker_leaves_the_job_to_the_client(home, copy, expected):
