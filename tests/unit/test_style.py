@@ -23,7 +23,7 @@ FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|helpers?|misc)(_|$)")
 WITHOUT_TORCH = [
     *("errors", "quirks", "affines", "volume", "labels", "models", "tables", "atomic", "io", "conform"),
     *("networks.config", "ops.components", "ops.channels", "bids", "scans", "cli.main"),
-    *("postprocess", "volumetry", "quality"),
+    *("postprocess", "volumetry", "quality", "decision", "parcels", "sparse_posteriors"),
 ]
 
 
