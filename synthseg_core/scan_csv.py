@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from synthseg_core.bids import DERIVED, ENTITIES, UNNAMED_SUFFIX, ScanName, label_from
 from synthseg_core.delimited import EMPTY_CELLS, Record, absolute, read_lines, read_records, yes_no_words, yes_or_no
-from synthseg_core.discovery import FOLDER_EXTENSIONS, bids_name, path_label
+from synthseg_core.discovery import bids_name, path_label
 from synthseg_core.errors import InputError
 from synthseg_core.models import DEFAULT_MODEL, registered_models
 from synthseg_core.presence import is_file
+from synthseg_core.scan_lines import TableEntry, agreeing_rows
 from synthseg_core.scan_row import ScanRow, file_problem, legible, named_row, nameless_row
+from synthseg_core.search import FOLDER_EXTENSIONS
 
 EXTENSIONS = (".csv", ".tsv", ".txt")
 DEFAULT_PATH_COLUMN = "path"
@@ -68,27 +69,6 @@ class _Table:
     width: int
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One line of the table.
-
-    Parameters
-    ----------
-    line
-        Counted from 1.
-    labels
-        What was written in the table for each label of the scan's name.
-    """
-
-    line: int
-    row: ScanRow
-    labels: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-
-    def refused(self, problem: str) -> _Entry:
-        """Return the entry with a problem, unless it has one already."""
-        return self if self.row.problem else replace(self, row=replace(self.row, problem=problem))
-
-
 def table_rows(file: Path, path_column: str | None = None) -> list[ScanRow]:
     """Return a row for each line that is not blank, in the order of the table.
 
@@ -103,13 +83,7 @@ def table_rows(file: Path, path_column: str | None = None) -> list[ScanRow]:
         If the file cannot be read, or it is not clear which column holds the paths.
     """
     table, records = _with_header(absolute(file), path_column)
-    entries = [_entry(table, record) for record in records]
-    entries = _without_mixed_labels(_without_copies(entries))
-    entries = _without_twins(entries, "source", "the same file as in {}, but not the same scan; correct one")
-    entries = _without_twins(
-        entries, "scan", "same derivative names as {}; tell the scans apart in columns such as session, run or suffix"
-    )
-    return [_told_with_line(entry) for entry in entries]
+    return agreeing_rows(_entry(table, record) for record in records)
 
 
 def _with_header(file: Path, path_column: str | None) -> tuple[_Table, list[Record]]:
@@ -175,19 +149,19 @@ def _holds_paths(records: Iterable[Record], column: int) -> bool:
     return any(len(record.cells) > column and _looks_like_scan(record.cells[column]) for record in records)
 
 
-def _entry(table: _Table, record: Record) -> _Entry:
+def _entry(table: _Table, record: Record) -> TableEntry:
     cells = (*record.cells, *[""] * (table.width - len(record.cells)))
     fault = record.fault or _shape_fault(table, cells)
     if fault:
         place = f"{table.file.name}, line {record.line}"
-        return _Entry(record.line, nameless_row(place, str(table.file), fault))
+        return TableEntry(record.line, nameless_row(place, str(table.file), fault))
     source = _absolute(table.home, cells[table.path])
     path = source.removeprefix(table.home).replace(os.sep, "/")
     given = {role: cells[number] for number, role in table.roles.items() if cells[number] not in EMPTY_CELLS}
     try:
         return _scan_entry(table, record.line, source, path, given)
     except InputError as error:
-        return _Entry(record.line, nameless_row(path, source, f"{error.found}; {error.remedy}"))
+        return TableEntry(record.line, nameless_row(path, source, f"{error.found}; {error.remedy}"))
 
 
 def _absolute(home: str, cell: str) -> str:
@@ -203,7 +177,7 @@ def _shape_fault(table: _Table, cells: Sequence[str]) -> str:
     return ""
 
 
-def _scan_entry(table: _Table, line: int, source: str, path: str, given: Mapping[str, str]) -> _Entry:
+def _scan_entry(table: _Table, line: int, source: str, path: str, given: Mapping[str, str]) -> TableEntry:
     if not _looks_like_scan(path):
         raise _bad_cell(path, f"none of {', '.join(FOLDER_EXTENSIONS)}", "convert the scan, or correct the path")
     written = {role: _written(role, text) for role, text in given.items() if role in ENTITIES}
@@ -211,7 +185,7 @@ def _scan_entry(table: _Table, line: int, source: str, path: str, given: Mapping
     row = named_row(_name(path, labels, given.get("suffix")), path, source, file_problem(source))
     if "model" in given or "ct" in given:
         row = replace(row, model=_model(table, given.get("model")), ct=_ct(given.get("ct")))
-    return _Entry(line, legible(row), {(role, labels[role]): text for role, text in written.items()})
+    return TableEntry(line, legible(row), {(role, labels[role]): text for role, text in written.items()})
 
 
 def _name(path: str, labels: Mapping[str, str], suffix: str | None) -> ScanName:
@@ -267,51 +241,3 @@ def _ct(text: str | None) -> str:
 
 def _bad_cell(subject: str, found: str, remedy: str) -> InputError:
     return InputError(subject, found=found, expected="a scan", remedy=remedy)
-
-
-def _without_copies(entries: Iterable[_Entry]) -> Iterator[_Entry]:
-    """Take a scan that is listed twice in the same way once."""
-    lines: dict[tuple[str, ...], int] = {}
-    for entry in entries:
-        row = entry.row
-        line = lines.setdefault((row.scan, row.source, row.model, row.ct), entry.line) if row.scan else entry.line
-        if line != entry.line:
-            row = nameless_row(row.path, row.source, f"the same scan as in line {line}; remove one")
-        yield replace(entry, row=row)
-
-
-def _without_mixed_labels(entries: Iterable[_Entry]) -> list[_Entry]:
-    """Refuse what is written differently but becomes the same label: two people must not become one."""
-    entries = list(entries)
-    written: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for entry in entries:
-        for label, text in entry.labels.items():
-            written[label].add(text)
-    mixed = {label: " and ".join(sorted(texts)) for label, texts in written.items() if len(texts) > 1}
-    return [_without_mixed(entry, mixed) for entry in entries] if mixed else entries
-
-
-def _without_mixed(entry: _Entry, mixed: Mapping[tuple[str, str], str]) -> _Entry:
-    for role, label in entry.labels:
-        if (role, label) in mixed:
-            return entry.refused(f"{mixed[role, label]} both become {role}-{label}; write letters and digits only")
-    return entry
-
-
-def _without_twins(entries: Sequence[_Entry], key: str, problem: str) -> list[_Entry]:
-    """Refuse all named rows that share a value, telling the lines of the others."""
-    lines: dict[str, list[int]] = defaultdict(list)
-    for entry in entries:
-        if entry.row.scan:
-            lines[getattr(entry.row, key)].append(entry.line)
-    return [_without_twin(entry, lines.get(getattr(entry.row, key), []), problem) for entry in entries]
-
-
-def _without_twin(entry: _Entry, lines: Sequence[int], problem: str) -> _Entry:
-    others = ", ".join(str(line) for line in lines if line != entry.line)
-    return entry.refused(problem.format(f"line {others}")) if entry.row.scan and others else entry
-
-
-def _told_with_line(entry: _Entry) -> ScanRow:
-    row = entry.row
-    return replace(row, problem=f"line {entry.line}: {row.problem}") if row.problem else row
