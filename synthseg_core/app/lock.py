@@ -22,7 +22,7 @@ from synthseg_core.errors import OutputError, UsageError
 from synthseg_core.temporary import is_alive
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunLock:
     """A lock that is held.
 
@@ -32,10 +32,13 @@ class RunLock:
         Of the open file, for child processes to inherit.
     after_crash
         Whether the last run in this folder did not come to its end.
+    cleared
+        Whether what a crash left behind is cleared; set by the holder. Until then the next run is told of it too.
     """
 
     descriptor: int
     after_crash: bool
+    cleared: bool = False
 
 
 @contextmanager
@@ -62,11 +65,12 @@ def run_lock(path: Path, *, force: bool = False) -> Generator[RunLock, None, Non
         if former and former.get("host") != socket.gethostname() and not force:
             raise _in_use(path, former, "wait for it; if it has ended, run again with --unlock")
         _write(file, json.dumps(_own_record()))
+        lock = RunLock(file.fileno(), after_crash=bool(former))
         # Emptied on every way out but a kill.
         try:
-            yield RunLock(file.fileno(), after_crash=bool(former))
+            yield lock
         finally:
-            _write(file, "")
+            _write(file, json.dumps(former) if former and not lock.cleared else "")
 
 
 def current_owner(path: Path) -> str:

@@ -121,16 +121,16 @@ def _recover(call: SnakemakeCall, plan: Plan, lock: RunLock, *, force: bool) -> 
     """Clear what a killed run left behind; another Snakemake's lock is not ours to remove."""
     if lock.after_crash or force:
         remove_leftovers(plan)
-    if not has_locks(plan.layout.work):
-        return
-    if not (lock.after_crash or force):
-        raise UsageError(
-            plan.layout.work,
-            found="a lock of a Snakemake that synthseg-bids did not start",
-            expected="a work folder that nobody else uses",
-            remedy="wait for it; if it has ended, run again with --unlock",
-        )
-    unlock(call)
+    if has_locks(plan.layout.work):
+        if not (lock.after_crash or force):
+            raise UsageError(
+                plan.layout.work,
+                found="a lock of a Snakemake that synthseg-bids did not start",
+                expected="a work folder that nobody else uses",
+                remedy="wait for it; if it has ended, run again with --unlock",
+            )
+        unlock(call)
+    lock.cleared = True
 
 
 def _dry_status(end: ChildEnd) -> int:
