@@ -144,8 +144,8 @@ def write_dataset_files(folder: Path, facts: DatasetFacts) -> None:
 
 
 def _label_texts(entries: Sequence[Meaning]) -> tuple[str, ...]:
-    about = {"Description": "Values of the label maps and what they mean", "SpatialReference": "orig"}
-    columns = _json({**about, **LABEL_COLUMNS}), _json(VOLUME_COLUMNS)
+    # The first is inherited by the label maps: what they say themselves, their description above all, may not be here.
+    columns = _json(LABEL_COLUMNS), _json(VOLUME_COLUMNS)
     return bids_table(entries), *columns, freesurfer_table(entries), itksnap_table(entries)
 
 
