@@ -21,7 +21,7 @@ from synthseg_core.app.child import ChildEnd, SnakemakeCall, child_environment, 
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.shards import SHARDS_FILE, ShardOptions, pending_scans
-from synthseg_core.app.slurm import cancel, slurm_environment, submit, wait_until_gone
+from synthseg_core.app.slurm import cancel, require_slurm, slurm_environment, submit, wait_until_gone
 from synthseg_core.app.slurm_record import SlurmRecord
 from synthseg_core.atomic import write_text
 from synthseg_core.scans import write_table
@@ -100,6 +100,7 @@ def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
     :
         How it ended; ``None`` if jobs were submitted that are not waited for.
     """
+    require_slurm()
     shutil.rmtree(run.folder, ignore_errors=True)
     here = _without_worker(run)
     end = run_snakemake(here, *map(str, run.plan.dataset_files))

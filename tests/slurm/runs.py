@@ -57,13 +57,13 @@ class Site:
         return run(self.command(*words), self.folder, **self.environment)
 
     @contextmanager
-    def running(self) -> Generator[subprocess.Popen[bytes], None, None]:
+    def running(self, *words: str) -> Generator[subprocess.Popen[bytes], None, None]:
         """Run in the background; whatever is left at the end is killed."""
         environment = {**ENVIRONMENT, **self.environment}
         with (
             (self.folder / "background.log").open("wb") as log,
             subprocess.Popen(
-                self.command(), cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+                self.command(*words), cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT
             ) as process,
         ):
             try:

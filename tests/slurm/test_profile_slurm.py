@@ -1,5 +1,7 @@
 """Profile ``slurm``: one SLURM job a scan. A failing scan, a cancelled job, a killed head process."""
 
+import signal
+
 import pytest
 
 from synthseg_core.tables import read_tsv
@@ -59,6 +61,24 @@ def test_cancelled_job_is_tried_again(whole, site):
         assert process.wait(200) == 0, (site.folder / "background.log").read_text()
     assert "CANCELLED" in site.cluster.call("squeue", "--states=all", "--noheader", "--jobs", victim, "--format=%T")
     assert site.results() == whole.results()
+
+
+def test_interrupt_cancels_the_jobs(site):
+    with site.running() as process:
+        wait_for(lambda: segment_jobs(site), "a running job", process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert [line for line in site.cluster.jobs("%T") if line != "COMPLETING"] == []
+
+
+def test_partition_for_one_run(cluster, tmp_path):
+    quick = {key: value for key, value in QUICK.items() if key != "default-resources"}
+    site = make_site(cluster, tmp_path, "slurm", {"config.yaml": quick})
+    with site.running("--", "--default-resources", "slurm_partition=gpu") as process:
+        wait_for(lambda: segment_jobs(site), "a running job", process)
+        assert set(cluster.jobs("%P")) == {"gpu"}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
 
 
 def test_killed_run_is_continued_when_its_jobs_have_ended(whole, site):

@@ -1,0 +1,160 @@
+"""What runs on SLURM, as far as it can be tested without one: division into shards, options, records."""
+
+import json
+import os
+
+import pytest
+import yaml
+
+from synthseg_core.app.bundle import bundle_folder, executor_of, profile_folder
+from synthseg_core.app.cluster_run import run_on_slurm
+from synthseg_core.app.layout import Layout
+from synthseg_core.app.lock import run_lock
+from synthseg_core.app.main import main
+from synthseg_core.app.sharded_run import shard_options
+from synthseg_core.app.shards import Allocation, pending_scans
+from synthseg_core.app.slurm import live_jobs, slurm_environment
+from synthseg_core.app.slurm_record import SlurmRecord, require_no_jobs
+from synthseg_core.errors import UsageError
+from tests.trees import make_tree
+
+CLUSTERS = ("slurm", "slurm-gpu")
+
+
+def options(tmp_path, text):
+    (tmp_path / "shards.yaml").write_text(text)
+    return shard_options(tmp_path)
+
+
+@pytest.fixture
+def without_slurm(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("scans", "sizes"), [(0, []), (1, [1]), (5, [5]), (6, [3, 3]), (8, [4, 4]), (9, [3, 3, 3]), (100, [34, 33, 33])]
+)
+def test_shards_are_even_and_none_is_empty_or_needlessly_small(tmp_path, scans, sizes):
+    stems = [f"s{number}" for number in range(scans)]
+    divided = options(tmp_path, "{shards: 3, scans_per_shard: 3}").divide(stems)
+    assert [len(shard) for shard in divided] == sizes
+    assert sorted(stem for shard in divided for stem in shard) == sorted(stems)
+
+
+def test_array_and_options_of_sbatch(tmp_path):
+    given = options(tmp_path, "{at_once: 2, allocation: {partition: a100, extra: [--qos=long], gres: null, cpus: 3}}")
+    assert given.array_word(7) == "--array=1-7%2"
+    size = ["--nodes=1", "--ntasks=1", "--cpus-per-task=3", "--mem=32000M", "--time=480"]
+    assert given.allocation.words() == ["--partition=a100", *size, "--qos=long"]
+    assert given.group == Allocation(None, None, None, 1, 2000, 30, ())
+    assert options(tmp_path, "").array_word(7) == "--array=1-7"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{shard: 3}", "'shard' was unexpected"),
+        ("{shards: 0}", "shards: found 0 is less than the minimum of 1"),
+        ("{allocation: {minutes: '4:00:00'}}", "allocation.minutes"),
+        ("{group: {extra: [qos]}}", "group.extra.0"),
+    ],
+)
+def test_options_are_checked(tmp_path, text, message):
+    with pytest.raises(UsageError, match=message):
+        options(tmp_path, text)
+
+
+def test_scans_of_which_snakemake_would_make_anything():
+    columns = "output_file\tdate\trule\tlog-file(s)\tstatus\tplan"
+    rows = [("a b.nii", "no update"), ("a.tsv", "no update"), ('b".nii', "no update"), ("b.tsv", "update pending")]
+    summary = "\n".join([columns, *(f"{path}\t-\tsegment\t-\tok\t{plan}" for path, plan in rows)])
+    files = {"a": ["a b.nii", "a.tsv"], "b": ['b".nii', "b.tsv"], "not told of": ["c.nii"]}
+    assert pending_scans(files, summary) == ["b", "not told of"]
+
+
+def test_shipped_shards_show_every_key_and_the_defaults(tmp_path):
+    shipped = profile_folder("slurm-gpu")
+    assert shard_options(shipped) == options(tmp_path, "")
+    schema = yaml.safe_load((bundle_folder() / "workflow/schemas/shards.schema.yaml").read_text())
+    shown = yaml.safe_load((shipped / "shards.yaml").read_text())
+    assert set(shown) == set(schema["properties"])
+    for part in ("allocation", "group"):
+        assert set(shown[part]) == set(schema["properties"][part]["properties"])
+
+
+@pytest.mark.parametrize("name", [path.name for path in (bundle_folder() / "profiles").iterdir() if path.is_dir()])
+def test_every_key_of_a_profile_is_explained(name):
+    page = (bundle_folder() / "profiles" / "README.md").read_text(encoding="utf-8")
+    for path in (bundle_folder() / "profiles" / name).glob("*.yaml"):
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        keys = [*values, *(key for part in ("allocation", "group") for key in values.get(part, {}))]
+        assert [key for key in keys if f"`{key}`" not in page] == []
+
+
+def test_what_runs_the_jobs():
+    assert [executor_of(profile_folder(name)) for name in ("default", "gpu", *CLUSTERS)] == [
+        "local",
+        "local",
+        "slurm",
+        "local",
+    ]
+    assert shard_options(profile_folder("default")) is None
+
+
+def test_environment_of_jobs_knows_no_allocation_around_it():
+    given = {"PATH": "p", "SLURM_JOB_ID": "7", "SLURM_CONF": "c", "SQUEUE_USERS": "u", "SBATCH_PARTITION": "b"}
+    assert slurm_environment(given) == {"PATH": "p", "SLURM_CONF": "c", "SBATCH_PARTITION": "b"}
+
+
+def test_record_keeps_its_name(tmp_path):
+    layout = Layout(tmp_path, tmp_path)
+    record = SlurmRecord.of(layout)
+    assert not record.active
+    record.begin(["12", "13"])
+    again = SlurmRecord.of(layout)
+    assert (again.name, again.active, again.jobs) == (record.name, True, ("12", "13"))
+
+
+def test_jobs_that_cannot_be_asked_for_forbid_a_run_unless_it_is_forced(tmp_path, without_slurm):
+    layout = Layout(tmp_path, tmp_path)
+    require_no_jobs(layout, wait=True)
+    SlurmRecord.of(layout).begin()
+    with pytest.raises(UsageError, match="squeue: found no such command.*on a login node"):
+        require_no_jobs(layout, wait=True)
+    require_no_jobs(layout, wait=True, force=True)
+
+
+def test_slurm_that_does_not_answer(tmp_path, monkeypatch):
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2\nexit 1\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(UsageError, match="squeue: found slurm_load_jobs error: Unable to contact"):
+        live_jobs("x")
+
+
+@pytest.mark.parametrize("profile", CLUSTERS)
+def test_a_computer_without_slurm(tmp_path, profile, capsys, without_slurm):
+    make_tree(tmp_path / "bids", ["sub-01/anat/sub-01_T1w.nii"])
+    words = [str(tmp_path / "bids"), str(tmp_path / "out"), "participant", "--profile", profile]
+    assert main([*words, "--model", "tiny-random", "--skip-bids-validation"]) == 2
+    assert "sbatch: found no such command" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "dataset_description.json").exists()
+
+
+def test_plugin_that_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr("synthseg_core.app.cluster_run.require_slurm", lambda: None)
+    monkeypatch.setattr("synthseg_core.app.cluster_run.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'synthseg-bids\[slurm\]'"):
+        run_on_slurm(None, Layout(tmp_path, tmp_path))  # pyright: ignore
+
+
+def test_a_crash_is_told_of_until_it_is_cleared(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"pid": "999999999", "host": os.uname().nodename, "started": "today"}))
+    for cleared in (False, True):
+        with run_lock(path) as lock:
+            assert lock.after_crash
+            lock.cleared = cleared
+    with run_lock(path) as lock:
+        assert not lock.after_crash
