@@ -15,7 +15,10 @@ from synthseg_core.serving.server import Service, serve
 from synthseg_core.serving.surroundings import PER_SCAN
 
 # What the commands load only once they have checked everything else.
-_LATE = ("provenance", "segment", "decision", "parcellation", "parcel_provenance", "label_file", "quality")
+_LATE = (
+    *("provenance", "segment", "decision", "parcellation", "parcel_provenance", "label_file", "quality"),
+    *("scan_origin", "conform"),
+)
 _OTHERS = ("scipy.ndimage", "yaml")
 
 

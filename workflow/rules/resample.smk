@@ -50,6 +50,7 @@ rule resample:
     params:
         options=resample_options,
     shell:
-        "synthseg resample {input.scan:q} {params.options:q}"
+        'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
+        " resample {input.scan:q} {params.options:q}"
         " --resampled {output.resampled:q} --sidecar {output.resampled_sidecar:q}"
         " --log-json {log.reason:q} > {log.text:q} 2>&1"
