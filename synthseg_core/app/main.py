@@ -23,10 +23,11 @@ from synthseg_core.app.sharded_run import ShardedRun, run_in_shards, shard_optio
 from synthseg_core.app.slurm_record import require_no_jobs
 from synthseg_core.app.status import layout_from, look_at, running_text
 from synthseg_core.closed_pipe import run_for_reader
-from synthseg_core.discovery import looks_like_bids, require_dataset
+from synthseg_core.discovery import looks_like_bids
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.grouping import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
 from synthseg_core.memory import physical_bytes
+from synthseg_core.scans import require_input
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +73,7 @@ def _group(config: Mapping[str, Any]) -> int:
 def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tuple[str, ...]) -> int:
     layout, profile = layout_of(config), profile_folder(args.profile)
     shards = shard_options(profile)
-    require_dataset(Path(config["input"]))
+    require_input(Path(config["input"]), config["layout"])
     with run_lock(layout.lock, force=args.unlock) as lock:
         require_no_jobs(layout, wait=not (args.dry_run or args.no_wait), force=args.unlock)
         plan = Plan.from_config(config)

@@ -19,7 +19,7 @@ from synthseg_core.description import dataset_file_names
 from synthseg_core.discovery import Search
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models import resolved_name
-from synthseg_core.scans import ScanRow, find_scans, read_table, write_table
+from synthseg_core.scans import ScanRow, find_scans, home_of, read_table, source_uri, write_table
 
 # With one of these, pybids searches.
 _PYBIDS_KEYS = ("bids_filter_file", "bids_database")
@@ -118,21 +118,27 @@ class Plan:
         """Outputs of the ``segment`` job that not every run makes, by name."""
         return products_of("posteriors") if "posteriors" in self.stages else ()
 
-    def resample_words(self, stem: str) -> list[str]:
-        """Return the options of ``synthseg resample`` for one scan."""
-        return ["--source", self.source_uri(stem)]
-
-    def source_uri(self, stem: str) -> str:
-        """Return the BIDS URI of a scan; ``raw`` is explained in ``dataset_description.json``."""
-        return f"bids:raw:{quote(self.row_of(stem).path)}"
-
-    def segmentation_uri(self, stem: str) -> str:
-        """Return the BIDS URI of a scan's segmentation, within the derivative dataset."""
-        return f"bids::{quote(derivative(stem, 'dseg'))}"
-
     def options_of(self, stem: str) -> SegmentStage:
         """Return the options of the segmentation of one scan."""
         return self.segment.for_scan(self.row_of(stem))
+
+    def segment_words(self, stem: str) -> list[str]:
+        """Return the options of ``synthseg segment`` for one scan."""
+        return [*self.options_of(stem).flags(), "--source", self._uri(stem)]
+
+    def parcellate_words(self, stem: str) -> list[str]:
+        """Return the options of ``synthseg parcellate`` for one scan."""
+        segmentation = f"bids::{quote(derivative(stem, 'dseg'))}"
+        words = self.options_of(stem).model_flags()
+        return [*words, "--source", self._uri(stem), "--segmentation-source", segmentation]
+
+    def resample_words(self, stem: str) -> list[str]:
+        """Return the options of ``synthseg resample`` for one scan."""
+        return ["--source", self._uri(stem)]
+
+    def _uri(self, stem: str) -> str:
+        """Return what sidecars call a scan; ``raw`` is explained in ``dataset_description.json``."""
+        return source_uri(self.row_of(stem))
 
     def targets(self) -> list[str]:
         """Return every file that a run makes: the one place where optional results are decided.
@@ -163,7 +169,7 @@ class Plan:
     @property
     def source_folder(self) -> Path:
         """The dataset; of a table of scans, its folder."""
-        return self.dataset.parent if self.dataset.is_file() else self.dataset
+        return home_of(self.dataset)
 
     @property
     def models(self) -> list[str]:
@@ -194,10 +200,18 @@ class Plan:
             for stage in self.stages:
                 _stage_settings(stage, options)
 
-    @cache  # noqa: B019 -- a process has one plan
+    @cached_property
+    def _option_files(self) -> dict[tuple[str, SegmentStage, bool], Path]:
+        return {}
+
     def _option_file(self, stage: str, options: SegmentStage, preview: bool) -> Path:
-        name = stage if options == self.segment else f"{stage}_{options.digest()}"
-        return write_stage_file(self.layout, name, _stage_settings(stage, options), preview=preview)
+        """Write a settings file once in the life of this process."""
+        key = stage, options, preview
+        if key not in self._option_files:
+            name = stage if options == self.segment else f"{stage}_{options.digest()}"
+            settings = _stage_settings(stage, options)
+            self._option_files[key] = write_stage_file(self.layout, name, settings, preview=preview)
+        return self._option_files[key]
 
     def _dataset_settings(self) -> dict[str, Any]:
         source = os.path.relpath(self.source_folder, self.layout.output)

@@ -49,6 +49,8 @@ class SegmentStage:
 
     def for_scan(self, row: ScanRow) -> SegmentStage:
         """Return the options for a scan; its row may name a model of its own and say whether it is CT."""
+        if not (row.model or row.ct):
+            return self
         return replace(self, model=row.model or self.model, ct=row.ct == "true" if row.ct else self.ct)
 
     def digest(self) -> str:

@@ -331,7 +331,8 @@ def script(tmp_path, monkeypatch, code):
 def test_command_line_of_snakemake(tmp_path):
     words = call(tmp_path).command("all", "--dry-run")
     assert words[:3] == [sys.executable, "-m", "snakemake"]
-    assert words[-4:] == ["--cores", "3", "all", "--dry-run"]
+    assert words[3:5] == ["all", "--dry-run"]
+    assert words[words.index("--cores") + 1] == "3"
     assert Path(words[words.index("--snakefile") + 1]).is_file()
 
 

@@ -1,11 +1,12 @@
 # Configuration, scan table and paths; everything is decided by functions of synthseg_core, which have tests.
 
 import gc
+from inspect import signature
 
-import pandas as pd
 from snakemake.utils import validate
 
 from synthseg_core.app.plan import Plan
+from synthseg_core.app.scan_schema import check_rows
 from synthseg_core.app.training import TrainingPlan
 from synthseg_core.bids import STEM_PATTERN
 
@@ -18,6 +19,7 @@ validate(config["training"], "../schemas/train.schema.yaml")
 PLAN = Plan.from_config(config, head=workflow.is_main_process)
 LAYOUT = PLAN.layout
 SCAN = "{scan}"
+TWO_PART_STEM = "{before}_space-{suffix}"
 SEGMENT_JOB = [stage for stage in PLAN.stages if stage in ("segment", "posteriors")]
 TRAINING = TrainingPlan.from_config(config["training"])
 
@@ -28,27 +30,44 @@ wildcard_constraints:
     scan=STEM_PATTERN,
 
 
+def with_signature(function):
+    """Note the arguments of a function, which Snakemake looks up for every job."""
+    function.__signature__ = signature(function)
+    return function
+
+
+@with_signature
 def source_of(wildcards):
     """Return the image of a scan."""
-    return PLAN.row_of(wildcards.scan).source
+    return PLAN.row_of(stem_of(wildcards)).source
 
 
-def source_uri(wildcards):
-    """Return what the sidecar calls the scan."""
-    return PLAN.source_uri(wildcards.scan)
+def stem_of(wildcards):
+    """Return the stem of a scan; the rule whose outputs repeat the suffix has it in two parts."""
+    if hasattr(wildcards, "scan"):
+        return wildcards.scan
+    return TWO_PART_STEM.format(before=wildcards.before, suffix=wildcards.suffix)
 
 
-def segmentation_uri(wildcards):
-    """Return what sidecars call the segmentation of a scan."""
-    return PLAN.segmentation_uri(wildcards.scan)
+@with_signature
+def segment_options(wildcards):
+    """Return model, options and name of a scan, as words."""
+    return PLAN.segment_words(wildcards.scan)
 
 
-def segment_flags(wildcards):
-    """Return the options of the segmentation of a scan, as words."""
-    return PLAN.options_of(wildcards.scan).flags()
+@with_signature
+def parcellate_options(wildcards):
+    """Return model and names of a scan and its segmentation, as words."""
+    return PLAN.parcellate_words(wildcards.scan)
 
 
-def model_flags(wildcards):
+def resample_options(wildcards):
+    """Return the name of a scan, as words."""
+    return PLAN.resample_words(stem_of(wildcards))
+
+
+@with_signature
+def qc_options(wildcards):
     """Return the model of a scan, as words."""
     return PLAN.options_of(wildcards.scan).model_flags()
 
@@ -61,6 +80,7 @@ def outputs_of(*stages):
     return {name: ensure(path, non_empty=True) for name, path in paths}
 
 
+@with_signature
 def optional_outputs(wildcards, output):
     """Return the flags of those outputs of the segmentation that not every run makes."""
     return [
@@ -82,8 +102,11 @@ def nothing_runs():
 def settings_of(stage):
     """Return a function for the settings file of a stage; asked for only when a scan needs it."""
 
+    @with_signature
     def settings(wildcards):
-        return str(PLAN.scan_stage_file(stage, wildcards.scan, preview=nothing_runs()))
+        return str(
+            PLAN.scan_stage_file(stage, stem_of(wildcards), preview=nothing_runs())
+        )
 
     return settings
 
@@ -91,6 +114,7 @@ def settings_of(stage):
 def more_memory(mem_mb):
     """Return a function for the memory of a job, which grows with every attempt."""
 
+    @with_signature
     def memory(wildcards, attempt):
         return mem_mb * attempt
 
@@ -109,7 +133,7 @@ def models(wildcards):
 
 def targets(wildcards):
     """Return every file that a run makes."""
-    validate(pd.DataFrame(PLAN.rows), SCANS_SCHEMA, set_default=False)
+    check_rows(PLAN.rows, SCANS_SCHEMA)
     return PLAN.targets()
 
 

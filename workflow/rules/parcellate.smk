@@ -19,14 +19,11 @@ rule parcellate:
         mem_mb=more_memory(8000),
         runtime=60,
     params:
-        flags=model_flags,
-        source=source_uri,
-        segmentation=segmentation_uri,
+        options=parcellate_options,
         device=config["device"],
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
-        " parcellate {input.scan:q} {params.flags:q} --source {params.source:q}"
-        " --segmentation-source {params.segmentation:q} --decision {input.decision:q}"
+        " parcellate {input.scan:q} {params.options:q} --decision {input.decision:q}"
         " --segmentation {input.dseg:q} --segmentation-1mm {input.dseg_1mm:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.parcels:q} --dseg-1mm {output.parcels_1mm:q} --volumes {output.parcel_volumes:q}"

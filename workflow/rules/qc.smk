@@ -17,11 +17,11 @@ rule qc:
         mem_mb=more_memory(6000),
         runtime=30,
     params:
-        flags=model_flags,
+        options=qc_options,
         device=config["device"],
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
-        " qc --decision {input.decision:q} {params.flags:q}"
+        " qc --decision {input.decision:q} {params.options:q}"
         " --device {params.device} --threads {threads}"
         " --scores {output.scores:q} --sidecar {output.scores_sidecar:q}"
         " --log-json {log.reason:q} > {log.text:q} 2>&1"

@@ -1,43 +1,18 @@
 # The suffix of a scan stands twice in the name of the scan at 1 mm: at the end of the stem, and as its own suffix.
-STEM = "{before}_space-{suffix}"
-
-
-def stem_of(wildcards):
-    """Return the stem of a scan from its two parts."""
-    return STEM.format(before=wildcards.before, suffix=wildcards.suffix)
-
-
-def resample_source(wildcards):
-    """Return the image of a scan."""
-    return PLAN.row_of(stem_of(wildcards)).source
-
-
-def resample_options(wildcards):
-    """Return the name of a scan, as words."""
-    return PLAN.resample_words(stem_of(wildcards))
-
-
-def resample_settings(wildcards):
-    """Return the settings file; it says nothing of the model, which has no part in this."""
-    return str(
-        PLAN.scan_stage_file("resample", stem_of(wildcards), preview=workflow.dryrun)
-    )
-
-
 rule resample:
     input:
-        scan=resample_source,
-        settings=resample_settings,
+        scan=source_of,
+        settings=settings_of("resample"),
     output:
         **{
             name: ensure(path, non_empty=True)
-            for name, path in LAYOUT.outputs_of("resample", STEM).items()
+            for name, path in LAYOUT.outputs_of("resample", TWO_PART_STEM).items()
         },
     log:
-        text=LAYOUT.log("resample", STEM),
-        reason=LAYOUT.reason("resample", STEM),
+        text=LAYOUT.log("resample", TWO_PART_STEM),
+        reason=LAYOUT.reason("resample", TWO_PART_STEM),
     benchmark:
-        LAYOUT.benchmark("resample", STEM)
+        LAYOUT.benchmark("resample", TWO_PART_STEM)
     wildcard_constraints:
         before=STEM_PATTERN.rpartition("_space-")[0],
         suffix="[0-9a-zA-Z]+",

@@ -16,13 +16,12 @@ rule segment:
         mem_mb=more_memory(8000),
         runtime=60,
     params:
-        flags=segment_flags,
+        options=segment_options,
         optional=OPTIONAL_OUTPUTS,
-        source=source_uri,
         device=config["device"],
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
-        " segment {input.scan:q} {params.flags:q} --source {params.source:q}"
+        " segment {input.scan:q} {params.options:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
         " --mask {output.mask:q} --mask-sidecar {output.mask_sidecar:q}"
