@@ -22,6 +22,7 @@ from synthseg_core.app.preflight import examine, first_of
 from synthseg_core.app.sharded_run import ShardedRun, run_in_shards, shard_options
 from synthseg_core.app.slurm_record import require_no_jobs
 from synthseg_core.app.status import layout_from, look_at, running_text
+from synthseg_core.app.termination import terminated_like_interrupted
 from synthseg_core.closed_pipe import run_for_reader
 from synthseg_core.discovery import looks_like_bids
 from synthseg_core.errors import SynthSegError, UsageError
@@ -38,17 +39,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     words, extra = split_off_snakemake(sys.argv[1:] if argv is None else argv)
     try:
-        if words[:1] == ["status"]:
-            return _status(build_status_parser().parse_args(words[1:]))
-        args = build_parser().parse_args(words)
-        config = checked(config_values(args))
-        return _group(config) if args.analysis_level == "group" else _participant(args, config, tuple(extra))
+        with terminated_like_interrupted():
+            return _answer(words, tuple(extra))
     except SynthSegError as error:
         print(f"synthseg-bids: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("synthseg-bids: interrupted", file=sys.stderr)
         return 130
+
+
+def _answer(words: list[str], extra: tuple[str, ...]) -> int:
+    if words[:1] == ["status"]:
+        return _status(build_status_parser().parse_args(words[1:]))
+    args = build_parser().parse_args(words)
+    config = checked(config_values(args))
+    return _group(config) if args.analysis_level == "group" else _participant(args, config, extra)
 
 
 def _status(args: argparse.Namespace) -> int:
