@@ -2,7 +2,8 @@
 
 The lock is the operating system's, on an open file: it ends with the processes that hold it, however they end.
 Snakemake inherits it, so a work folder stays locked while a killed front door's Snakemake finishes its jobs. The file
-says who runs, for messages; it is emptied at the end, so that a later run knows whether the last one was killed.
+says who runs, for messages; it is emptied at the end, so that a later run knows whether the last one, or its Snakemake,
+was killed.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ class RunLock:
         Whether the last run in this folder did not come to its end.
     cleared
         Whether what a crash left behind is cleared; set by the holder. Until then the next run is told of it too.
+    crashed
+        Whether what the holder started was killed and left something behind; set by the holder, for the next run.
     """
 
     descriptor: int
     after_crash: bool
     cleared: bool = False
+    crashed: bool = False
 
 
 @contextmanager
@@ -64,13 +68,15 @@ def run_lock(path: Path, *, force: bool = False) -> Generator[RunLock, None, Non
         former = _record(file)
         if former and former.get("host") != socket.gethostname() and not force:
             raise _in_use(path, former, "wait for it; if it has ended, run again with --unlock")
-        _write(file, json.dumps(_own_record()))
+        record = _own_record()
+        _write(file, json.dumps(record))
         lock = RunLock(file.fileno(), after_crash=bool(former))
         # Emptied on every way out but a kill.
         try:
             yield lock
         finally:
-            _write(file, json.dumps(former) if former and not lock.cleared else "")
+            left = record if lock.crashed else {} if lock.cleared else former
+            _write(file, json.dumps(left) if left else "")
 
 
 def current_owner(path: Path) -> str:

@@ -94,6 +94,7 @@ def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tup
             end = run_in_shards(ShardedRun(plan, call, config, shards), wait=not args.no_wait)
         else:
             end = run_on_slurm(call, layout) if executor_of(profile) == "slurm" else run_snakemake(call, "all")
+        lock.crashed = has_locks(layout.work)  # a Snakemake that was killed
         return 0 if end is None else _finish(plan, end)
 
 
