@@ -14,6 +14,7 @@ rule parcellate:
         LAYOUT.benchmark("parcellate", SCAN)
     conda:
         "../../envs/core.yaml"
+    retries: 1
     threads: 4
     resources:
         mem_mb=more_memory(8000),

@@ -12,6 +12,7 @@ rule qc:
         LAYOUT.benchmark("qc", SCAN)
     conda:
         "../../envs/core.yaml"
+    retries: 1
     threads: 4
     resources:
         mem_mb=more_memory(6000),

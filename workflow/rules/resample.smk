@@ -18,6 +18,7 @@ rule resample:
         suffix="[0-9a-zA-Z]+",
     conda:
         "../../envs/core.yaml"
+    retries: 1
     threads: 1
     resources:
         mem_mb=more_memory(4000),

@@ -11,6 +11,7 @@ rule segment:
         LAYOUT.benchmark("segment", SCAN)
     conda:
         "../../envs/core.yaml"
+    retries: 1
     threads: 4
     resources:
         mem_mb=more_memory(8000),
