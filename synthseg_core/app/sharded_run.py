@@ -102,45 +102,41 @@ def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
     """
     require_slurm()
     shutil.rmtree(run.folder, ignore_errors=True)
-    here = _without_worker(run)
-    end = run_snakemake(here, *map(str, run.plan.dataset_files))
+    end = run_snakemake(run.call, *map(str, run.plan.dataset_files))
     if end.status or end.interrupted:
         return end
     files = {row.scan: [str(path) for path in run.plan.files_of(row.scan)] for row in run.plan.usable}
-    shards = run.options.divide(pending_scans(files, summary_of(here, "scans")))
+    shards = run.options.divide(pending_scans(files, summary_of(run.call, "scans")))
     if not shards:
         print("All scans are up to date.", flush=True)
         return end
     record = SlurmRecord.of(run.plan.layout)
-    jobs = _submit(run, here, shards, record)
+    jobs = _submit(run, shards, record)
     scans = sum(map(len, shards))
     print(f"{scans} scans in {len(shards)} shards: SLURM jobs {' and '.join(jobs)}, logs in {run.folder}", flush=True)
     return _wait(run, record, len(shards)) if wait else None
 
 
-def _without_worker(run: ShardedRun) -> SnakemakeCall:
-    """Return a call for what is done on the submitting computer and at the end, where no scan is segmented."""
-    config = run.folder / "run_config.yaml"
-    write_config(config, {**run.config, "worker": False})
-    return replace(run.call, config=config)
-
-
-def _submit(run: ShardedRun, here: SnakemakeCall, shards: Sequence[Sequence[str]], record: SlurmRecord) -> list[str]:
-    """Write the scripts, submit the array and the group job, and return their numbers."""
+def _submit(run: ShardedRun, shards: Sequence[Sequence[str]], record: SlurmRecord) -> list[str]:
+    """Write the scripts, submit the array and the group job, and return their numbers; all jobs or none."""
     environment = slurm_environment(child_environment())
     for number, stems in enumerate(shards, start=1):
         _write_shard(run, number, stems)
     array = run.folder / "array.sh"
     write_text(array, _ARRAY_SCRIPT.format(folder=shlex.quote(str(run.folder))))
     record.begin()
-    words = [f"--job-name={record.name}-shards", run.options.array_word(len(shards)), *_log(run.folder / "%a")]
-    jobs = [submit([*words, *run.options.allocation.words()], array, environment)]
+    jobs: list[str] = []
+    try:
+        words = [f"--job-name={record.name}-shards", run.options.array_word(len(shards)), *_log(run.folder / "%a")]
+        jobs.append(submit([*words, *run.options.allocation.words()], array, environment))
+        if not run.plan.selection.is_partial:
+            group = _write_group(run)
+            words = [f"--job-name={record.name}-group", f"--dependency=afterany:{jobs[0]}", *_log(group.parent)]
+            jobs.append(submit([*words, *run.options.group.words()], group, environment))
+    except BaseException:
+        cancel(record.name)
+        raise
     record.begin(jobs)
-    if not run.plan.selection.is_partial:
-        group = _write_group(run, here)
-        words = [f"--job-name={record.name}-group", f"--dependency=afterany:{jobs[0]}", *_log(group.parent)]
-        jobs.append(submit([*words, *run.options.group.words()], group, environment))
-        record.begin(jobs)
     return jobs
 
 
@@ -160,8 +156,8 @@ def _write_shard(run: ShardedRun, number: int, stems: Sequence[str]) -> None:
     _write_script(folder, f"Shard {number} of a run of synthseg-bids: {len(stems)} scans.", call, "scans")
 
 
-def _write_group(run: ShardedRun, here: SnakemakeCall) -> Path:
-    call = replace(here, directory=run.folder / "group", cores=1)
+def _write_group(run: ShardedRun) -> Path:
+    call = replace(run.call, directory=run.folder / "group", cores=1)
     return _write_script(call.directory, "Group tables of a run of synthseg-bids.", call, "group")
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from synthseg_core.errors import UsageError
@@ -73,9 +72,10 @@ def live_jobs(name: str) -> list[str]:
 
 
 def cancel(name: str) -> None:
-    """Cancel the jobs whose names begin so."""
-    if numbers := live_jobs(name):
-        _call(["scancel", *sorted({number.partition("_")[0] for number in numbers})], slurm_environment())
+    """Cancel the jobs whose names begin so, if SLURM answers."""
+    with suppress(UsageError):
+        if numbers := live_jobs(name):
+            _call(["scancel", *sorted({number.partition("_")[0] for number in numbers})], slurm_environment())
 
 
 def wait_until_gone(name: str, report: Callable[[int], None]) -> None:
@@ -88,26 +88,23 @@ def wait_until_gone(name: str, report: Callable[[int], None]) -> None:
 
     Raises
     ------
-    KeyboardInterrupt
-        On an interrupt, or a request to terminate.
     UsageError
         If SLURM does not answer for minutes.
     """
     pause, known, failures = _FIRST_LOOK_S, -1, 0
-    with _terminable():
-        while known:
-            try:
-                number, failures = len(live_jobs(name)), 0
-            except UsageError:
-                number, failures = known, failures + 1
-                if failures == _FAILED_LOOKS:
-                    raise
-            if number and number != known:
-                report(number)
-            known = number
-            if known:
-                time.sleep(pause)
-                pause = min(pause * _SLOWER, _LONGEST_PAUSE_S)
+    while known:
+        try:
+            number, failures = len(live_jobs(name)), 0
+        except UsageError:
+            number, failures = known, failures + 1
+            if failures == _FAILED_LOOKS:
+                raise
+        if number and number != known:
+            report(number)
+        known = number
+        if known:
+            time.sleep(pause)
+            pause = min(pause * _SLOWER, _LONGEST_PAUSE_S)
 
 
 def slurm_environment(base: dict[str, str] | None = None) -> dict[str, str]:
@@ -137,17 +134,3 @@ def _absent(program: str) -> UsageError:
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["a failure without a message"])[-1]
-
-
-@contextmanager
-def _terminable() -> Generator[None, None, None]:
-    """Take a request to terminate for an interrupt."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)

@@ -58,6 +58,18 @@ class SlurmRecord:
             write_json(self.path, {"name": self.name, "active": False, "jobs": []})
 
 
+def queue_text(layout: Layout) -> str:
+    """Say which jobs of a work folder are in SLURM's queue; empty if there are none."""
+    record = SlurmRecord.of(layout)
+    if not record.active:
+        return ""
+    try:
+        numbers = live_jobs(record.name)
+    except UsageError as error:
+        return f"Jobs may be in SLURM's queue ({error})."
+    return f"SLURM jobs that wait or run: {len(numbers)} ({_some(numbers)})." if numbers else ""
+
+
 def require_no_jobs(layout: Layout, *, wait: bool, force: bool = False) -> None:
     """Make sure that no job of a former run writes to the folders of this one.
 

@@ -9,6 +9,7 @@ import yaml
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import current_owner
 from synthseg_core.app.plan import stages_of
+from synthseg_core.app.slurm_record import queue_text
 from synthseg_core.errors import UsageError
 from synthseg_core.grouping import GroupTables, gather
 from synthseg_core.scans import read_table
@@ -33,9 +34,10 @@ def look_at(layout: Layout) -> GroupTables:
 
 
 def running_text(layout: Layout) -> str:
-    """Say who works in the folder now; empty if nobody does."""
+    """Say who works in the folder now, and on its behalf in SLURM."""
     owner = current_owner(layout.lock)
-    return f"A run is going on: {owner}." if owner else "No run is going on."
+    text = f"A run is going on: {owner}." if owner else "No run is going on."
+    return f"{text} {queue_text(layout)}".rstrip()
 
 
 def layout_from(output: Path, work: Path | None) -> Layout:

@@ -1,13 +1,17 @@
 """Profile ``slurm-gpu``: a job array of shards. A failing scan, a cancelled job, a killed head process."""
 
 import json
+import re
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
 from synthseg_core.scans import read_table
 from synthseg_core.tables import read_tsv
 from tests.slurm.runs import SCANS, break_scan, kill_family, make_site, wait_for
+from tests.workflow.runs import run
 
 pytestmark = pytest.mark.slurm
 
@@ -101,6 +105,8 @@ def test_jobs_of_a_killed_run_go_on_and_are_waited_for(whole, site):
     with site.running() as process:
         wait_for(lambda: first_shard_runs(site) and "group" in str(states(site)), "all jobs", process)
         kill_family(process.pid)
+    status = run([Path(sys.executable).parent / "synthseg-bids", "status", site.out], site.folder, **site.environment)
+    assert re.search(r"No run is going on. SLURM jobs that wait or run: [123] \(\d", status.stdout)
     refused = site.run("--no-wait")
     assert refused.returncode == 2
     assert "SLURM jobs of a former run" in refused.stdout
@@ -129,9 +135,12 @@ def test_submitted_and_left_alone(whole, site):
     assert site.results() == whole.results()
 
 
-def test_options_that_slurm_refuses_are_told(cluster, tmp_path):
-    wrong = {"shards.yaml": {**CHANGES["shards.yaml"], "allocation": {**ALLOCATION, "partition": "nowhere"}}}
+@pytest.mark.parametrize("part", ["allocation", "group"])
+def test_options_that_slurm_refuses_are_told_and_no_job_is_left(cluster, tmp_path, part):
+    shards = CHANGES["shards.yaml"]
+    wrong = {"shards.yaml": {**shards, part: {**shards[part], "partition": "nowhere"}}}
     done = make_site(cluster, tmp_path, "slurm-gpu", wrong).run()
     assert done.returncode == 2
     assert "sbatch: found" in done.stdout
     assert "nvalid partition" in done.stdout
+    assert [line for line in cluster.jobs("%T") if line != "COMPLETING"] == []
