@@ -55,6 +55,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check $(SMK)
 	$(BIN)/snakemake --lint
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/codespell
 
 bench: $(INSTALLED)

@@ -48,9 +48,10 @@ SCENARIOS = (
     Scenario("Segmentation", "What is made where nothing else is asked for.", {"segment": {"model": "tiny-random"}}),
     Scenario(
         "All stages",
-        "With `segment.posteriors`, `parcellate` and `qc`.",
+        "With `segment.posteriors`, `resample`, `parcellate` and `qc`.",
         {
             "segment": {"model": "tiny-random-cortex", "posteriors": True},
+            "resample": {"enabled": True},
             "parcellate": {"enabled": True},
             "qc": {"enabled": True},
         },

@@ -65,6 +65,6 @@ def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict
     for key, part in schema["properties"].items():
         if "default" in part:
             result.setdefault(key, part["default"])
-        if "properties" in part:
+        if "properties" in part and isinstance(result[key], Mapping):
             result[key] = _with_defaults(result[key], part)
     return result
