@@ -61,6 +61,8 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/bench_predict.py
 	$(BIN)/python tests/benchmarks/bench_generator.py
+	$(BIN)/python tests/benchmarks/bench_planning.py
+	$(BIN)/python tests/benchmarks/bench_engine.py
 	$(BIN)/python tests/benchmarks/bench_engine.py
 
 wheel: $(INSTALLED)

@@ -10,5 +10,5 @@ from synthseg_core.temporary import remove_abandoned
 
 def remove_leftovers(plan: Plan) -> None:
     """Remove temporary files of dead processes from every folder that this run writes to."""
-    for folder in {Path(path).parent for path in plan.targets()} | {plan.layout.settings("segment").parent}:
+    for folder in {Path(path).parent for path in plan.all_files()} | {plan.layout.settings("segment").parent}:
         remove_abandoned(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -141,7 +141,7 @@ class Plan:
         return source_uri(self.row_of(stem))
 
     def targets(self) -> list[str]:
-        """Return every file that a run makes: the one place where optional results are decided.
+        """Return what Snakemake is asked for: the one place where optional results are decided.
 
         Raises
         ------
@@ -151,7 +151,27 @@ class Plan:
         return [*map(str, self.dataset_files), *self.scan_targets()]
 
     def scan_targets(self) -> list[str]:
-        """Return the targets that are made from scans; raises as :meth:`targets`."""
+        """Return the targets that are made from scans; raises as :meth:`targets`.
+
+        Of each job its first file stands for all of them, so that Snakemake has a target a job and not a dozen. Where
+        the first file is there and others are missing, these are named too, or nobody would notice.
+        """
+        self._require_scans()
+        jobs = (files for row in self.usable for files in self._jobs_of(row.scan))
+        return [name for first, *others in jobs for name in (first, *(_missing(others) if _is_there(first) else ()))]
+
+    def all_files(self) -> list[str]:
+        """Return every file that a run makes."""
+        self._require_scans()
+        return [*map(str, self.dataset_files), *(str(path) for row in self.usable for path in self.files_of(row.scan))]
+
+    def _jobs_of(self, stem: str) -> list[list[str]]:
+        """Return the files of each job of a scan."""
+        jobs = [[stage] for stage in self.stages if stage != "posteriors"]
+        jobs[0] += ["posteriors"] if "posteriors" in self.stages else []
+        return [[str(path) for stage in job for path in self.layout.made_by(stage, stem)] for job in jobs]
+
+    def _require_scans(self) -> None:
         if not self.usable:
             raise InputError(
                 self.dataset,
@@ -159,7 +179,6 @@ class Plan:
                 expected="at least one",
                 remedy=f"see the problems in {self.table}, and check the selection and the suffixes",
             )
-        return [str(path) for row in self.usable for path in self.files_of(row.scan)]
 
     @property
     def dataset_files(self) -> list[Path]:
@@ -245,6 +264,14 @@ def stages_of(config: Mapping[str, Any]) -> tuple[str, ...]:
         "qc": config["qc"]["enabled"],
     }
     return tuple(stage for stage in STAGES if asked[stage])
+
+
+def _missing(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not _is_there(name)]
+
+
+def _is_there(name: str) -> bool:
+    return os.path.exists(name)  # noqa: PTH110 -- large datasets ask for a hundred thousand names
 
 
 def _stage_settings(stage: str, options: SegmentStage) -> dict[str, Any]:

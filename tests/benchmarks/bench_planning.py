@@ -1,6 +1,6 @@
-"""Measure how long it takes to plan: the scan table of a large dataset.
+"""Measure how long it takes to plan: the scan table of a large dataset, and dry runs of the workflow over one.
 
-Each part prints one JSON line with the median of five runs.
+Each part prints one JSON line, with the median of five runs for tables and of three for dry runs.
 
     python tests/benchmarks/bench_planning.py [--only NAME ...] [--repeat N]
 """
@@ -11,16 +11,20 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import yaml
 
 from synthseg_core.discovery import Search
 from synthseg_core.scans import find_scans, read_table, write_table
 
 SUBJECTS = 5000
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def scan_table(repeat: int) -> dict[str, object]:
@@ -45,7 +49,28 @@ def listed_scans(repeat: int) -> dict[str, object]:
     return {"part": "listed scans", "subjects": SUBJECTS, "median_s": statistics.median(seconds)}
 
 
-PARTS: dict[str, Callable[[int], dict[str, object]]] = {"scan_table": scan_table, "listed_scans": listed_scans}
+def dry_run(repeat: int) -> dict[str, object]:
+    """Plan the segmentation of 10 000 scans, and then the group level."""
+    return {"part": "dry run", "limit_s": 25, **_dry_runs(repeat, {}, ("all", "group"))}
+
+
+def dry_run_all_stages(repeat: int) -> dict[str, object]:
+    """Plan 10 000 scans with parcels and quality scores."""
+    stages = {"parcellate": {"enabled": True}, "qc": {"enabled": True}}
+    return {
+        "part": "dry run, parcels and scores",
+        "limit_s": 50,
+        "limit_mb": 800,
+        **_dry_runs(repeat, stages, ("all",)),
+    }
+
+
+PARTS: dict[str, Callable[[int], dict[str, object]]] = {
+    "scan_table": scan_table,
+    "listed_scans": listed_scans,
+    "dry_run": dry_run,
+    "dry_run_all_stages": dry_run_all_stages,
+}
 
 
 def make_dataset(root: Path, subjects: int) -> None:
@@ -57,6 +82,39 @@ def make_dataset(root: Path, subjects: int) -> None:
         for suffix in ("T1w", "T2w"):
             for extension in (".nii.gz", ".json"):
                 (folder / f"{subject}_{suffix}{extension}").touch()
+
+
+def _dry_runs(repeat: int, stages: Mapping[str, object], targets: Sequence[str]) -> dict[str, object]:
+    """Return the median time of planning all targets one after the other, and the largest peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make_dataset(root / "bids", SUBJECTS)
+        config = {"input": str(root / "bids"), "output": str(root / "out"), "segment": {"model": "tiny-random-cortex"}}
+        (root / "config.yaml").write_text(yaml.safe_dump({**config, **stages}))
+        runs = [_plan(root, targets) for _ in range(min(repeat, 3))]
+    seconds, megabytes = zip(*runs, strict=True)
+    return {"scans": 2 * SUBJECTS, "median_s": round(statistics.median(seconds), 1), "peak_mb": max(megabytes)}
+
+
+def _plan(root: Path, targets: Sequence[str]) -> tuple[float, int]:
+    """Plan each target in a process of its own; return seconds and peak memory in MB."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "workflow" / "Snakefile", "--dry-run"]
+    command += [
+        "--configfile",
+        "config.yaml",
+        "--workflow-profile",
+        REPOSITORY / "profiles" / "default",
+        "--cores",
+        "2",
+    ]
+    begin, peak = time.perf_counter(), 0
+    for target in targets:
+        process = subprocess.Popen([*command, target], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"the plan of {target} ended with status {status}")
+        peak = max(peak, usage.ru_maxrss // 1000)
+    return time.perf_counter() - begin, peak
 
 
 def measured(action: Callable[[], object]) -> float:

@@ -20,6 +20,7 @@ from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import exit_status, main
 from synthseg_core.app.plan import Plan, layout_of, stages_of
+from synthseg_core.bids import derivative, products_of
 from synthseg_core.description import DATASET_FILES
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.grouping import ScanStatus
@@ -112,21 +113,36 @@ def test_help_names_the_exit_status(capsys):
 # Plan
 
 
-def test_targets_of_a_plan(bids):
+def names_of(bids, paths):
+    return [Path(path).relative_to(bids.parent / "out").as_posix() for path in paths]
+
+
+def test_files_of_a_plan(bids):
     plan = Plan.from_config(config(bids, participants=["02"]))
-    names = [Path(target).relative_to(bids.parent / "out").as_posix() for target in plan.targets()]
+    names = names_of(bids, plan.all_files())
     stem = "sub-02/anat/sub-02_space-T1w"
     assert names[0] == "dataset_description.json"
-    assert names[-7:] == [
-        f"{stem}_seg-synthseg_dseg.nii.gz",
-        f"{stem}_seg-synthseg_dseg.json",
-        f"{stem}_seg-synthseg_res-1mm_dseg.nii.gz",
-        f"{stem}_desc-brain_mask.nii.gz",
-        f"{stem}_desc-brain_mask.json",
-        f"{stem}_seg-synthseg_volumes.tsv",
+    assert names[len(DATASET_FILES) :] == [
+        *(derivative(stem, product) for product in products_of("segment")),
         f"work/decisions/{stem}_decision.npz",
     ]
-    assert len(names) == len(DATASET_FILES) + 7
+
+
+def test_targets_are_a_file_a_job_and_whatever_is_missing(bids):
+    stages = {"segment": {"model": "tiny-random-cortex", "posteriors": True}, "qc": {"enabled": True}}
+    plan = Plan.from_config(config(bids, participants=["02"], **stages))
+    stem = "sub-02/anat/sub-02_space-T1w"
+    first, scores = f"{stem}_seg-synthseg_dseg.nii.gz", f"{stem}_desc-qc_scores.tsv"
+    assert names_of(bids, plan.scan_targets()) == [first, scores]
+    make_tree(bids.parent, plan.all_files(), b"x")
+    assert names_of(bids, plan.scan_targets()) == [first, scores]
+    gone = [f"{stem}_seg-synthseg_volumes.tsv", f"work/decisions/{stem}_decision.npz"]
+    gone.append(derivative(stem, "posteriors_1mm"))
+    for name in gone:
+        (bids.parent / "out" / name).unlink()
+    assert names_of(bids, plan.scan_targets()) == [first, *gone, scores]
+    (bids.parent / "out" / first).unlink()
+    assert names_of(bids, plan.scan_targets()) == [first, scores]
 
 
 def test_plan_writes_the_table_of_all_scans(bids):

@@ -8,18 +8,18 @@ rule parcellate:
     output:
         **outputs_of("parcellate"),
     log:
-        text=LAYOUT.log("parcellate", SCAN),
-        reason=LAYOUT.reason("parcellate", SCAN),
+        LAYOUT.log("parcellate", SCAN),
     benchmark:
         LAYOUT.benchmark("parcellate", SCAN)
+    retries: 1
     conda:
         "../../envs/core.yaml"
-    retries: 1
     threads: 4
     resources:
         mem_mb=more_memory(8000),
         runtime=60,
     params:
+        reason=str(LAYOUT.reason("parcellate", SCAN)),
         options=parcellate_options,
         device=config["device"],
     shell:
@@ -28,4 +28,4 @@ rule parcellate:
         " --segmentation {input.dseg:q} --segmentation-1mm {input.dseg_1mm:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.parcels:q} --dseg-1mm {output.parcels_1mm:q} --volumes {output.parcel_volumes:q}"
-        " --sidecar {output.parcels_sidecar:q} --log-json {log.reason:q} > {log.text:q} 2>&1"
+        " --sidecar {output.parcels_sidecar:q} --log-json {params.reason:q} > {log:q} 2>&1"

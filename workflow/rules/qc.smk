@@ -6,18 +6,18 @@ rule qc:
     output:
         **outputs_of("qc"),
     log:
-        text=LAYOUT.log("qc", SCAN),
-        reason=LAYOUT.reason("qc", SCAN),
+        LAYOUT.log("qc", SCAN),
     benchmark:
         LAYOUT.benchmark("qc", SCAN)
+    retries: 1
     conda:
         "../../envs/core.yaml"
-    retries: 1
     threads: 4
     resources:
         mem_mb=more_memory(6000),
         runtime=30,
     params:
+        reason=str(LAYOUT.reason("qc", SCAN)),
         options=qc_options,
         device=config["device"],
     shell:
@@ -25,4 +25,4 @@ rule qc:
         " qc --decision {input.decision:q} {params.options:q}"
         " --device {params.device} --threads {threads}"
         " --scores {output.scores:q} --sidecar {output.scores_sidecar:q}"
-        " --log-json {log.reason:q} > {log.text:q} 2>&1"
+        " --log-json {params.reason:q} > {log:q} 2>&1"

@@ -9,24 +9,24 @@ rule resample:
             for name, path in LAYOUT.outputs_of("resample", TWO_PART_STEM).items()
         },
     log:
-        text=LAYOUT.log("resample", TWO_PART_STEM),
-        reason=LAYOUT.reason("resample", TWO_PART_STEM),
+        LAYOUT.log("resample", TWO_PART_STEM),
     benchmark:
         LAYOUT.benchmark("resample", TWO_PART_STEM)
     wildcard_constraints:
         before=STEM_PATTERN.rpartition("_space-")[0],
         suffix="[0-9a-zA-Z]+",
+    retries: 1
     conda:
         "../../envs/core.yaml"
-    retries: 1
     threads: 1
     resources:
         mem_mb=more_memory(4000),
         runtime=15,
     params:
+        reason=str(LAYOUT.reason("resample", TWO_PART_STEM)),
         options=resample_options,
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
         " resample {input.scan:q} {params.options:q}"
         " --resampled {output.resampled:q} --sidecar {output.resampled_sidecar:q}"
-        " --log-json {log.reason:q} > {log.text:q} 2>&1"
+        " --log-json {params.reason:q} > {log:q} 2>&1"

@@ -5,18 +5,18 @@ rule segment:
     output:
         **outputs_of(*SEGMENT_JOB),
     log:
-        text=LAYOUT.log("segment", SCAN),
-        reason=LAYOUT.reason("segment", SCAN),
+        LAYOUT.log("segment", SCAN),
     benchmark:
         LAYOUT.benchmark("segment", SCAN)
+    retries: 1
     conda:
         "../../envs/core.yaml"
-    retries: 1
     threads: 4
     resources:
         mem_mb=more_memory(8000),
         runtime=60,
     params:
+        reason=str(LAYOUT.reason("segment", SCAN)),
         options=segment_options,
         optional=OPTIONAL_OUTPUTS,
         device=config["device"],
@@ -27,7 +27,7 @@ rule segment:
         " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
         " --mask {output.mask:q} --mask-sidecar {output.mask_sidecar:q}"
         " --sidecar {output.sidecar:q} --decision {output.decision:q} {params.optional:q}"
-        " --log-json {log.reason:q} > {log.text:q} 2>&1"
+        " --log-json {params.reason:q} > {log:q} 2>&1"
 
 
 rule describe:
