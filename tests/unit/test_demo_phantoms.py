@@ -68,7 +68,7 @@ def test_phantoms_are_heads_about_the_origin(scan, tmp_path):
 
 def test_dataset_files_of_a_derivative_dataset(tmp_path):
     card = load_card(demo.MODEL)
-    texts = dataset_files(DatasetFacts(card, "../bids", "9.9"))
+    texts = dataset_files(DatasetFacts((card,), "../bids", "9.9"))
     assert tuple(texts) == DATASET_FILES
     description = yaml.safe_load(texts["dataset_description.json"])
     assert description["DatasetType"] == "derivative"
