@@ -31,6 +31,7 @@ _SHARD_SCRIPT = """\
 #!/bin/bash
 # {title}
 rm -f {status}
+export PATH={path}
 # Sockets of this job; the folder of the submitting computer may not be here, and other jobs may run on this one.
 export XDG_RUNTIME_DIR=$(mktemp -d)
 {command}
@@ -101,7 +102,6 @@ def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
         How it ended; ``None`` if jobs were submitted that are not waited for.
     """
     require_slurm()
-    shutil.rmtree(run.folder, ignore_errors=True)
     end = run_snakemake(run.call, *map(str, run.plan.dataset_files))
     if end.status or end.interrupted:
         return end
@@ -110,6 +110,7 @@ def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
     if not shards:
         print("All scans are up to date.", flush=True)
         return end
+    shutil.rmtree(run.folder, ignore_errors=True)
     record = SlurmRecord.of(run.plan.layout)
     jobs = _submit(run, shards, record)
     scans = sum(map(len, shards))
@@ -164,8 +165,8 @@ def _write_group(run: ShardedRun) -> Path:
 def _write_script(folder: Path, title: str, call: SnakemakeCall, target: str) -> Path:
     """Write a batch script; the folder is the job's own, so a lock there is from a former attempt of the same job."""
     command = shlex.join(replace(call, extra=(*call.extra, "--nolock")).command(target))
-    status = shlex.quote(str(folder / _STATUS))
-    write_text(folder / "job.sh", _SHARD_SCRIPT.format(title=title, status=status, command=command))
+    status, path = (shlex.quote(word) for word in (str(folder / _STATUS), child_environment()["PATH"]))
+    write_text(folder / "job.sh", _SHARD_SCRIPT.format(title=title, status=status, path=path, command=command))
     return folder / "job.sh"
 
 

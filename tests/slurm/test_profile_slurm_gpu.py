@@ -73,6 +73,14 @@ def test_second_run_submits_nothing(whole):
     assert whole.segmented() == before
 
 
+def test_script_of_a_shard_can_be_run_by_hand(whole):
+    made = whole.out / "sub-02" / "anat" / "sub-02_space-T1w_seg-synthseg_volumes.tsv"
+    made.unlink()
+    done = run(["bash", whole.out / "work/shards/2/job.sh"], whole.folder, PATH="/usr/bin:/bin")
+    assert done.returncode == 0, done.stdout
+    assert made.is_file()
+
+
 def test_failing_scan_is_listed_and_costs_no_other(site):
     break_scan(site, "sub-01")
     done = site.run()
