@@ -1,13 +1,15 @@
 # The BIDS App in a container; docs/containers.md says how to run it. In the root of the repository:
-#   docker build --tag synthseg-bids:0.1.0 .
+#   docker build --tag synthseg-bids:0.1.0 --build-arg TORCH_INDEX=ADDRESS .
 #   docker build --tag synthseg-bids:0.1.0-cuda --build-arg TORCH=cuda .
 FROM python:3.11-slim-bookworm AS build
 # cpu, or cuda for NVIDIA GPUs.
 ARG TORCH=cpu
+# Package index of PyTorch's builds for CPUs; without it the image holds the larger usual ones, which work as well.
+ARG TORCH_INDEX=
 WORKDIR /src
 # Apart from the package, so that a change of the code does not install torch again.
 COPY constraints.txt envs/container.sh ./
-RUN sh container.sh torch "$TORCH"
+RUN TORCH_INDEX="$TORCH_INDEX" sh container.sh torch "$TORCH"
 COPY pyproject.toml README.md LICENSE ./
 COPY synthseg_core synthseg_core
 COPY workflow workflow

@@ -8,8 +8,8 @@ pip="/opt/synthseg/bin/python -m pip install --no-cache-dir --disable-pip-versio
 case "$*" in
 "torch cpu")
     python -m venv /opt/synthseg
-    # On Linux the usual builds are for CUDA, and bring gigabytes of libraries.
-    $pip --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+    # On Linux the usual builds are for CUDA and bring gigabytes of libraries; TORCH_INDEX says where those for CPUs are.
+    $pip ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch==2.13.0
     ;;
 "torch cuda")
     python -m venv /opt/synthseg

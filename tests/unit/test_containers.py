@@ -110,11 +110,11 @@ def test_sections_of_the_definition_are_known():
 
 
 def test_both_install_by_the_script():
-    docker = [text.removeprefix("sh container.sh ") for text in instructions("RUN") if "container.sh" in text]
-    definition = [line.removeprefix("sh envs/container.sh ") for line in section("post") if "container.sh" in line]
-    assert docker == ['torch "$TORCH"', "package"]
-    assert [text.replace('"{{ TORCH }}"', '"$TORCH"') for text in definition] == docker
-    assert instructions("ARG") == section("arguments") == ["TORCH=cpu"]
+    docker = [text for text in instructions("RUN") if "container.sh" in text]
+    definition = [re.sub(r"{{ (\w+) }}", r"$\1", line) for line in section("post") if "container.sh" in line]
+    assert docker == ['TORCH_INDEX="$TORCH_INDEX" sh container.sh torch "$TORCH"', "sh container.sh package"]
+    assert [text.replace("envs/", "") for text in definition] == docker
+    assert instructions("ARG") == section("arguments") == ["TORCH=cpu", "TORCH_INDEX="]
     cases = re.findall(r'(?m)^"(.+)"\)$', SCRIPT.read_text())
     assert cases == ["torch cpu", "torch cuda", "package"]
 
