@@ -1,0 +1,159 @@
+"""What is made again after a change, and what is not: one dataset that is changed step by step."""
+
+import shutil
+
+import pytest
+
+from synthseg_core.tables import read_tsv
+from tests.trees import contents
+from tests.workflow.runs import app, planned, run
+from tests.workflow.trial import stem, write_dataset, write_scan
+
+pytestmark = pytest.mark.slow
+UNSTABLE = ("work", "logs")
+CORTEX = ("--model", "tiny-random-cortex")
+EVERYTHING = (*CORTEX, "--qc", "--parc")
+GROUP_ONLY = {}
+
+
+class Trial:
+    """A dataset and its derivatives."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.bids = write_dataset(folder / "bids", "1", "2", "3")
+        self.out = folder / "out"
+        self.said = ""
+
+    def run(self, *words, level="participant"):
+        """Run, require that all goes well, and return the jobs."""
+        done = run(app(self.bids, self.out, *words, level=level), self.folder)
+        self.said = done.stdout
+        assert done.returncode == 0, done.stdout
+        return {rule: count for rule, count in planned(done.stdout).items() if rule != "all"}
+
+    def derivatives(self):
+        """Bytes of everything but logs and work."""
+        return contents(self.out, without=UNSTABLE)
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory):
+    """The tests of this module follow each other on it."""
+    trial = Trial(tmp_path_factory.mktemp("changes"))
+    assert trial.run(*CORTEX) == {"describe": 1, "segment": 3}
+    return trial
+
+
+def changed(before, after):
+    """Names that are new or have other content; nothing may go away."""
+    assert set(before) <= set(after)
+    return {name for name in after if before.get(name) != after[name]}
+
+
+def of_scans(names):
+    """Subjects whose files are among them."""
+    return {name.split("/")[0] for name in names if name.startswith("sub-")}
+
+
+def test_nothing_is_done_twice(trial):
+    before = trial.derivatives()
+    assert trial.run(*CORTEX) == {}
+    assert trial.derivatives() == before
+
+
+def test_another_file_of_a_scan_remakes_this_scan_and_the_group(trial):
+    before = trial.derivatives()
+    write_scan(trial.bids, "2", seed=77)
+    assert trial.run(*CORTEX) == {"segment": 1}
+    names = changed(before, trial.derivatives())
+    assert of_scans(names) == {"sub-2"}
+    assert "group_seg-synthseg_volumes.tsv" in names
+
+
+def test_another_subject_is_one_scan_more(trial):
+    before = trial.derivatives()
+    write_scan(trial.bids, "4", seed=4)
+    assert trial.run(*CORTEX) == {"segment": 1}
+    assert of_scans(changed(before, trial.derivatives())) == {"sub-4"}
+
+
+def test_scores_and_parcels_can_be_asked_for_later(trial):
+    before = trial.derivatives()
+    assert trial.run(*CORTEX, "--qc") == {"describe": 1, "qc": 4}
+    assert trial.run(*EVERYTHING) == {"describe": 1, "parcellate": 4}
+    names = {name for name in changed(before, trial.derivatives()) if name.startswith("sub-")}
+    assert all("_desc-qc_" in name or "_seg-synthsegparc_" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "jobs"),
+    [
+        ("_seg-synthseg_res-1mm_dseg.nii.gz", {"segment": 1, "parcellate": 1, "qc": 1}),
+        ("_desc-brain_mask.json", {"segment": 1, "parcellate": 1, "qc": 1}),
+        ("_seg-synthsegparc_volumes.tsv", {"parcellate": 1}),
+        ("_desc-qc_scores.json", {"qc": 1}),
+    ],
+)
+def test_what_is_deleted_comes_back_with_what_depends_on_it(trial, name, jobs):
+    before = trial.derivatives()
+    (trial.out / f"{stem('3')}{name}").unlink()
+    assert trial.run(*EVERYTHING) == jobs
+    assert trial.derivatives() == before
+
+
+def test_another_threshold_changes_the_group_tables_only(trial):
+    before = trial.derivatives()
+    assert trial.run(*EVERYTHING, "--qc-threshold", "0.999") == {}
+    assert {name.partition(".")[0] for name in changed(before, trial.derivatives())} == {"group_qc"}
+    assert {row["flag"] for row in read_tsv(trial.out / "group_qc.tsv")} == {"low"}
+    assert trial.run(*EVERYTHING) == {}
+    assert trial.derivatives() == before
+
+
+def test_without_scores_and_parcels_everything_stays(trial):
+    before = trial.derivatives()
+    assert set(trial.run(*CORTEX)) <= {"describe"}
+    assert of_scans(changed(before, trial.derivatives())) == set()
+    assert set(trial.run(*EVERYTHING)) <= {"describe"}
+    assert trial.derivatives() == before
+
+
+def test_group_needs_no_scans(trial):
+    before = trial.derivatives()
+    trial.bids.rename(trial.folder / "away")
+    for path in trial.out.glob("group_*"):
+        path.unlink()
+    trial.run(*EVERYTHING, level="group")
+    (trial.folder / "away").rename(trial.bids)
+    assert trial.derivatives() == before
+
+
+def test_another_option_remakes_what_depends_on_it_and_says_so(trial):
+    before = trial.derivatives()
+    assert trial.run(*EVERYTHING, "--fast") == {"segment": 4, "parcellate": 4, "qc": 4}
+    assert "segment: fast was false, is true" in trial.said
+    assert of_scans(changed(before, trial.derivatives())) == {"sub-1", "sub-2", "sub-3", "sub-4"}
+    assert trial.run(*EVERYTHING) == {"segment": 4, "parcellate": 4, "qc": 4}
+    assert trial.derivatives() == before
+
+
+def test_parts_side_by_side_make_what_one_run_makes(trial):
+    """Each with a work folder of its own; the group level afterwards."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    apart = trial.folder / "apart"
+
+    def part(label):
+        own = ("--participant-label", label, "--work-dir", trial.folder / f"work-{label}")
+        return run(app(trial.bids, apart, *CORTEX, *own), trial.folder)
+
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(part, ("1", "2", "3", "4")))
+    assert [done.returncode for done in parts] == [0] * 4, "\n".join(done.stdout for done in parts)
+    assert not list(apart.glob("group_*"))
+    gathered = run(app(trial.bids, apart, *CORTEX, level="group"), trial.folder)
+    assert gathered.returncode == 0, gathered.stdout
+    shutil.rmtree(trial.out)
+    trial.run(*CORTEX)
+    assert contents(apart, without=UNSTABLE) == trial.derivatives()
