@@ -26,7 +26,8 @@ class Allocation:
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Allocation:
         """Read options that fit the schema."""
-        return cls(**{**options, "extra": tuple(options["extra"])})
+        values: dict[str, Any] = {**options, "extra": tuple(options["extra"])}
+        return cls(**values)
 
     def words(self) -> list[str]:
         """Return the options of ``sbatch``; what is not set is left to SLURM and its ``SBATCH_`` variables."""
