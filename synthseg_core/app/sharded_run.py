@@ -84,7 +84,7 @@ def shard_options(profile: Path) -> ShardOptions | None:
     path = profile / SHARDS_FILE
     if not path.is_file():
         return None
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     return ShardOptions.from_options(checked(values, shards_schema()))
 
 
