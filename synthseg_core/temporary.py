@@ -46,7 +46,7 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process of this computer exists."""
+    """Say whether a process of this computer exists and has not ended; one that nobody waited for yet has."""
     if os.name != "posix":  # elsewhere the question would end the process
         return True
     try:
@@ -55,7 +55,14 @@ def is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Say whether a process has ended and only its parent does not know; Linux tells."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("Z", "X")
+    return False
 
 
 def _is_abandoned(path: Path) -> bool:
