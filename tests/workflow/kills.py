@@ -55,24 +55,32 @@ def draw(rng: random.Random, targets: tuple[str, ...], files: int) -> Kill:
     return Kill(target, number, rng.randrange(1, files), rng.uniform(0.0, 0.6))
 
 
-def run_and_kill(command: list[str], out: Path, log: Path, kill: Kill) -> tuple[int, bool]:
-    """Start a command and kill what is to be killed; return the exit status and whether it came to that."""
+def run_and_kill(
+    command: list[str], out: Path, log: Path, kill: Kill, family: list[tuple[str, psutil.Process]] | None = None
+) -> tuple[int, bool]:
+    """Start a command and kill what is to be killed; return the exit status and whether it came to that.
+
+    ``family`` receives all processes of the run at that moment, each with its role.
+    """
     before = len(results(out))
     with (
         log.open("wb") as output,
         subprocess.Popen(command, cwd=log.parent, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT) as process,
     ):
         try:
-            struck = _strike(process, out, before, kill)
+            struck = _strike(process, out, before, kill, [] if family is None else family)
             return process.wait(_PATIENCE_S), struck
         finally:
             process.kill()
 
 
-def _strike(process: subprocess.Popen[bytes], out: Path, before: int, kill: Kill) -> bool:
+def _strike(
+    process: subprocess.Popen[bytes], out: Path, before: int, kill: Kill, family: list[tuple[str, psutil.Process]]
+) -> bool:
     _wait(lambda: len(results(out)) >= before + kill.files, process, _PATIENCE_S)
     time.sleep(kill.delay_s)
     _wait(lambda: bool(_victims(process, kill.target)), process, 20.0)
+    family += [(role(one), one) for one in _victims(process, "family")]
     victims = _victims(process, kill.target)
     for victim in victims:
         try:

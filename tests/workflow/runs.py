@@ -36,10 +36,15 @@ def run(command: Iterable[str | Path], cwd: Path, **environment: str) -> subproc
 
 def snakemake(folder: Path, config: Mapping[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
     """Run Snakemake by hand in ``folder`` with a configuration of one's own."""
+    return run(snakemake_command(folder, config, *words), folder)
+
+
+def snakemake_command(folder: Path, config: Mapping[str, Any], *words: str) -> list[str]:
+    """Write the configuration and return the command line."""
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(config)))
     fixed = ["--snakefile", REPOSITORY / "workflow" / "Snakefile", "--configfile", "config.yaml", "--cores", "2"]
     profile = ["--workflow-profile", REPOSITORY / "profiles" / "default"]
-    return run([sys.executable, "-m", "snakemake", *fixed, *profile, *words], folder)
+    return [str(word) for word in (sys.executable, "-m", "snakemake", *fixed, *profile, *words)]
 
 
 def app(bids: Path, out: Path, *words: str | Path, level: str = "participant") -> list[str]:

@@ -5,12 +5,13 @@ import shutil
 import signal
 import sys
 
+import psutil
 import pytest
 
 from tests.phantoms import phantom, write_nifti
 from tests.trees import contents, make_tree
-from tests.workflow.kills import draw, incomplete, results, run_and_kill, temporaries
-from tests.workflow.runs import app, run
+from tests.workflow.kills import Kill, draw, incomplete, results, run_and_kill, temporaries
+from tests.workflow.runs import app, run, snakemake_command
 
 UNSTABLE = ("work", "logs")
 STAGES = ("--model", "tiny-random-cortex", "--parc", "--qc")
@@ -82,3 +83,43 @@ def test_killed_runs_continue_to_the_same_bytes(bids, tmp_path, seed, kills, tar
     again = run(command, tmp_path)
     assert "Nothing to be done" in again.stdout
     assert everything(out) == expected
+
+
+@pytest.mark.slow
+def test_plain_snakemake_continues_after_unlocking(bids, tmp_path):
+    """Of a killed Snakemake without the front door the jobs live on; they do no harm to the next run."""
+
+    def plain(name, *words):
+        (tmp_path / name).mkdir(exist_ok=True)
+        stages = {"parcellate": {"enabled": True}, "qc": {"enabled": True}, "segment": {"model": "tiny-random-cortex"}}
+        config = {"input": str(bids), "output": str(bids.parent / name), "device": "cpu", **stages}
+        return snakemake_command(tmp_path / name, config, *words)
+
+    done = run(plain("plain-whole"), tmp_path / "plain-whole")
+    assert done.returncode == 0, done.stdout
+    whole, out, rng = bids.parent / "plain-whole", bids.parent / "plain-out", random.Random(14)
+    for _ in range(4):
+        kill = Kill("head", signal.SIGKILL, rng.randrange(1, 20), rng.uniform(0.0, 1.0))
+        status, hit = run_and_kill(plain("plain-out"), out, tmp_path / "plain-out" / "log", kill)
+        assert (status, hit) == (-9, True), kill
+        assert incomplete(out) == [], kill
+        assert run(plain("plain-out", "--unlock"), tmp_path / "plain-out").returncode == 0
+    done = run(plain("plain-out"), tmp_path / "plain-out")
+    assert done.returncode == 0, done.stdout
+    assert everything(out) == everything(whole)
+    assert temporaries(out) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["front", "head"])
+def test_nothing_outlives_a_killed_run_for_long(bids, tmp_path, target):
+    """Snakemake ends with the front door, after the jobs that run; jobs and worker end with Snakemake."""
+    family = []
+    kill = Kill(target, signal.SIGKILL, 20, 0.2)
+    command = [*app(bids, bids.parent / f"out-{target}"), *STAGES]
+    status, hit = run_and_kill(command, bids.parent / f"out-{target}", tmp_path / "log", kill, family)
+    assert hit
+    assert status == (-9 if target == "front" else 1)
+    assert {"head", "worker"} <= {role for role, _ in family}
+    _, alive = psutil.wait_procs([process for _, process in family], timeout=60)
+    assert alive == []
