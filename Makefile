@@ -39,8 +39,9 @@ demo: demo/bids/README.md
 	@echo "Look at demo/segmentations.png, and at the tables in demo/derivatives. Run 'make demo' again and nothing is"
 	@echo "segmented; delete a file in demo/derivatives and only what is missing comes back."
 
+# Two at a time, each file as a whole; a single test: .venv/bin/python -m pytest FILE -k NAME.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow and not slurm and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not slurm and not gpu"
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m "slow and not slurm and not gpu"

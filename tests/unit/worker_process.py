@@ -63,7 +63,7 @@ def jobs_done(socket: Path) -> int:
     return log_of(socket).read_text().count('{"words"')
 
 
-def wait_for(condition, seconds: float = 20.0) -> None:
+def wait_for(condition, seconds: float = 60.0) -> None:
     """Wait until something has happened."""
     deadline = time.monotonic() + seconds
     while not condition():
