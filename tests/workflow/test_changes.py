@@ -1,9 +1,11 @@
 """What is made again after a change, and what is not: one dataset that is changed step by step."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
+import synthseg_core
 from synthseg_core.tables import read_tsv
 from tests.trees import contents
 from tests.workflow.runs import app, planned, run
@@ -13,7 +15,6 @@ pytestmark = pytest.mark.slow
 UNSTABLE = ("work", "logs")
 CORTEX = ("--model", "tiny-random-cortex")
 EVERYTHING = (*CORTEX, "--qc", "--parc")
-GROUP_ONLY = {}
 
 
 class Trial:
@@ -157,3 +158,40 @@ def test_parts_side_by_side_make_what_one_run_makes(trial):
     shutil.rmtree(trial.out)
     trial.run(*CORTEX)
     assert contents(apart, without=UNSTABLE) == trial.derivatives()
+
+
+def test_other_weights_remake_everything_but_another_place_of_them_nothing(tmp_path):
+    trial = Trial(tmp_path)
+    name = "tiny-random-cortex.safetensors"
+    known = next(Path(synthseg_core.__file__).parent.rglob(name)).read_bytes()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / name).write_bytes(known)
+    place = (*CORTEX, "--weights", tmp_path / "weights")
+    assert trial.run(*CORTEX) == {"describe": 1, "segment": 3}
+    assert trial.run(*place) == {}
+    (tmp_path / "weights" / name).write_bytes(known[:-2] + bytes(2))
+    assert trial.run(*place)["segment"] == 3
+    assert "weights_sha256 was" in trial.said
+    assert trial.run(*CORTEX)["segment"] == 3
+
+
+def test_a_row_with_another_model_or_kind_remakes_its_scan_there_and_back(tmp_path):
+    trial = Trial(tmp_path)
+    table = tmp_path / "scans.csv"
+    names = {str(number): f"bids/sub-{number}/anat/sub-{number}_T1w.nii.gz" for number in (1, 2, 3)}
+
+    def run_with(**cells):
+        lines = [f"{path},{subject},{cells.get(f's{subject}', ',')}" for subject, path in names.items()]
+        table.write_text("\n".join(["path,subject,model,ct", *lines]) + "\n")
+        done = run(app(table, trial.out, *CORTEX), tmp_path)
+        assert done.returncode == 0, done.stdout
+        return {rule: count for rule, count in planned(done.stdout).items() if rule not in ("all", "describe")}
+
+    assert run_with() == {"segment": 3}
+    before = trial.derivatives()
+    assert run_with(s2=",true") == {"segment": 1}
+    assert of_scans(changed(before, trial.derivatives())) == {"sub-2"}
+    assert run_with(s2=",true", s3="tiny-random,") == {"segment": 1}
+    assert run_with(s3="tiny-random,") == {"segment": 1}
+    assert run_with() == {"segment": 1}
+    assert trial.derivatives() == before
