@@ -30,6 +30,7 @@ rule segment:
         " --log-json {params.reason:q} > {log:q} 2>&1"
 
 
+# Runs side by side in one output folder may take each other's files away for a moment.
 rule describe:
     input:
         settings=dataset_settings,
@@ -40,6 +41,7 @@ rule describe:
     priority: 1
     conda:
         "../../envs/core.yaml"
+    retries: 2
     threads: 1
     resources:
         mem_mb=500,
