@@ -39,9 +39,9 @@ rule describe:
     log:
         LAYOUT.logs / "describe.log",
     priority: 1
+    retries: 2
     conda:
         "../../envs/core.yaml"
-    retries: 2
     threads: 1
     resources:
         mem_mb=500,
