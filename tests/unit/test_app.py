@@ -291,6 +291,25 @@ def test_lock_after_a_kill(tmp_path):
         assert lock.after_crash
 
 
+def test_lock_after_a_run_whose_snakemake_was_killed(tmp_path):
+    path = tmp_path / "run.json"
+    with run_lock(path) as lock:
+        lock.cleared = lock.crashed = True
+    with run_lock(path) as lock:
+        assert lock.after_crash
+        lock.cleared = True
+    with run_lock(path) as lock:
+        assert not lock.after_crash
+
+
+def test_requests_to_terminate_are_interrupts(monkeypatch, bids, tmp_path, capsys):
+    monkeypatch.setattr("synthseg_core.app.main.require_input", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([str(bids), str(tmp_path / "out"), "participant"]) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "interrupted" in capsys.readouterr().err
+
+
 def test_lock_recorded_by_another_computer(tmp_path):
     path = tmp_path / "run.json"
     path.write_text(record(1, "elsewhere"))
