@@ -88,4 +88,5 @@ def _without_twin(entry: TableEntry, lines: Sequence[int], problem: str) -> Tabl
 
 def _told_with_line(entry: TableEntry) -> ScanRow:
     row = entry.row
-    return replace(row, problem=f"line {entry.line}: {row.problem}") if row.problem else row
+    problem = row.problem if row.problem.isprintable() else ascii(row.problem)[1:-1]  # it may quote any cell
+    return replace(row, problem=f"line {entry.line}: {problem}") if problem else row

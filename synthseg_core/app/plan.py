@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from synthseg_core import __version__
 from synthseg_core.app.layout import Layout
+from synthseg_core.app.output_folder import require_own_output
 from synthseg_core.app.selection import Selection
 from synthseg_core.app.stages import COMPANION_TASKS, SegmentStage, write_stage_file
 from synthseg_core.bids import STAGES, derivative, products_of
@@ -283,7 +284,7 @@ def _stage_settings(stage: str, options: SegmentStage) -> dict[str, Any]:
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:
-    """Return the folders that a configuration names, absolute."""
+    """Return the folders that a configuration names, absolute; ``UsageError`` if they cannot be written to as such."""
     output = Path(config["output"]).absolute()
     layout = Layout(output, Path(config["work"] or output / "work").absolute())
     if "{" in f"{layout.output}{layout.work}" or not f"{layout.output}{layout.work}".isprintable():
@@ -293,6 +294,7 @@ def layout_of(config: Mapping[str, Any]) -> Layout:
             expected="a path that Snakemake can use as a pattern",
             remedy="choose another folder",
         )
+    require_own_output(output, Path(config["input"]).absolute())
     return layout
 
 

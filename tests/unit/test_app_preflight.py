@@ -19,6 +19,7 @@ from synthseg_core.app.main import main
 from synthseg_core.app.plan import Plan, stages_of
 from synthseg_core.app.preflight import examine, first_of
 from synthseg_core.app.stages import changes
+from synthseg_core.errors import UsageError
 from tests.trees import make_tree
 
 GZIP = b"\x1f\x8b\x08\x00"
@@ -243,3 +244,32 @@ def test_no_validator_no_report(tmp_path, monkeypatch):
 def test_validator_without_an_answer(tmp_path, monkeypatch):
     monkeypatch.setattr(bids_validator, "_command", lambda: "false")
     assert validation_report(tmp_path) == ["The BIDS validator gave no answer (status 1)."]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "refused"),
+    [
+        ("dataset_description.json", '{"Name": "fMRIPrep", "GeneratedBy": [{"Name": "fMRIPrep"}]}', True),
+        ("README.md", "# My project", True),
+        ("dataset_description.json", '{"Name": "x", "GeneratedBy": [{"Name": "synthseg-bids"}]}', False),
+        ("README.md", "# Brain segmentations\n\nMade by synthseg-bids 0.0.1 with", False),
+        ("README.md", "", False),
+    ],
+)
+def test_files_that_others_wrote_are_never_replaced(tmp_path, name, text, refused):
+    make_tree(tmp_path / "in", ["sub-1/anat/sub-1_T1w.nii.gz"])
+    make_tree(tmp_path / "out", [name], text.encode())
+    if refused:
+        with pytest.raises(UsageError, match=f"a {name} that synthseg-bids did not write"):
+            plan_of(tmp_path)
+    else:
+        plan_of(tmp_path)
+
+
+@pytest.mark.parametrize("level", ["participant", "group"])
+def test_results_in_the_dataset_of_the_scans_are_refused_before_anything_is_written(tmp_path, capsys, level):
+    bids = make_tree(tmp_path / "in", ["sub-1/anat/sub-1_T1w.nii.gz"])
+    (tmp_path / "link").symlink_to(bids)
+    assert main([str(bids), str(tmp_path / "link"), level]) == 2
+    assert "the folder of the scans" in capsys.readouterr().err
+    assert [path.name for path in bids.iterdir()] == ["sub-1"]

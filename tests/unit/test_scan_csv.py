@@ -195,6 +195,15 @@ def test_of_rows_that_contradict_each_other_none_is_taken(study, lines, message)
     assert message in problems(rows)[0]
 
 
+def test_problems_that_quote_undecodable_cells_can_be_written(study, tmp_path):
+    table = study / "scans.csv"
+    table.write_bytes("subject,path\nJosé,a.nii.gz\nJos,b.nii\n".encode("latin-1"))
+    rows = find_scans(table, Search())
+    assert len(problems(rows)) == 2
+    write_table(tmp_path / "scans.tsv", rows)
+    assert problems(read_table(tmp_path / "scans.tsv")) == problems(rows)
+
+
 def test_contrasts_of_one_session_stay_apart(study):
     rows = scans(study, "path;subject;session;suffix\na.nii.gz;1;1;T1w\nb.nii;1;1;FLAIR\n")
     assert names(rows) == ["sub-1_ses-1_space-T1w", "sub-1_ses-1_space-FLAIR"]
