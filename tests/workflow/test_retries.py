@@ -107,3 +107,21 @@ def test_interrupt_before_the_first_job(tmp_path, number):
     assert (out / "work/run.json").read_text() == ""
     assert run(app(bids, out), tmp_path).returncode == 0
     assert any(name.startswith("sub-1") for name in contents(out))
+
+
+@pytest.mark.slow
+def test_impatient_interrupts(tmp_path):
+    """Ctrl-C again and again leaves nothing that the next run minds."""
+    bids, out = write_dataset(tmp_path / "bids", "1", "2", "3"), tmp_path / "out"
+    with start(app(bids, out), tmp_path / "log") as process:
+        wait_for(process, "job")
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        assert process.returncode in (130, -signal.SIGINT)  # the latter if the last one met Python on its way out
+    assert "synthseg-bids: interrupted" in (tmp_path / "log").read_text()
+    assert incomplete(out) == []
+    done = run(app(bids, out), tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "3 done" in done.stdout
+    assert temporaries(out) == []
