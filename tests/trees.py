@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+OWN = b'Made by synthseg-bids: {"Name": "synthseg-bids"}'
+"""What passes for any file of an earlier run."""
+
+
 def make_tree(root: Path, paths: Iterable[str], content: bytes = b"") -> Path:
     """Make files, each with ``content``; a path that ends in a slash makes an empty folder."""
     root.mkdir(parents=True, exist_ok=True)

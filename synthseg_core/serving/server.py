@@ -64,8 +64,9 @@ class Service:
 
 def serve(path: Path, service: Service) -> None:
     """Listen at ``path`` until a signal comes or the parent has gone; jobs that still run then are left to clients."""
-    with listening(path) as listener:
-        _Worker(service).run(listener)
+    stopping = threading.Event()
+    with stopped_by_signals(stopping) as awake, listening(path) as listener:  # in this order: no signal leaves a socket
+        _Worker(service, stopping).run(listener, awake)
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ class _Warm:
 
 
 class _Worker:
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, stopping: threading.Event) -> None:
         self._service = service
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._parent = Parent(service.parent)
         self._surroundings, self._place = surroundings(), Place.here()
         self._streams = JobStreams()
@@ -88,10 +89,10 @@ class _Worker:
         self._is_warm = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def run(self, listener: socket.socket) -> None:
-        """Take jobs until the end."""
+    def run(self, listener: socket.socket, awake: socket.socket) -> None:
+        """Take jobs until the end, which ``awake`` becomes readable for."""
         self._streams.install()
-        with stopped_by_signals(self._stopping) as awake, selectors.DefaultSelector() as selector:
+        with selectors.DefaultSelector() as selector:
             for source in (listener, awake):
                 selector.register(source, selectors.EVENT_READ)
             self._start(self._load)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -299,6 +300,18 @@ def test_worker_ends_with_its_parent(home):
         parent.kill()
     wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
     assert not socket.exists()
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_worker_asked_to_end_while_it_starts_leaves_no_socket(home, moment):
+    """As soon as somebody could connect, and a little later."""
+    socket = home / f"early-{moment}.sock"
+    with subprocess.Popen([*PROGRAM, "serve", str(socket)], env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
+        while not socket.exists():
+            time.sleep(0.0002)
+        time.sleep(0.001 * moment)
+        process.terminate()
+    assert (process.returncode, socket.exists()) == (0, False)
 
 
 def test_second_worker_at_a_live_socket_refuses(shared, home):

@@ -7,7 +7,7 @@ import pytest
 
 from synthseg_core.app.configuration import checked
 from synthseg_core.app.plan import Plan
-from tests.trees import make_tree
+from tests.trees import OWN, make_tree
 from tests.workflow.runs import REPOSITORY, planned, run, snakemake
 
 TREES = {
@@ -75,7 +75,7 @@ def test_faults_are_known_before_the_first_job(tmp_path, values, message):
 def test_dry_run_shows_what_other_settings_would_remake_and_changes_nothing(tmp_path):
     make_tree(tmp_path / "in", ["sub-01/anat/sub-01_T1w.nii"])
     snakemake(tmp_path, config(tmp_path), "--dry-run")
-    make_tree(tmp_path, Plan.from_config(checked(config(tmp_path))).all_files(), b"x")
+    make_tree(tmp_path, Plan.from_config(checked(config(tmp_path))).all_files(), OWN)
     assert planned(snakemake(tmp_path, config(tmp_path), "--dry-run").stdout) == {}
     other = config(tmp_path, segment={"fast": True})
     assert planned(snakemake(tmp_path, other, "--dry-run").stdout) == {"segment": 1, "all": 1}

@@ -7,7 +7,7 @@ import pytest
 from synthseg_core.app.configuration import checked
 from synthseg_core.app.plan import Plan
 from tests.phantoms import phantom, write_nifti
-from tests.trees import contents, make_tree
+from tests.trees import OWN, contents, make_tree
 from tests.workflow.runs import planned, snakemake
 
 GOOD = "sub-01/anat/sub-01_space-T1w"
@@ -74,7 +74,7 @@ def test_looking_with_other_settings_changes_nothing(tmp_path):
     """Not even the time of the settings file, on which all segmentations depend."""
     make_tree(tmp_path / "in", ["sub-01/anat/sub-01_T1w.nii"])
     view(tmp_path, "--dry-run")
-    make_tree(tmp_path, Plan.from_config(checked(config(tmp_path))).all_files(), b"x")
+    make_tree(tmp_path, Plan.from_config(checked(config(tmp_path))).all_files(), OWN)
     before = contents(tmp_path / "out")
     view(tmp_path, "--summary", segment={"model": "tiny-random", "fast": True})
     assert planned(view(tmp_path, "--dry-run")) == {}
