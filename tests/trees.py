@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-
 OWN = b'Made by synthseg-bids: {"Name": "synthseg-bids"}'
 """What passes for any file of an earlier run."""
 
