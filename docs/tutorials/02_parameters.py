@@ -9,7 +9,7 @@ import numpy as np
 from tutorial import common_parser, label_maps, write_picture
 
 from synthseg_core.synth import BrainGenerator, Recipe, Sample, read_maps, read_recipe
-from synthseg_core.synth.label_maps import label_map_paths
+from synthseg_core.synth.map_files import label_map_paths
 from synthseg_core.synth.presets import PRESETS
 from synthseg_core.tables import format_tsv
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SHEET = "contact_sheet.png"
 _MOST_SHOWN = 20
-_PRESETS = "official, advanced, robust_s1, robust_s2, pv, tiny, default_2mm"
+_PRESETS = "official, advanced, robust_s1, robust_s2, pv, tiny, default_2mm, default_1mm"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +101,7 @@ def _replay(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePaths,
     """Return the generator of a record's recipe with the one label map that it needs, and the record."""
     from synthseg_core.devices import choose_device
     from synthseg_core.synth import BrainGenerator
-    from synthseg_core.synth.label_maps import label_map_paths, stem
+    from synthseg_core.synth.map_files import label_map_paths, stem
     from synthseg_core.synth.sample_files import SamplePaths, SampleRecord
 
     record = SampleRecord.read(args.replay)

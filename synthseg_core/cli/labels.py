@@ -11,6 +11,7 @@ from typing import Any
 from synthseg_core.atomic import check_writable, write_text
 from synthseg_core.cli.counting import CountLine
 from synthseg_core.cli.labels_cluster import add_cluster_arguments, cluster
+from synthseg_core.errors import UsageError
 from synthseg_core.synth.label_composition import ComposedList, compose, list_text
 from synthseg_core.synth.label_entries import COUNTS, FACTS, known_entries, list_entries, table_entries
 from synthseg_core.synth.label_scan import scan_label_maps
@@ -32,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scanning.add_argument(
         "--add-counterparts", action="store_true", help="add left or right partners that no map contains"
     )
+    packing = _action(actions, "pack", _pack, "put label maps into one file, which takes the place of their folder")
+    packing.add_argument(
+        "maps", nargs="+", type=Path, metavar="PATH", help="label maps of one shape and voxel size: a folder, or files"
+    )
+    packing.add_argument("--out", type=Path, required=True, metavar="NPZ", help="file to write")
     clustering = _action(actions, "cluster", cluster, "give unlabelled voxels classes by their intensity in a scan")
     add_cluster_arguments(clustering)
 
@@ -67,6 +73,27 @@ def _scan(options: argparse.Namespace) -> int:
     _warn([*_lost_columns(options.update, composed), *composed.warnings])
     print(f"{options.out}: {_summary(composed)}")
     return 0
+
+
+# pack
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from synthseg_core.synth.packed_maps import pack, write_packed
+
+    _require_npz(options.out)
+    with CountLine("reading label maps") as progress:
+        packed = pack(options.maps[0] if len(options.maps) == 1 else options.maps, progress)
+    write_packed(options.out, packed)
+    size_mb = options.out.stat().st_size / 1e6
+    print(f"{options.out}: {len(packed.names)} label maps, {len(packed.values)} labels, {size_mb:.1f} MB")
+    return 0
+
+
+def _require_npz(path: Path) -> None:
+    check_writable(path)
+    if path.suffix != ".npz":
+        raise UsageError(path, found=f"the extension {path.suffix!r}", expected=".npz", remedy="rename the file")
 
 
 def _summary(composed: ComposedList) -> str:

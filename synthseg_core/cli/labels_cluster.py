@@ -16,7 +16,7 @@ from synthseg_core.cli.counting import CountLine
 from synthseg_core.errors import UsageError
 from synthseg_core.io import read_grid, write_volume
 from synthseg_core.synth.label_entries import FIRST_TISSUE
-from synthseg_core.synth.label_maps import read_ras_labels
+from synthseg_core.synth.map_files import read_ras_labels
 from synthseg_core.synth.matching import Case, match, read_on_grid
 from synthseg_core.synth.priors import rescale
 from synthseg_core.synth.unlabelled import (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from synthseg_core.training.loop import Outcome
     from synthseg_core.training.prepare import Prepared
 
-_PRESETS = "official, advanced, robust_s1, robust_s2, pv, default_2mm, tiny"
+_PRESETS = "official, advanced, robust_s1, robust_s2, pv, default_2mm, default_1mm, tiny"
 _INTERRUPTED = 130
 
 

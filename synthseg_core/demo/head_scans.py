@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthseg_core.io import write_volume
 from synthseg_core.synth import BrainGenerator, Recipe, read_maps
-from synthseg_core.synth.label_maps import stem
+from synthseg_core.synth.map_files import stem
 from synthseg_core.synth.priors_table import IntensityPriors
 from synthseg_core.synth.ranges import Range
 from synthseg_core.synth.specs import (

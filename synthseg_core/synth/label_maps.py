@@ -13,19 +13,16 @@ import torch
 from torch import Tensor
 
 from synthseg_core import memory
-from synthseg_core.affines import Shape3, Size3, closest_ras, unit_columns, voxel_size
-from synthseg_core.errors import GeometryError, InputError, UsageError
-from synthseg_core.file_kinds import READABLE, extension
-from synthseg_core.inspection import sizes_text
-from synthseg_core.io import Grid, read_grid
-from synthseg_core.label_file import read_label_file
+from synthseg_core.affines import Shape3, Size3, voxel_size
+from synthseg_core.errors import InputError, UsageError
 from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.synth.map_files import files_of, source_text
+from synthseg_core.synth.packed_maps import packed_files, packed_path
 from synthseg_core.volume import Volume
 
 Unknown = Literal["refuse", "background"]
 Progress = Callable[[int, int], None]
 
-_SIZE_TOLERANCE_MM = 1e-3  # headers hold float32; a real difference of voxel size is far larger
 _MOST_SHOWN = 8  # values listed in a message
 
 # More values than this outside a list are no slip of a label but grey values.
@@ -88,7 +85,7 @@ def read_label_maps(
     Parameters
     ----------
     source
-        A folder, whose files are read in sorted order, one file, or several.
+        A folder, whose files are read in sorted order, one file, or several; or one packed file.
     unknown
         What to do about values that the list lacks: ``refuse``, or take them as ``background``.
     step
@@ -103,72 +100,20 @@ def read_label_maps(
         first, or contradicts the list; the message names the file. Headers are compared before any voxel is read.
     """
     check_step(step)
-    paths = label_map_paths(source)
-    grid = common_grid(paths)
-    shape = _thinned(grid.shape, step)
+    packed = packed_path(source)
+    files = files_of(source) if packed is None else packed_files(packed)
+    shape = _thinned(files.shape, step)
     encoder = _Encoder.of(labels, unknown)
-    memory.require(len(paths) * math.prod(shape) * encoder.itemsize, source_text(source), f"{len(paths)} label maps")
-    indices = torch.empty((len(paths), *shape), dtype=encoder.torch_dtype)
+    memory.require(len(files) * math.prod(shape) * encoder.itemsize, source_text(source), f"{len(files)} label maps")
+    indices = torch.empty((len(files), *shape), dtype=encoder.torch_dtype)
     affines: list[np.ndarray] = []
-    for number, path in enumerate(paths):
-        volume = encoder.encode(read_ras_labels(path), path)
+    for number, path in enumerate(files.paths):
+        volume = encoder.encode(files.read(number), path)
         indices[number] = torch.from_numpy(np.ascontiguousarray(volume.data[::step, ::step, ::step]))
         affines.append(_thinned_affine(volume.affine, step))
         if progress is not None:
-            progress(number + 1, len(paths))
-    return LabelMaps(indices, tuple(affines), voxel_size(affines[0]), tuple(map(stem, paths)), labels)
-
-
-def label_map_paths(source: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
-    """Return the files of a folder that can hold volumes, sorted; or the files given, in their order."""
-    if not isinstance(source, (str, Path)):
-        paths = tuple(Path(path) for path in source)
-    elif Path(source).is_dir():
-        files = (path for path in Path(source).iterdir() if extension(path) in READABLE)
-        paths = tuple(sorted(path for path in files if not path.name.startswith(".")))
-    else:
-        paths = (Path(source),)
-    if not paths:
-        raise InputError(
-            source_text(source),
-            found="no files",
-            expected=f"files that end in {', '.join(READABLE)}",
-            remedy="check the path",
-        )
-    return paths
-
-
-def common_grid(paths: Sequence[Path]) -> Grid:
-    """Return shape and affine of the first file in RAS+ order; refuse files whose shape or voxel size differs."""
-    first = _ras_grid(paths[0])
-    sizes_mm = voxel_size(first.affine)
-    for path in paths[1:]:
-        grid = _ras_grid(path)
-        if grid.shape != first.shape:
-            raise _unequal(path, f"the shape {_text(grid.shape)} (in RAS order)", _text(first.shape), paths[0])
-        if not np.allclose(voxel_size(grid.affine), sizes_mm, rtol=0, atol=_SIZE_TOLERANCE_MM):
-            found = f"voxels of {sizes_text(voxel_size(grid.affine))} (in RAS order)"
-            raise _unequal(path, found, sizes_text(sizes_mm), paths[0])
-    return first
-
-
-def read_ras_labels(path: Path) -> Volume:
-    """Read one label map (I, J, K), int32, with its axes in RAS+ order; refuse one without any label."""
-    volume = read_label_file(path)
-    if not volume.data.any():
-        raise InputError(
-            path,
-            found="no label anywhere (all voxels 0)",
-            expected="a label map",
-            remedy="remove the file or correct it",
-        )
-    orientation = closest_ras(unit_columns(volume.affine))
-    return Volume(orientation.to_ras(volume.data), orientation.affine_to_ras(volume.affine, volume.shape))
-
-
-def stem(path: Path) -> str:
-    """Return the file name without its extension."""
-    return path.name.removesuffix(extension(path)).removesuffix(extension(path).upper())
+            progress(number + 1, len(files))
+    return LabelMaps(indices, tuple(affines), voxel_size(affines[0]), files.names, labels)
 
 
 def values_text(values: Iterable[int]) -> str:
@@ -176,11 +121,6 @@ def values_text(values: Iterable[int]) -> str:
     listed = list(values)
     more = ", ..." if len(listed) > _MOST_SHOWN else ""
     return ", ".join(map(str, listed[:_MOST_SHOWN])) + more
-
-
-def source_text(source: Path | str | Sequence[Path | str]) -> str:
-    """Name a folder, a file or a list of files in a message."""
-    return str(source) if isinstance(source, (str, Path)) else "label maps"
 
 
 def check_step(step: int) -> None:
@@ -257,22 +197,6 @@ def unknown_values(path: Path, values: list[int], labels: GenerationLabels) -> I
     )
 
 
-def _unequal(path: Path, found: str, expected: str, first: Path) -> GeometryError:
-    return GeometryError(
-        path,
-        found=found,
-        expected=f"{expected}, as in {first.name}",
-        remedy="resample all label maps to one grid (nearest neighbours)",
-    )
-
-
-def _ras_grid(path: Path) -> Grid:
-    grid = read_grid(path)
-    orientation = closest_ras(unit_columns(grid.affine))
-    i, j, k = (grid.shape[axis] for axis in orientation.axes)
-    return Grid((i, j, k), orientation.affine_to_ras(grid.affine, grid.shape))
-
-
 def _thinned(shape: Shape3, step: int) -> Shape3:
     i, j, k = (math.ceil(n / step) for n in shape)
     return i, j, k
@@ -283,7 +207,3 @@ def _thinned_affine(affine: np.ndarray, step: int) -> np.ndarray:
     result = np.array(affine, np.float64)
     result[:3, :3] *= step
     return result
-
-
-def _text(shape: Shape3) -> str:
-    return " x ".join(map(str, shape))

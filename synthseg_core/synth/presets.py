@@ -97,6 +97,17 @@ def default_2mm() -> Recipe:
     )
 
 
+def default_1mm() -> Recipe:
+    """Return the recipe for default weights at 1 mm: the official one, in crops around the brain.
+
+    Crops that shift far show neck and air, too; heads lose everything outside the brain in a part of the samples.
+    """
+    return Recipe(
+        crop=CropSpec(shape=(128, 128, 128), multiple=16, centre="brain", jitter_voxels=40),
+        drop_labels=(DropLabels(probability=0.3),),
+    )
+
+
 def _halved_deformation() -> DeformationSpec:
     """Return the official deformation in voxels of 2 mm."""
     return DeformationSpec(elastic_std_voxels=2.0, elastic_scale=0.08)
@@ -110,6 +121,7 @@ PRESETS: dict[str, Callable[[], Recipe]] = {
     "pv": pv,
     "tiny": tiny,
     "default_2mm": default_2mm,
+    "default_1mm": default_1mm,
 }
 
 

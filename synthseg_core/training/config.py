@@ -129,6 +129,8 @@ class TrainConfig:
         Weights to start from; ``None``: random ones.
     gradient_checkpointing
         Compute features twice instead of keeping them: slower, less memory.
+    compiled
+        Compile the network with ``torch.compile``: a minute at the start, faster steps on GPUs.
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     intervals
@@ -146,6 +148,7 @@ class TrainConfig:
     budget_s: float | None = None
     start_from: str | None = None
     gradient_checkpointing: bool = False
+    compiled: bool = False
     device: str = "auto"
     intervals: Intervals = field(default_factory=Intervals)
 
@@ -182,7 +185,7 @@ class TrainConfig:
 
 
 # Neither changes what a step does; the number of steps may grow, so that a finished training can be prolonged.
-_FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing")
+_FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing", "compiled")
 
 
 def fixed_part(config: TrainConfig) -> dict[str, Any]:

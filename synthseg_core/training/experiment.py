@@ -128,6 +128,24 @@ def _default_2mm(recipe: str) -> Experiment:
     return Experiment(Recipe.preset(recipe), training)
 
 
+def _default_1mm(recipe: str) -> Experiment:
+    """Return the training of default weights at 1 mm, made for one large GPU and half an hour or more.
+
+    Batches of small crops, weights below 20 MB, scores at the end only.
+    """
+    training = TrainConfig(
+        network=UNetConfig(features=16, levels=5),
+        stages=(
+            Stage("dice", 10_000, cross_entropy=0.5),
+            Stage("dice", 10_000, cross_entropy=0.5, frozen_norms=True),
+        ),
+        optimiser=_quick(2e-3, Schedule("one_cycle", warm_up=0.1)),
+        batch_size=4,
+        intervals=Intervals(log=50, checkpoint=500, validate=0, snapshot=0),
+    )
+    return Experiment(Recipe.preset(recipe), training)
+
+
 def _tiny(recipe: str) -> Experiment:
     """Return a training of minutes, to see that everything works."""
     training = TrainConfig(
@@ -148,5 +166,6 @@ def _quick(learning_rate: float, schedule: Schedule) -> OptimiserConfig:
 PRESETS: dict[str, Callable[[str], Experiment]] = {
     **dict.fromkeys(("official", "advanced", "robust_s1", "robust_s2", "pv"), _reference),
     "default_2mm": _default_2mm,
+    "default_1mm": _default_1mm,
     "tiny": _tiny,
 }

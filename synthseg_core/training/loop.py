@@ -10,13 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch import nn
 
 from synthseg_core.devices import choose_device
 from synthseg_core.synth.seeds import sample_seed
+from synthseg_core.training.ahead import Ahead
 from synthseg_core.training.budget import reserve_s
 from synthseg_core.training.checkpoint import LAST, read_checkpoint
 from synthseg_core.training.config import TrainConfig
@@ -112,12 +115,14 @@ def started(task: Task, ranks: Ranks) -> TrainingState:
 def _run(task: Task, ranks: Ranks, began: float, interruption: Interruption) -> Outcome:
     """Take steps until the end, and write what is due after each."""
     state = started(task, ranks)
-    model = ranks.wrapped(state.net)
+    model = _called(ranks.wrapped(state.net), task.config)
+    ahead = task.options.ahead if task.options.ahead is not None else state.device.type == "cuda"
+    samples = Ahead(task.source, state.device) if ahead else None
     results = Results(task, state) if ranks.writes else None
     stop, last_step_s = False, 0.0
     while not stop and not state.finished(task.config):
         begin_step = time.monotonic()
-        result, seed = _step(task, ranks, state, model)
+        result, seed = _step(task, ranks, state, model, samples)
         now = time.monotonic()
         step_s = now - begin_step
         reserve = _reserve(
@@ -136,15 +141,29 @@ def _run(task: Task, ranks: Ranks, began: float, interruption: Interruption) -> 
     )
 
 
-def _step(task: Task, ranks: Ranks, state: TrainingState, model: nn.Module) -> tuple[StepResult, int]:
+def _called(model: nn.Module, config: TrainConfig) -> nn.Module:
+    """Return the network as it is called: compiled, if asked for."""
+    return cast(nn.Module, torch.compile(model)) if config.compiled else model
+
+
+def _step(
+    task: Task, ranks: Ranks, state: TrainingState, model: nn.Module, ahead: Ahead | None
+) -> tuple[StepResult, int]:
     """Take one step with the samples whose turn it is; return the seed of the first one too."""
-    numbers = passes(task.config, ranks, state.step)
-    seeds = [[sample_seed(task.config.seed, number) for number in some] for some in numbers]
+    seeds = _seeds(task.config, ranks, state.step)
+    source = task.source if ahead is None else ahead
+    following = _seeds(task.config, ranks, state.step + 1)
+    meanwhile = (lambda: None) if ahead is None else partial(ahead.prepare, following)
     try:
         with explained_exhaustion():
-            return train_step(state, task.config, model, task.source, seeds), seeds[0][0]
+            return train_step(state, task.config, model, source, seeds, meanwhile), seeds[0][0]
     except NonFiniteError as failure:
         raise stop_on_failure(task.folder, state.step, failure, task.source) from failure
+
+
+def _seeds(config: TrainConfig, ranks: Ranks, step: int) -> list[list[int]]:
+    """Return the seeds of the samples of each forward pass of a step."""
+    return [[sample_seed(config.seed, number) for number in some] for some in passes(config, ranks, step)]
 
 
 def _reserve(config: TrainConfig, step_s: float, results: Results | None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -35,7 +35,12 @@ class StepResult:
 
 
 def train_step(
-    state: TrainingState, config: TrainConfig, model: nn.Module, source: Source, seeds: Sequence[Sequence[int]]
+    state: TrainingState,
+    config: TrainConfig,
+    model: nn.Module,
+    source: Source,
+    seeds: Sequence[Sequence[int]],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> StepResult:
     """Take one step; ``state`` changes in place.
 
@@ -45,6 +50,8 @@ def train_step(
         What is called: the network of ``state``, or its wrapper that averages gradients over processes.
     seeds
         Of the samples of each forward pass.
+    meanwhile
+        Called once all passes are queued, while a GPU still computes them.
 
     Raises
     ------
@@ -61,16 +68,19 @@ def train_step(
         set_momentum(state.net, state.step)
     freeze_norms(state.net, stage.frozen_norms)
     loss = loss_called(stage.loss, stage.cross_entropy)
-    total = 0.0
+    values: list[Tensor] = []
     for number, some in enumerate(seeds, start=1):
         with _without_exchange(model, number < len(seeds)):
             images, class_index = source.batch(some)
             require_fit(images, class_index, config, state.device)
             logits = forward(model, images, state.device, config.precision)
             value = loss(logits, class_index.to(state.device)) / len(seeds)
-            _require_finite(value, "loss", some)
             state.scaler.scale(value).backward()
-        total += value.item()
+        values.append(value.detach())
+    meanwhile()
+    for value, some in zip(values, seeds, strict=True):
+        _require_finite(value, "loss", some)
+    total = float(sum(value.item() for value in values))
     norm = _update(state, config, [seed for some in seeds for seed in some])
     state.step += 1
     return StepResult(stage.loss, total, norm, rate)

@@ -24,11 +24,14 @@ class RunOptions:
         Draw ``snapshot.png``; needs matplotlib.
     tensorboard
         Write events for TensorBoard.
+    ahead
+        Make the samples of the next step while the device computes; ``None``: on GPUs, where that takes no time.
     """
 
     began: float | None = None
     snapshot: bool = False
     tensorboard: bool = False
+    ahead: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.samples import require_fit
 from synthseg_core.training.schedule import Schedule
+from synthseg_core.training.task import RunOptions
 from synthseg_core.training.validation import DrawValidation
 from tests.unit.training_source import NETWORK, Balls, tiny_config
 
@@ -187,3 +188,34 @@ def test_it_learns(tmp_path, precision):
     best = read_checkpoint(tmp_path / "best.pt")
     assert best["score"] == outcome.best_score
     assert best["step"] == outcome.best_step
+
+
+def test_samples_made_ahead_change_nothing_but_when_they_are_made(tmp_path):
+    source = Balls()
+    config = tiny_config(batch_size=4, micro_batch=2)
+    run_training(config, source, tmp_path / "ahead", options=RunOptions(ahead=True))
+    run_training(config, Balls(), tmp_path / "in turn")
+    assert _equal(_weights(tmp_path / "ahead"), _weights(tmp_path / "in turn"))
+    made = [sample_seed(0, number) for number in range(4 * 7)]  # and those of the step that never came
+    assert source.asked == made
+
+
+def test_a_sample_made_ahead_that_is_no_number_stops_its_own_step(tmp_path):
+    bad = sample_seed(0, 3)
+    with pytest.raises(TrainingError, match="step 4"):
+        run_training(tiny_config(), Balls([bad]), tmp_path, options=RunOptions(ahead=True))
+    assert [path.name for path in (tmp_path / "failure").iterdir()] == [f"step-0000003-seed-{bad}.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_a_compiled_network_learns_the_same(tmp_path):
+    """And leaves the same files, which the other takes up."""
+    for name, compiled in (("compiled", True), ("plain", False)):
+        run_training(tiny_config(compiled=compiled), Balls(), tmp_path / name)
+    first, second = (_weights(tmp_path / name) for name in ("compiled", "plain"))
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-4)
+    longer = tiny_config(stages=(Stage("weighted_l2", 2), Stage("dice", 6)))
+    assert run_training(longer, Balls(), tmp_path / "compiled").step == 8

@@ -1,0 +1,134 @@
+"""Label maps on disk: which files, on which common grid, and their voxels in RAS+ order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synthseg_core.affines import Shape3, closest_ras, unit_columns, voxel_size
+from synthseg_core.errors import GeometryError, InputError
+from synthseg_core.file_kinds import READABLE, extension
+from synthseg_core.inspection import sizes_text
+from synthseg_core.io import Grid, read_grid
+from synthseg_core.label_file import read_label_file
+from synthseg_core.volume import Volume
+
+_SIZE_TOLERANCE_MM = 1e-3  # headers hold float32; a real difference of voxel size is far larger
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """Label maps of one shape and voxel size that can be read one after the other.
+
+    Parameters
+    ----------
+    paths
+        What messages call them.
+    names
+        File names without extension.
+    shape
+        Of each map, RAS+.
+    read
+        Returns the map of a number: labels (I, J, K), int32, RAS+, and its affine.
+    """
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    shape: Shape3
+    read: Callable[[int], Volume]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def files_of(source: Path | str | Sequence[Path | str]) -> MapFiles:
+    """Return the label maps of a folder or list; headers are compared, voxels are not read yet.
+
+    Raises
+    ------
+    InputError
+        If there are no files, or one is unreadable or of another shape or voxel size than the first.
+    """
+    paths = label_map_paths(source)
+    grid = common_grid(paths)
+    return MapFiles(paths, tuple(map(stem, paths)), grid.shape, lambda number: read_ras_labels(paths[number]))
+
+
+def label_map_paths(source: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
+    """Return the files of a folder that can hold volumes, sorted; or the files given, in their order."""
+    if not isinstance(source, (str, Path)):
+        paths = tuple(Path(path) for path in source)
+    elif Path(source).is_dir():
+        files = (path for path in Path(source).iterdir() if extension(path) in READABLE)
+        paths = tuple(sorted(path for path in files if not path.name.startswith(".")))
+    else:
+        paths = (Path(source),)
+    if not paths:
+        raise InputError(
+            source_text(source),
+            found="no files",
+            expected=f"files that end in {', '.join(READABLE)}",
+            remedy="check the path",
+        )
+    return paths
+
+
+def common_grid(paths: Sequence[Path]) -> Grid:
+    """Return shape and affine of the first file in RAS+ order; refuse files whose shape or voxel size differs."""
+    first = _ras_grid(paths[0])
+    sizes_mm = voxel_size(first.affine)
+    for path in paths[1:]:
+        grid = _ras_grid(path)
+        if grid.shape != first.shape:
+            raise _unequal(path, f"the shape {_text(grid.shape)} (in RAS order)", _text(first.shape), paths[0])
+        if not np.allclose(voxel_size(grid.affine), sizes_mm, rtol=0, atol=_SIZE_TOLERANCE_MM):
+            found = f"voxels of {sizes_text(voxel_size(grid.affine))} (in RAS order)"
+            raise _unequal(path, found, sizes_text(sizes_mm), paths[0])
+    return first
+
+
+def read_ras_labels(path: Path) -> Volume:
+    """Read one label map (I, J, K), int32, with its axes in RAS+ order; refuse one without any label."""
+    volume = read_label_file(path)
+    if not volume.data.any():
+        raise InputError(
+            path,
+            found="no label anywhere (all voxels 0)",
+            expected="a label map",
+            remedy="remove the file or correct it",
+        )
+    orientation = closest_ras(unit_columns(volume.affine))
+    return Volume(orientation.to_ras(volume.data), orientation.affine_to_ras(volume.affine, volume.shape))
+
+
+def stem(path: Path) -> str:
+    """Return the file name without its extension."""
+    return path.name.removesuffix(extension(path)).removesuffix(extension(path).upper())
+
+
+def source_text(source: Path | str | Sequence[Path | str]) -> str:
+    """Name a folder, a file or a list of files in a message."""
+    return str(source) if isinstance(source, (str, Path)) else "label maps"
+
+
+def _unequal(path: Path, found: str, expected: str, first: Path) -> GeometryError:
+    return GeometryError(
+        path,
+        found=found,
+        expected=f"{expected}, as in {first.name}",
+        remedy="resample all label maps to one grid (nearest neighbours)",
+    )
+
+
+def _ras_grid(path: Path) -> Grid:
+    grid = read_grid(path)
+    orientation = closest_ras(unit_columns(grid.affine))
+    i, j, k = (grid.shape[axis] for axis in orientation.axes)
+    return Grid((i, j, k), orientation.affine_to_ras(grid.affine, grid.shape))
+
+
+def _text(shape: Shape3) -> str:
+    return " x ".join(map(str, shape))
