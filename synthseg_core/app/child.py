@@ -15,6 +15,8 @@ from pathlib import Path
 from synthseg_core.app.bundle import snakefile
 from synthseg_core.errors import UsageError
 
+FOREIGN_VARIABLES = ("SNAKEMAKE_PROFILE",)
+"""Variables of the user's environment that would change how Snakemake runs; what ``--profile`` says is all."""
 _COMMAND = "synthseg"
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
@@ -156,7 +158,10 @@ def _relay(lines: Iterable[str]) -> None:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment of Snakemake and its jobs, with this installation's commands first in the search path."""
+    """Return the environment of Snakemake and its jobs, with this installation's commands first in the search path.
+
+    Profiles that the user has for other workflows are left out.
+    """
     here = (Path(sys.argv[0]).absolute().parent, Path(sys.executable).parent)
     folders = [str(folder) for folder in here if (folder / _COMMAND).is_file()]
     path = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
@@ -167,7 +172,8 @@ def child_environment() -> dict[str, str]:
             expected="the command that comes with this package",
             remedy="add its folder to PATH, or install the package again",
         )
-    return {**os.environ, "PATH": path}
+    known = {key: value for key, value in os.environ.items() if key not in FOREIGN_VARIABLES}
+    return {**known, "PATH": path}
 
 
 def _terminate_with(parent: int) -> Callable[[], None]:
