@@ -7,6 +7,7 @@ judged once for all scans that share it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,15 @@ def looks_like_bids(root: Path) -> bool:
         return True
     with os.scandir(root) as entries:
         return any(entry.name.startswith("sub-") and entry.is_dir() for entry in entries)
+
+
+def is_derivative(folder: Path) -> bool:
+    """Say whether a folder is a derivative dataset: what others made of scans."""
+    try:
+        content: object = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and ("DatasetType", "derivative") in content.items()
 
 
 def placed_row(root: str, path: str, name: ScanName) -> ScanRow:
@@ -252,7 +262,7 @@ def _folder_rows(root: Path, search: Search) -> Iterator[ScanRow]:
     seen = {os.path.realpath(folder) for folder in search.exclude}
     for folder, subfolders, names in os.walk(root, onerror=unreadable.append, followlinks=True):
         here = os.path.realpath(folder)
-        if here in seen:
+        if here in seen or (folder != str(root) and is_derivative(Path(folder))):
             subfolders.clear()
             continue
         seen.add(here)

@@ -178,14 +178,27 @@ def _shape_fault(table: _Table, cells: Sequence[str]) -> str:
 
 
 def _scan_entry(table: _Table, line: int, source: str, path: str, given: Mapping[str, str]) -> TableEntry:
-    if not _looks_like_scan(path):
-        raise _bad_cell(path, f"none of {', '.join(FOLDER_EXTENSIONS)}", "convert the scan, or correct the path")
     written = {role: _written(role, text) for role, text in given.items() if role in ENTITIES}
     labels = {role: _label(role, text) for role, text in written.items()}
-    row = named_row(_name(path, labels, given.get("suffix")), path, source, file_problem(source))
-    if "model" in given or "ct" in given:
-        row = replace(row, model=_model(table, given.get("model")), ct=_ct(given.get("ct")))
+    row = named_row(_name(path, labels, given.get("suffix")), path, source)
+    try:
+        row = replace(row, **_options(table, given), problem=_file_fault(path, source))
+    except InputError as error:
+        row = replace(row, problem=f"{error.found}; {error.remedy}")
     return TableEntry(line, legible(row), {(role, labels[role]): text for role, text in written.items()})
+
+
+def _file_fault(path: str, source: str) -> str:
+    if not _looks_like_scan(path):
+        return f"none of {', '.join(FOLDER_EXTENSIONS)}; convert the scan, or correct the path"
+    return file_problem(source)
+
+
+def _options(table: _Table, given: Mapping[str, str]) -> dict[str, str]:
+    """Return model and kind of a scan, if it has its own; most have not."""
+    if not ("model" in given or "ct" in given):
+        return {}
+    return {"model": _model(table, given.get("model")), "ct": _ct(given.get("ct"))}
 
 
 def _name(path: str, labels: Mapping[str, str], suffix: str | None) -> ScanName:
@@ -233,7 +246,8 @@ def _model_names() -> frozenset[str]:
 def _ct(text: str | None) -> str:
     if text is None:
         return ""
-    answer = yes_or_no(text)
+    number = _WHOLE_NUMBER.fullmatch(text)
+    answer = yes_or_no(number[1] if number else text)
     if answer is None:
         raise _bad_cell(text, f"{text!r} as ct", f"write {yes_no_words()}")
     return "true" if answer else "false"

@@ -86,7 +86,7 @@ def require_input(root: Path, layout: str = "auto") -> None:
 
 def home_of(root: Path) -> Path:
     """Return the folder that paths in the table are relative to: the dataset, or where the user's table lies."""
-    return root.parent if root.suffix.lower() in TABLE_EXTENSIONS and is_file(root) else root
+    return root.parent if is_file(root) else root
 
 
 def source_uri(row: ScanRow) -> str:

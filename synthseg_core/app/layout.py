@@ -34,6 +34,11 @@ class Layout:
         return self.work / "run_config.yaml"
 
     @property
+    def preview(self) -> Path:
+        """Scan table and configuration of dry runs."""
+        return self.work / "preview"
+
+    @property
     def lock(self) -> Path:
         """Who runs in the work folder."""
         return self.work / "run.json"

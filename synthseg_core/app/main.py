@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from synthseg_core.app.bundle import executor_of, profile_folder, profile_withou
 from synthseg_core.app.child import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
 from synthseg_core.app.cluster_run import run_on_slurm
 from synthseg_core.app.configuration import checked, write_config
+from synthseg_core.app.device_check import require_device
+from synthseg_core.app.group_level import rows_to_gather, stages_to_gather
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import RunLock, run_lock
@@ -29,6 +32,9 @@ from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.grouping import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
 from synthseg_core.memory import physical_bytes
 from synthseg_core.scans import require_input
+
+# What Snakemake ends with if its command line is wrong.
+_USAGE_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,10 +73,10 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _group(config: Mapping[str, Any]) -> int:
-    """Gather from the table of former runs; without one, from the dataset, if it can be seen."""
-    table = layout_of(config).scan_table
-    plan = Plan.from_config({**config, "scans": str(table) if table.is_file() else None})
-    tables = gather(plan.rows, plan.layout.output, plan.stages)
+    """Gather what exists."""
+    plan = Plan.from_config(config)
+    rows = rows_to_gather(plan)
+    tables = gather(rows, plan.layout.output, stages_to_gather(plan, rows))
     write_group_tables(tables, plan.layout.output, threshold=plan.quality_threshold)
     _sum_up(tables, plan.layout.output / f"{SCANS_NAME}.tsv")
     return 0
@@ -83,10 +89,14 @@ def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tup
     with run_lock(layout.lock, force=args.unlock) as lock:
         require_no_jobs(layout, wait=not (args.dry_run or args.no_wait), force=args.unlock)
         plan = Plan.from_config(config)
+        if args.dry_run:
+            plan = replace(plan, table=layout.preview / layout.scan_table.name)
+        if executor_of(profile) == "local" and shards is None:
+            require_device(config["device"])
         _check(plan, validate=not args.skip_bids_validation)
         config = {**config, "scans": str(plan.table)}
-        write_config(layout.run_config, config)
         call = _call(args, layout, lock, extra)
+        write_config(call.config, config)
         _recover(call, plan, lock, force=args.unlock)
         if args.dry_run:
             return _dry_status(dry_run_snakemake(call, "all"))
@@ -95,6 +105,8 @@ def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tup
         else:
             end = run_on_slurm(call, layout) if executor_of(profile) == "slurm" else run_snakemake(call, "all")
         lock.crashed = has_locks(layout.work)  # a Snakemake that was killed
+        if end is not None and end.status == _USAGE_ERROR and not end.interrupted:
+            return 2  # Snakemake has said why it did not begin
         return 0 if end is None else _finish(plan, end)
 
 
@@ -107,7 +119,7 @@ def _call(args: argparse.Namespace, layout: Layout, lock: RunLock, extra: tuple[
         profile = profile_without(profile, "keep-going", layout.work / "profile")
     return SnakemakeCall(
         directory=layout.work,
-        config=layout.run_config,
+        config=layout.preview / layout.run_config.name if args.dry_run else layout.run_config,
         profile=profile,
         cores=args.n_cpus if here else None,
         lock_descriptor=lock.descriptor,

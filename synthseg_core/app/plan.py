@@ -85,9 +85,14 @@ class Plan:
         """All rows of the scan table: found anew where the dataset can be seen, otherwise as written before."""
         if self.search is None or (self.table.is_file() and not self.dataset.exists()):
             return read_table(self.table)
-        rows = tuple(self._judged(row) for row in find_scans(self.dataset, self.search))
-        write_table(self.table, rows)
-        return rows
+        if self.found or not self.table.is_file():  # an empty folder is more likely a disk that is not mounted
+            write_table(self.table, self.found)
+        return self.found
+
+    @cached_property
+    def found(self) -> tuple[ScanRow, ...]:
+        """Rows of the dataset as it is now; none if there is nothing to search."""
+        return tuple(self._judged(row) for row in find_scans(self.dataset, self.search)) if self.search else ()
 
     @cached_property
     def selected(self) -> tuple[ScanRow, ...]:
@@ -178,7 +183,9 @@ class Plan:
                 self.dataset,
                 found=f"no usable scan among {len(self.selected)} selected and {len(self.rows)} listed",
                 expected="at least one",
-                remedy=f"see the problems in {self.table}, and check the selection and the suffixes",
+                remedy=f"see the problems in {self.table}, and check the selection and the suffixes"
+                if self.rows
+                else "check that the dataset is there, its disk mounted, and the suffixes",
             )
 
     @property
@@ -193,8 +200,9 @@ class Plan:
 
     @property
     def models(self) -> list[str]:
-        """Models of the scans of this run, the configuration's first."""
-        return list(dict.fromkeys([self.segment.model, *(row.model for row in self.usable if row.model)]))
+        """Models of all scans of the table, those of other runs too; the configuration's first."""
+        own = dict.fromkeys(row.model for row in self.rows if row.usable and row.model)
+        return list(dict.fromkeys([self.segment.model, *map(resolved_name, own)]))
 
     def files_of(self, stem: str) -> list[Path]:
         """Return every file that a run makes from one scan."""

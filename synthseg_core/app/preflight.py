@@ -10,7 +10,7 @@ from synthseg_core.app.plan import Plan
 from synthseg_core.bids import STAGES
 from synthseg_core.errors import InputError
 from synthseg_core.file_kinds import check_file
-from synthseg_core.scans import ScanRow
+from synthseg_core.scans import ScanRow, absent_labels
 
 _LISTED = 10
 
@@ -30,7 +30,7 @@ class Preflight:
     unreadable
         Scans whose first bytes are no image, each with the reason; they are tried and will fail.
     absent
-        Participants that were asked for and have no scan.
+        Participants and sessions that were asked for and have no scan.
     """
 
     scans: int
@@ -51,7 +51,7 @@ class Preflight:
         notes = [
             (f"{len(self.left_out)} images left out", self.left_out),
             (f"{len(self.unreadable)} scans cannot be read and will fail", self.unreadable),
-            (f"{len(self.absent)} participants without a scan", self.absent),
+            (f"{len(self.absent)} participants or sessions without a scan", self.absent),
         ]
         listed = [line for title, items in notes if items for line in (f"{title}:", *first_of(items))]
         return [f"{self.scans} scans", *table, *listed]
@@ -62,13 +62,12 @@ def examine(plan: Plan) -> Preflight:
     finished = {stage: [row for row in plan.usable if _is_done(plan, stage, row)] for stage in plan.stages}
     segmented = set(finished["segment"])
     unreadable = (_fault(row) for row in plan.usable if row not in segmented)
-    found = {row.participant_id.removeprefix("sub-") for row in plan.selected}
     return Preflight(
         scans=len(plan.usable),
         done={stage: len(finished[stage]) for stage in STAGES if stage in finished},
         left_out=tuple(f"{row.path}: {row.problem}" for row in plan.selected if not row.usable),
         unreadable=tuple(fault for fault in unreadable if fault),
-        absent=tuple(f"sub-{label}" for label in sorted(set(plan.selection.participants) - found)),
+        absent=absent_labels(plan.selected, plan.selection.participants, plan.selection.sessions),
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from synthseg_core.app.layout import Layout
 from synthseg_core.atomic import write_json
 from synthseg_core.errors import UsageError
-from synthseg_core.models import ModelCard, companion, load_card
+from synthseg_core.models import ModelCard, companion, load_card, resolved_name
 from synthseg_core.scans import ScanRow
 
 # Stage -> task of the companion model that it runs.
@@ -51,7 +51,8 @@ class SegmentStage:
         """Return the options for a scan; its row may name a model of its own and say whether it is CT."""
         if not (row.model or row.ct):
             return self
-        return replace(self, model=row.model or self.model, ct=row.ct == "true" if row.ct else self.ct)
+        model = resolved_name(row.model) if row.model else self.model
+        return replace(self, model=model, ct=row.ct == "true" if row.ct else self.ct)
 
     def digest(self) -> str:
         """Return a short name for these options."""

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     rows = read_table(args.scans or args.dataset / "work" / "scans.tsv")
     tables = gather(rows, args.dataset, [stage for stage in STAGES if stage in args.stages])
     write_group_tables(tables, args.dataset, threshold=args.qc_threshold)
-    print(", ".join(f"{count} {status}" for status, count in tables.counts().items()) or "no scans")
+    print(", ".join(f"{count} {status}" for status, count in tables.counts().items()))
     if tables.doubtful:
         print(f"{tables.doubtful} with warnings")
     print(f"see {args.dataset / SCANS_NAME}.tsv")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from synthseg_core.atomic import atomic_path, write_json
+from synthseg_core.errors import InputError
 from synthseg_core.grouping.gathering import GroupTables
 from synthseg_core.grouping.origins import generated_by
 from synthseg_core.grouping.quality_table import quality_columns, quality_rows
@@ -44,7 +45,16 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     ----------
     threshold
         Scores below it are flagged; nothing is left out because of it.
+
+    Raises
+    ------
+    InputError
+        If no scan is known; the tables of an earlier run stay as they are.
     """
+    if not tables.statuses:
+        raise InputError(
+            folder, found="no scan to gather", expected="a scan table with scans", remedy="check the dataset"
+        )
     write_participants(folder, (status.row.participant_id for status in tables.statuses))
     makers = [origin.maker for origin in tables.origins if origin.maker.model]
     _write(folder / SCANS_NAME, scan_rows(tables), scan_columns(tables.stages), generated_by(makers))

@@ -45,6 +45,13 @@ def test_preflight_counts_by_stage_and_lists_what_is_wrong(tmp_path):
     assert not found.is_new
 
 
+def test_sessions_that_are_not_there_are_told(tmp_path):
+    make_tree(tmp_path / "in", ["sub-1/ses-a/anat/sub-1_ses-a_T1w.nii.gz"], GZIP)
+    plan = plan_of(tmp_path, sessions=["a", "b"])
+    assert examine(plan).absent == ("ses-b",)
+    assert "1 participants or sessions without a scan:" in examine(plan).lines()
+
+
 def test_long_lists_are_cut():
     assert first_of("abc") == ["  a", "  b", "  c"]
     assert first_of(map(str, range(12)))[-1] == "  and 2 more"

@@ -280,6 +280,16 @@ def test_plain_folder_with_clashing_and_nameless_files(tmp_path):
     assert "unprintable" in reasons[r"'a\tc.nii'"]
 
 
+def test_what_was_made_of_scans_is_no_scan(tmp_path):
+    """Results of an earlier run in the same folder; but a derivative dataset that is asked for by itself is taken."""
+    make_tree(tmp_path, ["a.nii", "out/sub-a/anat/sub-a_desc-brain_mask.nii.gz", "raw/b.nii"])
+    make_tree(tmp_path, ["out/dataset_description.json"], b'{"DatasetType": "derivative"}')
+    make_tree(tmp_path, ["raw/dataset_description.json"], b"[1]")
+    search = Search(layout="folder")
+    assert [row.path for row in discover(tmp_path, search)] == ["a.nii", "raw/b.nii"]
+    assert len(discover(tmp_path / "out", search)) == 1
+
+
 def test_linked_folders_are_followed_once(tmp_path):
     make_tree(tmp_path / "scans", ["x/a.nii"])
     make_tree(tmp_path / "else", ["b.nii"])

@@ -124,15 +124,16 @@ def test_damaged_volumes_and_unknown_errors(tmp_path):
     assert statuses[3].reason == "ended without giving a reason; its log ends with: KeyError: 'x'"
 
 
-def test_no_scans_and_repeated_gathering(tmp_path, dataset, capsys):
+def test_gathering_again_and_without_scans(tmp_path, dataset, capsys):
     main(["group", str(dataset)])
     before = contents(dataset)
     main(["group", str(dataset)])
     assert contents(dataset) == before
     capsys.readouterr()
     write_table(tmp_path / "empty.tsv", [])
-    assert main(["group", str(tmp_path / "new"), "--scans", str(tmp_path / "empty.tsv")]) == 0
-    assert capsys.readouterr().out.startswith("no scans")
+    assert main(["group", str(dataset), "--scans", str(tmp_path / "empty.tsv")]) == 2
+    assert "found no scan to gather" in capsys.readouterr().err
+    assert {**contents(dataset), "empty.tsv": b""} == {**before, "empty.tsv": b""}
 
 
 def test_without_a_scan_table(tmp_path, capsys):

@@ -161,6 +161,12 @@ x y/a.nii,--,,
     assert [problem[: len(start)] for problem, start in zip(problems(rows), expected, strict=True)] == expected
     write_table(study / "out.tsv", rows)
     assert read_table(study / "out.tsv") == rows
+    named = {row.problem.split(":")[0].removeprefix("line ") for row in rows if row.scan and row.problem}
+    assert named == {"5", "6", "7", "8", "9", "10"}  # scans that fail; of the other lines nobody knows which they mean
+
+
+def test_yes_and_no_as_pandas_writes_them_beside_empty_cells(study):
+    assert [row.ct for row in scans(study, "path,ct\na.nii.gz,1.0\nb.nii,0.0\nc.mgz,\n")] == ["true", "false", ""]
 
 
 def test_model_and_ct_of_single_scans(study):
@@ -211,7 +217,8 @@ def test_contrasts_of_one_session_stay_apart(study):
 
 def test_home_of_tables_and_folders(study):
     scans(study, "path\n")
-    assert home_of(study / "scans.csv") == home_of(study) == study
+    (study / "scans.lst").write_text("path\n")
+    assert home_of(study / "scans.csv") == home_of(study / "scans.lst") == home_of(study) == study
 
 
 def test_a_table_of_another_name_has_to_be_called_one(study):
