@@ -17,7 +17,14 @@ from typing import Any
 import yaml
 
 from synthseg_core.app.bundle import shards_schema
-from synthseg_core.app.child import ChildEnd, SnakemakeCall, child_environment, run_snakemake, summary_of
+from synthseg_core.app.child import (
+    FOREIGN_VARIABLES,
+    ChildEnd,
+    SnakemakeCall,
+    child_environment,
+    run_snakemake,
+    summary_of,
+)
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.shards import SHARDS_FILE, ShardOptions, pending_scans
@@ -27,10 +34,13 @@ from synthseg_core.atomic import write_text
 from synthseg_core.scans import write_table
 
 _STATUS, _LOG = "status", "slurm.log"
+# Snakemake's notes about each output: what it was made of, and that a job has begun to make it. Of files only.
+_NOTES = ("metadata", "incomplete")
 _SHARD_SCRIPT = """\
 #!/bin/bash
 # {title}
 rm -f {status}
+unset {foreign}
 export PATH={path}
 # Sockets of this job; the folder of the submitting computer may not be here, and other jobs may run on this one.
 export XDG_RUNTIME_DIR=$(mktemp -d)
@@ -154,7 +164,17 @@ def _write_shard(run: ShardedRun, number: int, stems: Sequence[str]) -> None:
         cores=allocation.cpus,
         resources=(*_other(run.call.resources), f"mem_mb={allocation.mem_mb}"),
     )
+    _link_notes(run.call.directory, folder)
     _write_script(folder, f"Shard {number} of a run of synthseg-bids: {len(stems)} scans.", call, "scans")
+
+
+def _link_notes(whole: Path, own: Path) -> None:
+    """Let the Snakemake of a shard keep its notes where those of the whole run are, for every later run."""
+    for name in _NOTES:
+        kept, link = (folder / ".snakemake" / name for folder in (whole, own))
+        kept.mkdir(parents=True, exist_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(kept)
 
 
 def _write_group(run: ShardedRun) -> Path:
@@ -166,7 +186,8 @@ def _write_script(folder: Path, title: str, call: SnakemakeCall, target: str) ->
     """Write a batch script; the folder is the job's own, so a lock there is from a former attempt of the same job."""
     command = shlex.join(replace(call, extra=(*call.extra, "--nolock")).command(target))
     status, path = (shlex.quote(word) for word in (str(folder / _STATUS), child_environment()["PATH"]))
-    write_text(folder / "job.sh", _SHARD_SCRIPT.format(title=title, status=status, path=path, command=command))
+    words = {"title": title, "status": status, "path": path, "command": command, "foreign": " ".join(FOREIGN_VARIABLES)}
+    write_text(folder / "job.sh", _SHARD_SCRIPT.format(**words))
     return folder / "job.sh"
 
 
@@ -188,8 +209,17 @@ def _wait(run: ShardedRun, record: SlurmRecord, count: int) -> ChildEnd:
         cancel(record.name)
         return ChildEnd(1, interrupted=True)
     record.settle()
-    ended = (run.folder / str(number) / _STATUS for number in range(1, count + 1))
-    for path in ended:
-        if not path.is_file():
-            print(f"Shard {path.parent.name} was cancelled, or ran out of time or memory: see {path.with_name(_LOG)}")
-    return ChildEnd(0, interrupted=False)
+    bad = [number for number in range(1, count + 1) if not _went_well(run.folder / str(number))]
+    return ChildEnd(int(bool(bad)), interrupted=False)
+
+
+def _went_well(folder: Path) -> bool:
+    """Say whether a shard ended well, and print how it ended if not."""
+    path, shard, see = folder / _STATUS, f"Shard {folder.name}", f"see {folder / _LOG}"
+    if not path.is_file():
+        print(f"{shard} was cancelled, or ran out of time or memory: {see}", flush=True)
+        return False
+    status = path.read_text(encoding="utf-8").strip()
+    if status != "0":
+        print(f"{shard} ended with status {status}: {see}", flush=True)
+    return status == "0"

@@ -48,11 +48,11 @@ class Site:
         path = f"{Path(sys.executable).parent}{os.pathsep}{self.cluster.environment['PATH']}"
         return {"PATH": path, "SLURM_CONF": self.cluster.environment["SLURM_CONF"]}
 
-    def command(self, *words: str) -> list[str]:
+    def command(self, *words: str | Path) -> list[str]:
         fixed = ("--skip-bids-validation", "--profile", self.profile)
         return app(self.folder / "bids", self.out, *fixed, *words)
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """Run to the end."""
         return run(self.command(*words), self.folder, **self.environment)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from synthseg_core.scans import read_table
 from synthseg_core.tables import read_tsv
 from tests.slurm.runs import SCANS, break_scan, kill_family, make_site, wait_for
-from tests.workflow.runs import run
+from tests.workflow.runs import planned, run
 
 pytestmark = pytest.mark.slurm
 
@@ -21,6 +22,8 @@ CHANGES = {
     "config.yaml": {"retries": 0, "latency-wait": 5},
     "shards.yaml": {"shards": 2, "scans_per_shard": 1, "allocation": ALLOCATION, "group": {"partition": "cpu"}},
 }
+
+LOCAL = ("--profile", "default")
 
 
 @pytest.fixture
@@ -141,6 +144,54 @@ def test_submitted_and_left_alone(whole, site):
     assert later.returncode == 0, later.stdout
     assert "up to date" in later.stdout
     assert site.results() == whole.results()
+
+
+def test_local_run_knows_what_shards_made_with_other_options(site):
+    def run_with(*words):
+        done = site.run(*words)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    run_with(*LOCAL)
+    before = site.results()
+    run_with("--fast")
+    assert site.results() != before
+    assert planned(run_with(*LOCAL, "--fast", "--dry-run")) == {}
+    assert planned(run_with(*LOCAL))["segment"] == len(SCANS)
+    assert site.results() == before
+
+
+def test_local_run_knows_of_which_rows_shards_made_their_results(site):
+    table = site.folder / "scans.csv"
+    other = site.folder / "bids" / "other.nii.gz"
+    paths = [site.folder / "bids" / name / "anat" / f"{name}_T1w.nii.gz" for name in SCANS]
+    shutil.copy2(paths[2], other)
+
+    def run_with(rows, *words):
+        lines = [f"{path},{name},{ct}" for name, (path, ct) in zip(SCANS, rows, strict=True)]
+        table.write_text("\n".join(["path,subject,ct", *lines]) + "\n")
+        done = site.run("--csv", table, *words)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    made = [(paths[0], ""), (paths[1], "true"), (paths[2], "")]
+    assert "3 scans in 2 shards" in run_with(made)
+    assert planned(run_with(made, *LOCAL, "--dry-run")) == {}
+    for changed in ([(paths[0], "true"), *made[1:]], [made[0], (paths[1], ""), made[2]], [*made[:2], (other, "")]):
+        assert planned(run_with(changed, *LOCAL, "--dry-run")).get("segment") == 1
+
+
+def test_shard_that_never_ran_is_an_error_even_where_older_results_are(whole):
+    before = whole.segmented()
+    with whole.running("--rerun") as process:
+        running = wait_for(lambda: first_shard_runs(whole), "a running shard", process)
+        whole.cluster.call("scancel", running.replace("_1", "_2"))
+        assert process.wait(200) == 2, (whole.folder / "background.log").read_text()
+    said = (whole.folder / "background.log").read_text()
+    assert "Shard 2 was cancelled" in said
+    assert "Shard 1" not in said
+    after = whole.segmented()
+    assert {name for name in SCANS if after[name] != before[name]} == {"sub-01", "sub-03"}
 
 
 @pytest.mark.parametrize("part", ["allocation", "group"])
