@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from bench_predict import keep, machine
 
-PRESETS = ("official", "pv", "default_2mm", "tiny")
+PRESETS = ("official", "pv", "default_1mm", "default_2mm", "tiny")
 _WARM_UPS = {"cpu": 1, "cuda": 5}
 _SAMPLES = {"cpu": 5, "cuda": 50}
 _GB = 1e9
@@ -96,7 +96,9 @@ def main() -> int:
     data = os.environ.get("SYNTHSEG_TEST_DATA")
     default = Path(data) / "training_label_maps" / "training_seg_01.nii.gz" if data else None
     parser.add_argument("--maps", type=Path, default=default, help="a label map (default: of the test data, or blocks)")
-    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
+    parser.add_argument(
+        "--presets", nargs="+", choices=PRESETS, default=[name for name in PRESETS if name != "default_1mm"]
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--samples", type=int, help="default: 5 on a CPU, 50 on a GPU")
