@@ -1,5 +1,6 @@
 """Profile ``slurm-gpu``: a job array of shards. A failing scan, a cancelled job, a killed head process."""
 
+import base64
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from synthseg_core.scans import read_table
@@ -110,6 +112,31 @@ def test_scans_of_a_cancelled_shard_are_missing_and_only_they_are_made_next_time
     assert sharded(site) == [["sub-01"], ["sub-03"]]
     assert site.segmented()["sub-02"] == before["sub-02"]
     assert site.results() == whole.results()
+
+
+def test_outputs_that_a_killed_shard_began_are_made_again_by_a_local_run(whole, site):
+    begun = site.out / "work/.snakemake/incomplete"
+    with site.running() as process:
+        wait_for(lambda: [path for path in begun.glob("*") if "sub-01" in decoded(path)], "a job", process)
+        kill_family(script_of(site, 1))
+        assert process.wait(200) == 1, (site.folder / "background.log").read_text()
+    assert {name for path in begun.glob("*") for name in SCANS if name in decoded(path)} == {"sub-01"}
+    done = site.run(*LOCAL)
+    assert done.returncode == 0, done.stdout
+    assert planned(done.stdout)["segment"] == 2
+    assert list(begun.glob("*")) == []
+    assert site.results() == whole.results()
+
+
+def script_of(site, number):
+    """Process that runs the script of a shard."""
+    words = ["bash", str(site.out / "work" / "shards" / str(number) / "job.sh")]
+    return next(process.pid for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == words)
+
+
+def decoded(path):
+    """The output that a note of Snakemake is about."""
+    return base64.urlsafe_b64decode(path.name).decode()
 
 
 def test_jobs_of_a_killed_run_go_on_and_are_waited_for(whole, site):

@@ -6,12 +6,16 @@ import os
 import pytest
 import yaml
 
+from synthseg_core.app import sharded_run
 from synthseg_core.app.bundle import bundle_folder, executor_of, profile_folder
+from synthseg_core.app.child import ChildEnd, SnakemakeCall
 from synthseg_core.app.cluster_run import run_on_slurm
+from synthseg_core.app.configuration import checked
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import main
-from synthseg_core.app.sharded_run import shard_options
+from synthseg_core.app.plan import Plan
+from synthseg_core.app.sharded_run import ShardedRun, run_in_shards, shard_options
 from synthseg_core.app.shards import Allocation, pending_scans
 from synthseg_core.app.slurm import live_jobs, slurm_environment
 from synthseg_core.app.slurm_record import SlurmRecord, require_no_jobs
@@ -23,7 +27,9 @@ CLUSTERS = ("slurm", "slurm-gpu")
 
 def options(tmp_path, text):
     (tmp_path / "shards.yaml").write_text(text)
-    return shard_options(tmp_path)
+    given = shard_options(tmp_path)
+    assert given is not None
+    return given
 
 
 @pytest.fixture
@@ -89,6 +95,57 @@ def test_every_key_of_a_profile_is_explained(name):
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         keys = [*values, *(key for part in ("allocation", "group") for key in values.get(part, {}))]
         assert [key for key in keys if f"`{key}`" not in page] == []
+
+
+@pytest.fixture
+def two_shards(tmp_path, monkeypatch):
+    """A function that runs two shards which end with given statuses, ``None`` for one that never ran."""
+    bids = make_tree(tmp_path / "bids", [f"sub-{number}/anat/sub-{number}_T1w.nii" for number in (1, 2)])
+    values = {"input": str(bids), "output": str(tmp_path / "out"), "segment": {"model": "tiny-random"}}
+    plan = Plan.from_config(config := checked(values))
+    call = SnakemakeCall(plan.layout.work, plan.layout.run_config, tmp_path, 1, 0)
+    run = ShardedRun(plan, call, config, options(tmp_path, "{shards: 2, scans_per_shard: 1}"))
+
+    def end(*statuses):
+        def pretend(_name, _report):
+            for number, status in enumerate(statuses, start=1):
+                if status is not None:
+                    (run.folder / str(number) / "status").write_text(status)
+
+        monkeypatch.setattr(sharded_run, "wait_until_gone", pretend)
+        return run_in_shards(run, wait=True)
+
+    for name, answer in (("require_slurm", None), ("submit", "7"), ("summary_of", "output_file\tplan\n")):
+        monkeypatch.setattr(sharded_run, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(sharded_run, "run_snakemake", lambda *_: ChildEnd(0, interrupted=False))
+    monkeypatch.setattr("synthseg_core.app.slurm_record.live_jobs", lambda name: [])
+    return run, end
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected", "said"),
+    [
+        (("0\n", "0\n"), 0, ""),
+        (("0\n", "1\n"), 1, "Shard 2 ended with status 1: see "),
+        ((None, "0\n"), 1, "Shard 1 was cancelled, or ran out of time or memory: see "),
+    ],
+)
+def test_a_shard_that_ends_badly_or_never_ran_counts(two_shards, capsys, statuses, expected, said):
+    _, end = two_shards
+    assert end(*statuses) == ChildEnd(expected, interrupted=False)
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Shard ")]
+    assert len(printed) == bool(said)
+    assert said in "".join(printed)
+
+
+def test_notes_of_a_shard_are_those_of_the_work_folder_and_stay(two_shards):
+    run, end = two_shards
+    end("0", "0")
+    (run.folder / "1/.snakemake/metadata/x").write_text("of an output")
+    end("0", "0")
+    assert (run.folder / "2/.snakemake/metadata/x").read_text() == "of an output"
+    assert (run.plan.layout.work / ".snakemake/metadata/x").is_file()
+    assert (run.folder / "1/.snakemake/incomplete").resolve() == run.plan.layout.work / ".snakemake/incomplete"
 
 
 def test_what_runs_the_jobs():
