@@ -99,7 +99,7 @@ def shard_options(profile: Path) -> ShardOptions | None:
 
 
 def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
-    """Submit what is to be made.
+    """Submit what is to be made; whoever interrupts cancels the jobs.
 
     Parameters
     ----------
@@ -122,10 +122,19 @@ def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
         return end
     shutil.rmtree(run.folder, ignore_errors=True)
     record = SlurmRecord.of(run.plan.layout)
-    jobs = _submit(run, shards, record)
-    scans = sum(map(len, shards))
-    print(f"{scans} scans in {len(shards)} shards: SLURM jobs {' and '.join(jobs)}, logs in {run.folder}", flush=True)
-    return _wait(run, record, len(shards)) if wait else None
+    try:
+        jobs = " and ".join(_submit(run, shards, record))
+        scans = sum(map(len, shards))
+        print(f"{scans} scans in {len(shards)} shards: SLURM jobs {jobs}, logs in {run.folder}", flush=True)
+        if not wait:
+            return None
+        wait_until_gone(record.name, lambda number: print(f"{number} jobs wait or run", flush=True))
+    except KeyboardInterrupt:
+        cancel(record.name)
+        return ChildEnd(1, interrupted=True)
+    record.settle()
+    bad = [number for number in range(1, len(shards) + 1) if not _went_well(run.folder / str(number))]
+    return ChildEnd(int(bool(bad)), interrupted=False)
 
 
 def _submit(run: ShardedRun, shards: Sequence[Sequence[str]], record: SlurmRecord) -> list[str]:
@@ -199,18 +208,6 @@ def _log(folder: Path) -> list[str]:
 
 def _other(resources: Sequence[str]) -> list[str]:
     return [pair for pair in resources if not pair.startswith("mem_mb=")]
-
-
-def _wait(run: ShardedRun, record: SlurmRecord, count: int) -> ChildEnd:
-    """Return when all jobs have ended; whoever interrupts cancels them."""
-    try:
-        wait_until_gone(record.name, lambda number: print(f"{number} jobs wait or run", flush=True))
-    except KeyboardInterrupt:
-        cancel(record.name)
-        return ChildEnd(1, interrupted=True)
-    record.settle()
-    bad = [number for number in range(1, count + 1) if not _went_well(run.folder / str(number))]
-    return ChildEnd(int(bool(bad)), interrupted=False)
 
 
 def _went_well(folder: Path) -> bool:

@@ -138,6 +138,19 @@ def test_a_shard_that_ends_badly_or_never_ran_counts(two_shards, capsys, statuse
     assert said in "".join(printed)
 
 
+def test_interrupt_right_after_the_submission_cancels_the_jobs(two_shards, monkeypatch):
+    def interrupted(_record, jobs=()):
+        if jobs:
+            raise KeyboardInterrupt
+
+    cancelled = []
+    monkeypatch.setattr(SlurmRecord, "begin", interrupted)
+    monkeypatch.setattr(sharded_run, "cancel", cancelled.append)
+    _, end = two_shards
+    assert end("0", "0") == ChildEnd(1, interrupted=True)
+    assert cancelled
+
+
 def test_notes_of_a_shard_are_those_of_the_work_folder_and_stay(two_shards):
     run, end = two_shards
     end("0", "0")
