@@ -46,6 +46,7 @@ collect)
     for file in "$run.log" "$run"/{config.json,log.tsv,validation.tsv} "$run"/model/*; do
         if [ -f "$file" ]; then cp "$file" "$out"; fi
     done
+    [ -f "$run/last.pt" ] || exit 0
     "$python" - "$run/last.pt" "$out/average.safetensors" <<'PYTHON'
 import sys
 from pathlib import Path
@@ -56,7 +57,9 @@ from synthseg_core.training.checkpoint import read_checkpoint
 
 content = read_checkpoint(Path(sys.argv[1]))
 values = content["network"] if content["average"] is None else content["average"]["values"]
-save_file({name: value.half().contiguous().cpu() for name, value in values.items() if value.ndim}, sys.argv[2])
+# Kernels in half precision; variances of young networks are too large for it.
+kept = {name: value.half() if value.ndim > 1 else value for name, value in values.items() if value.ndim}
+save_file({f"unet.{name}": value.contiguous() for name, value in kept.items()}, sys.argv[2])
 print(f"{sys.argv[2]}: step {content['step']}")
 PYTHON
     ;;
