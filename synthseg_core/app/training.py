@@ -16,7 +16,7 @@ STAGES = ("generate", "train", "validate")
 # Of the options of a training, those that are settings of 'synthseg train --config'.
 _EXPERIMENT = ("preset", "name", "recipe", "training", "validation")
 # Settings of a training that may change while it goes on; a test compares them with the training's own list.
-_FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing")
+_FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing", "compiled")
 _SAMPLE_FILES = ("image.nii.gz", "labels.nii.gz", "draw.json")
 _MODEL_FILES = ("card.yaml", "labels.tsv", "weights.safetensors")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 
 import pytest
 
@@ -13,19 +14,23 @@ from synthseg_core.synth.recipe import Recipe
 from synthseg_core.training import loop
 from synthseg_core.training.experiment import PRESETS, Experiment
 from tests.pages import ROOT, SPAN, blocks, rows, sections
+from tests.workflow.runs import run
 
 PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 SECTIONS = sections(PAGE)
 
 
 def _commands() -> list[list[str]]:
-    lines = [shlex.split(line) for block in blocks(PAGE, "bash") for line in block.splitlines()]
-    return [words[words.index("train") :] for words in lines]
+    return [shlex.split(line) for block in blocks(PAGE, "bash") for line in block.splitlines()]
 
 
 @pytest.mark.parametrize("words", _commands(), ids=" ".join)
 def test_commands_can_be_typed_as_they_stand(words):
-    build_parser("train").parse_args(words)
+    if words[0] == "python":
+        assert run([sys.executable, *words[1:2], "--help"], ROOT).returncode == 0
+        return
+    words = words[1:] if words[0] == "synthseg" else words[words.index("train") :]
+    build_parser(words[0]).parse_args(words)
 
 
 def test_the_settings_file_is_one(tmp_path):
