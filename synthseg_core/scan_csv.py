@@ -182,20 +182,16 @@ def _scan_entry(table: _Table, line: int, source: str, path: str, given: Mapping
     labels = {role: _label(role, text) for role, text in written.items()}
     row = named_row(_name(path, labels, given.get("suffix")), path, source)
     try:
-        row = replace(row, **_options(table, given), problem=_file_fault(path, source))
-    except InputError as error:
-        row = replace(row, problem=f"{error.found}; {error.remedy}")
+        row = replace(row, **_options(table, path, given), problem=file_problem(source))
+    except InputError as error:  # it has a name, so it is listed as a scan that failed
+        return TableEntry(line, legible(replace(row, problem=f"{error.found}; {error.remedy}")), understood=False)
     return TableEntry(line, legible(row), {(role, labels[role]): text for role, text in written.items()})
 
 
-def _file_fault(path: str, source: str) -> str:
-    if not _looks_like_scan(path):
-        return f"none of {', '.join(FOLDER_EXTENSIONS)}; convert the scan, or correct the path"
-    return file_problem(source)
-
-
-def _options(table: _Table, given: Mapping[str, str]) -> dict[str, str]:
+def _options(table: _Table, path: str, given: Mapping[str, str]) -> dict[str, str]:
     """Return model and kind of a scan, if it has its own; most have not."""
+    if not _looks_like_scan(path):
+        raise _bad_cell(path, f"none of {', '.join(FOLDER_EXTENSIONS)}", "convert the scan, or correct the path")
     if not ("model" in given or "ct" in given):
         return {}
     return {"model": _model(table, given.get("model")), "ct": _ct(given.get("ct"))}

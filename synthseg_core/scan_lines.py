@@ -19,11 +19,19 @@ class TableEntry:
         Counted from 1.
     labels
         What was written in the table for each label of the scan's name.
+    understood
+        Whether every cell is; a line that is not has a problem of its own, and contradicts no other.
     """
 
     line: int
     row: ScanRow
     labels: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    understood: bool = True
+
+    @property
+    def compared(self) -> bool:
+        """Whether other lines can agree with it or contradict it."""
+        return self.understood and bool(self.row.scan)
 
     def refused(self, problem: str) -> TableEntry:
         """Return the entry with a problem, unless it has one already."""
@@ -48,7 +56,7 @@ def _without_copies(entries: Iterable[TableEntry]) -> Iterator[TableEntry]:
     lines: dict[tuple[str, ...], int] = {}
     for entry in entries:
         row = entry.row
-        line = lines.setdefault((row.scan, row.source, row.model, row.ct), entry.line) if row.scan else entry.line
+        line = lines.setdefault((row.scan, row.source, row.model, row.ct), entry.line) if entry.compared else entry.line
         if line != entry.line:
             row = nameless_row(row.path, row.source, f"the same scan as in line {line}; remove one")
         yield replace(entry, row=row)
@@ -76,14 +84,14 @@ def _without_twins(entries: Sequence[TableEntry], key: str, problem: str) -> lis
     """Refuse all named rows that share a value, telling the lines of the others."""
     lines: dict[str, list[int]] = defaultdict(list)
     for entry in entries:
-        if entry.row.scan:
+        if entry.compared:
             lines[getattr(entry.row, key)].append(entry.line)
     return [_without_twin(entry, lines.get(getattr(entry.row, key), []), problem) for entry in entries]
 
 
 def _without_twin(entry: TableEntry, lines: Sequence[int], problem: str) -> TableEntry:
     others = ", ".join(str(line) for line in lines if line != entry.line)
-    return entry.refused(problem.format(f"line {others}")) if entry.row.scan and others else entry
+    return entry.refused(problem.format(f"line {others}")) if entry.compared and others else entry
 
 
 def _told_with_line(entry: TableEntry) -> ScanRow:

@@ -24,11 +24,18 @@ except SynthSegError as error:
 
 
 def require_device(name: str) -> None:
-    """Raise ``UsageError`` if this machine has no such device."""
+    """Raise ``UsageError`` if this machine has no such device, or nobody could find out."""
     if name in _EVERYWHERE:
         return
     words = [sys.executable, "-c", _QUESTION, name]
     done = subprocess.run(words, env=child_environment(), stdout=subprocess.PIPE, text=True, check=False)
-    if done.stdout.strip():
+    if done.returncode:
+        raise UsageError(
+            "--device",
+            found=f"a failure of status {done.returncode} when asking for {name}",
+            expected="torch to answer",
+            remedy="see above, or use --device cpu",
+        )
+    if done.stdout:
         fault = json.loads(done.stdout)
         raise UsageError("--device", found=fault["found"], expected=fault["expected"], remedy=fault["remedy"])

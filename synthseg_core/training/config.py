@@ -130,7 +130,7 @@ class TrainConfig:
     gradient_checkpointing
         Compute features twice instead of keeping them: slower, less memory.
     compiled
-        Compile the network with ``torch.compile``: a minute at the start, faster steps on GPUs.
+        Compile the network with ``torch.compile``: minutes at the start, perhaps faster steps, other rounding.
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     intervals

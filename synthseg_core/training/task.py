@@ -25,7 +25,7 @@ class RunOptions:
     tensorboard
         Write events for TensorBoard.
     ahead
-        Make the samples of the next step while the device computes; ``None``: on GPUs, where that takes no time.
+        Make the samples of the next step while the device computes; ``None``: on GPUs.
     """
 
     began: float | None = None

@@ -165,6 +165,20 @@ x y/a.nii,--,,
     assert named == {"5", "6", "7", "8", "9", "10"}  # scans that fail; of the other lines nobody knows which they mean
 
 
+@pytest.mark.parametrize(
+    "fault", ["notes.txt,1,,", "b.nii,1,maybe,", "b.nii,1,,nonesuch", "a.nii.gz,1,maybe,", "b.nii,s_1,maybe,"]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_line_that_is_not_understood_contradicts_no_other(study, fault, first):
+    lines = [fault, "a.nii.gz,1,,"] if first else ["a.nii.gz,1,,", fault]
+    rows = scans(study, "\n".join(["path,subject,ct,model", *lines]))
+    assert names(rows) == ["sub-1_space-orig"]
+    assert [row.path for row in rows if row.usable] == ["a.nii.gz"]
+    assert len(problems(rows)) == 1
+    write_table(study / "out.tsv", rows)
+    assert read_table(study / "out.tsv") == tuple(rows)
+
+
 def test_yes_and_no_as_pandas_writes_them_beside_empty_cells(study):
     assert [row.ct for row in scans(study, "path,ct\na.nii.gz,1.0\nb.nii,0.0\nc.mgz,\n")] == ["true", "false", ""]
 
