@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from synthseg_core.atomic import write_bytes, write_text
 from synthseg_core.card_text import card_text
 from synthseg_core.errors import SynthSegError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.model_card import ModelCard
 from synthseg_core.model_store import Condition, verify
-from synthseg_core.models import DEFAULT_FILE, ModelCard, load_card, read_card, resources_folder
+from synthseg_core.models import DEFAULT_FILE, load_card, read_card, resources_folder
+from synthseg_core.system.atomic import write_bytes, write_text
 
 NAME = "default-2mm"
 LICENCE = "Apache-2.0"

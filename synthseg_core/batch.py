@@ -14,10 +14,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Generic, TextIO, TypeVar
 
-from synthseg_core.appended import append_whole, start_table
-from synthseg_core.atomic import check_writable, output_error
 from synthseg_core.errors import SynthSegError
-from synthseg_core.tables import format_tsv
+from synthseg_core.system.appended import append_whole, start_table
+from synthseg_core.system.atomic import check_writable, output_error
+from synthseg_core.system.tables import format_tsv
 
 Job = TypeVar("Job")
 Scan = TypeVar("Scan")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.presence import is_file
+from synthseg_core.system.paths import is_file
 
 
 @dataclass(frozen=True)

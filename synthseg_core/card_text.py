@@ -9,9 +9,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.atomic import write_text
-from synthseg_core.models import ModelCard
+from synthseg_core.model_card import ModelCard
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
+from synthseg_core.system.atomic import write_text
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 # What YAML 1.1 reads as something else than text.

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from synthseg_core import memory
-from synthseg_core.affines import Shape3, Size3, closest_ras, unit_columns, voxel_size
 from synthseg_core.conform_record import ConformRecord, Grid, centred_grid, isotropic, own_grid, triple
 from synthseg_core.errors import InputError
-from synthseg_core.io import Scan
-from synthseg_core.models import GridSpec, IntensitySpec
-from synthseg_core.ops.resample import AxisSampling, centred_sampling, cheapest_order, resample, sampling_at
+from synthseg_core.images.affines import Shape3, Size3, closest_ras, unit_columns, voxel_size
+from synthseg_core.images.reading import Scan
+from synthseg_core.images.resampling import AxisSampling, centred_sampling, cheapest_order, resample, sampling_at
+from synthseg_core.images.volume import Volume
+from synthseg_core.model_card import GridSpec, IntensitySpec
 from synthseg_core.quirks import NATIVE, Quirks
-from synthseg_core.volume import Volume
+from synthseg_core.system import memory
 
 # Reference: sigma of the pre-filter is 0.25 divided by the factor, in input voxels.
 _PREFILTER_SIGMA = 0.25

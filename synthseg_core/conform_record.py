@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from synthseg_core.affines import Orientation, Shape3, Size3, voxel_size
-from synthseg_core.ops.resample import AxisSampling, argmax_classes, centred_sampling
-from synthseg_core.volume import Volume
+from synthseg_core.images.affines import Orientation, Shape3, Size3, voxel_size
+from synthseg_core.images.resampling import AxisSampling, argmax_classes, centred_sampling
+from synthseg_core.images.volume import Volume
 
 # Header noise of float32 reaches 1e-7 of a voxel size; a grid may end this much short of the scan's edge, in voxels.
 _FACTOR_DECIMALS, _COUNT_SLACK = 6, 1e-3

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthseg_core.dataset_rows import Table
 from synthseg_core.errors import InputError
-from synthseg_core.tables import format_tsv
+from synthseg_core.system.tables import format_tsv
 
 STATUS = "synthseg_status"
 DONE, FAILED = "done", "failed"

@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from synthseg_core.atomic import write_text
-from synthseg_core.lookup_tables import (
+from synthseg_core.labels.viewers import (
     LABEL_COLUMNS,
     Meaning,
     bids_table,
@@ -19,8 +18,9 @@ from synthseg_core.lookup_tables import (
     meanings,
     with_parcels,
 )
-from synthseg_core.models import ModelCard
+from synthseg_core.model_card import ModelCard
 from synthseg_core.readme_text import readme
+from synthseg_core.system.atomic import write_text
 
 BIDS_VERSION = "1.11.1"
 CODE_NAME = "synthseg-bids"

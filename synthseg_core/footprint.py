@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from synthseg_core.affines import Shape3
 from synthseg_core.conform_record import ConformRecord, Grid
+from synthseg_core.images.affines import Shape3
 from synthseg_core.loading import Models
-from synthseg_core.models import ModelCard
+from synthseg_core.model_card import ModelCard
 from synthseg_core.networks.config import NetworkConfig
 
 _FLOAT64, _FLOAT32, _INT32, _UINT8 = 8, 4, 4, 1

@@ -16,9 +16,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from synthseg_core.atomic import atomic_path
 from synthseg_core.errors import WeightsError
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
+from synthseg_core.system.atomic import atomic_path
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.atomic import write_text
 from synthseg_core.errors import InputError, OutputError, UsageError
-from synthseg_core.file_identity import sha256_of
+from synthseg_core.system.atomic import write_text
+from synthseg_core.system.file_identity import sha256_of
 
 FORMAT = "synthseg dataset 1"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.errors import ModelError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 
 TASKS = ("segmentation", "parcellation", "quality")

@@ -8,19 +8,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from synthseg_core.atomic import atomic_path
 from synthseg_core.errors import InputError, WeightsError
-from synthseg_core.file_identity import identify
-from synthseg_core.models import ModelCard
-from synthseg_core.weights import (
-    examine,
-    file_names,
-    load_state,
-    locate,
-    read_metadata,
-    save_safetensors,
-    write_keras,
-)
+from synthseg_core.keras_layout import write_keras
+from synthseg_core.model_card import ModelCard
+from synthseg_core.system.atomic import atomic_path
+from synthseg_core.system.file_identity import identify
+from synthseg_core.weights import examine, file_names, load_state, locate, read_metadata, save_safetensors
 
 _WEIGHT_FILES = (".h5", ".hdf5", ".safetensors", ".pth", ".pt", ".onnx")
 

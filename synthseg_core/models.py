@@ -10,10 +10,10 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from synthseg_core.errors import ModelError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.model_card import GridSpec, InferenceSpec, IntensitySpec, ModelCard, WeightsFile
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
-from synthseg_core.presence import is_file
+from synthseg_core.system.paths import is_file
 
 __all__ = [
     "DEFAULT_FILE",

@@ -7,11 +7,13 @@ from typing import Any
 
 from synthseg_core import __version__
 from synthseg_core.decision import Decision
-from synthseg_core.io import Scan
+from synthseg_core.description import CODE_NAME
+from synthseg_core.images.reading import Scan
 from synthseg_core.loading import LoadedModel
-from synthseg_core.models import ModelCard
+from synthseg_core.model_card import ModelCard
 from synthseg_core.parcellation import ScanParcels
-from synthseg_core.provenance import CODE_NAME, Origin, model_entry, source_entry
+from synthseg_core.provenance import model_entry
+from synthseg_core.scan_origin import Origin, source_entry
 
 
 @dataclass(frozen=True)

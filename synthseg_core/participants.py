@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-from synthseg_core.atomic import write_json, write_text
 from synthseg_core.errors import InputError
-from synthseg_core.tables import format_tsv, read_tsv
+from synthseg_core.system.atomic import write_json, write_text
+from synthseg_core.system.tables import format_tsv, read_tsv
 
 NAME, MEANING_NAME = "participants.tsv", "participants.json"
 _KEY = "participant_id"

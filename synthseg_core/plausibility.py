@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synthseg_core.models import ModelCard
+from synthseg_core.model_card import ModelCard
 from synthseg_core.volumetry import VolumeTable
 
 _MM3_PER_ML = 1000.0

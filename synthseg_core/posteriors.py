@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from synthseg_core.devices import exact_float32
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.loading import LoadedModel
 from synthseg_core.networks.inference import UNetRunner
 from synthseg_core.ops.blur import RowBlur, blur_in_place

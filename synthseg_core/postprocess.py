@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthseg_core.affines import Shape3
 from synthseg_core.errors import ModelError
-from synthseg_core.labels import LabelTable
+from synthseg_core.images.affines import Shape3
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.model_card import CLEAN_UPS
 from synthseg_core.ops.channels import array_order_sum, most_probable, paired_sum, planes
 from synthseg_core.ops.components import Box, bounding_box, largest_component

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core.affines import Shape3
 from synthseg_core.description import SCORE_COLUMNS
 from synthseg_core.errors import ModelError
-from synthseg_core.labels import LabelTable
+from synthseg_core.images.affines import Shape3
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.ops.components import bounding_box
-from synthseg_core.tables import format_tsv
+from synthseg_core.system.tables import format_tsv
 
 # Edge of the cube that the quality network was trained on.
 BOX_EDGE_VOXELS = 224

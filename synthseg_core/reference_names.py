@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from synthseg_core.errors import InputError
-from synthseg_core.file_kinds import READABLE, extension
+from synthseg_core.images.formats import READABLE, extension
 
 _MARKS = re.compile(r"\.(?:nii|mgz|npz|NII|MGZ|NPZ)")
 # What a run over a folder takes; without the dot for NIfTI, as in the reference.

@@ -13,14 +13,22 @@ from functools import cache
 from pathlib import Path
 
 from synthseg_core.bids import DERIVED, ENTITIES, UNNAMED_SUFFIX, ScanName, label_from
-from synthseg_core.delimited import EMPTY_CELLS, Record, absolute, read_lines, read_records, yes_no_words, yes_or_no
 from synthseg_core.discovery import bids_name, path_label
 from synthseg_core.errors import InputError
 from synthseg_core.models import DEFAULT_MODEL, registered_models
-from synthseg_core.presence import is_file
 from synthseg_core.scan_lines import TableEntry, agreeing_rows
 from synthseg_core.scan_row import ScanRow, file_problem, legible, named_row, nameless_row
 from synthseg_core.search import FOLDER_EXTENSIONS
+from synthseg_core.system.delimited import (
+    EMPTY_CELLS,
+    Record,
+    absolute,
+    read_lines,
+    read_records,
+    yes_no_words,
+    yes_or_no,
+)
+from synthseg_core.system.paths import is_file
 
 EXTENSIONS = (".csv", ".tsv", ".txt")
 DEFAULT_PATH_COLUMN = "path"

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core import memory
-from synthseg_core.affines import Shape3
 from synthseg_core.conform import ConformConfig, Conformed, answer_grid, conform, scan_on
 from synthseg_core.conform_record import ConformRecord, Grid, label_map_on
 from synthseg_core.decision import Basis, Decision, channels_of
 from synthseg_core.devices import explained_exhaustion
 from synthseg_core.footprint import segmentation_bytes
-from synthseg_core.io import Scan
-from synthseg_core.labels import CORTEX_LABELS, LabelTable
+from synthseg_core.images.affines import Shape3
+from synthseg_core.images.reading import Scan
+from synthseg_core.images.resampling import resample_classes
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
 from synthseg_core.loading import Models
-from synthseg_core.models import ModelCard
-from synthseg_core.ops.resample import resample_classes
+from synthseg_core.model_card import ModelCard
 from synthseg_core.parcels import Parcellation, apply_parcellation
 from synthseg_core.plausibility import doubts
 from synthseg_core.posteriors import BlurPlan, Decisions, parcel_posteriors, quality_scores, segmentation_posteriors
 from synthseg_core.postprocess import clean_up, label_map_from, unpad
 from synthseg_core.quality import QualityScore
 from synthseg_core.quirks import NATIVE, Quirks
-from synthseg_core.stages import StageTimes, current
-from synthseg_core.volume import Volume
+from synthseg_core.system import memory
+from synthseg_core.system.timing import StageTimes, current
 from synthseg_core.volumetry import VolumeTable, hard_volumes, parcel_volumes, soft_volumes, volume_table
 
 
@@ -128,7 +128,7 @@ def segment_scan(
     Parameters
     ----------
     scan
-        From :func:`synthseg_core.io.read_scan`, read with the same quirks.
+        From :func:`synthseg_core.images.reading.read_scan`, read with the same quirks.
     models
         From :func:`synthseg_core.loading.load_models`; parcels and scores are computed if it holds their models.
     times

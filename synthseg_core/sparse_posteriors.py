@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core.affines import Shape3
-from synthseg_core.labels import CORTEX_LABELS, LabelTable
-from synthseg_core.ops.resample import AxisSampling
+from synthseg_core.images.affines import Shape3
+from synthseg_core.images.resampling import AxisSampling
+from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
 from synthseg_core.parcels import candidates_of
 
 # (number in the plane or nothing for its own axis, weight) of the two samples that an interpolation reads.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core.affines import Size3
 from synthseg_core.errors import GeometryError
-from synthseg_core.labels import LabelTable
-from synthseg_core.tables import format_tsv
+from synthseg_core.images.affines import Size3
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.system.tables import format_tsv
 
 TOTAL_NAME = "total intracranial"
 COLUMNS = ("index", "name", "hemisphere", "soft_volume_mm3", "hard_volume_mm3")

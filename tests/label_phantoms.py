@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.volume import Volume
+from synthseg_core.images.volume import Volume
 from tests.phantoms import oblique_affine, write_nifti
 
 SHAPE = (12, 17, 9)

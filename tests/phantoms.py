@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.volume import Volume
+from synthseg_core.images.volume import Volume
 
 SHAPE = (19, 23, 17)
 

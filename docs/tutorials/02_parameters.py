@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from tutorial import common_parser, label_maps, write_picture
 
+from synthseg_core.images.label_maps import label_map_paths
 from synthseg_core.synth import BrainGenerator, Recipe, Sample, read_maps, read_recipe
-from synthseg_core.synth.map_files import label_map_paths
 from synthseg_core.synth.presets import PRESETS
-from synthseg_core.tables import format_tsv
+from synthseg_core.system.tables import format_tsv
 
 # How each group of the recipe is switched off. Contrast cannot be: some intensity every class must have.
 OFF = {

@@ -11,9 +11,9 @@ from tutorial import common_parser, label_maps, synthseg, voxel_size_mm
 from synthseg_core.demo.head_scans import write_scans
 from synthseg_core.demo.heads import write_heads
 from synthseg_core.evaluation.overlap import dice_by_label
-from synthseg_core.io import read_stored
+from synthseg_core.images.reading import read_stored
 from synthseg_core.synth import GenerationLabels
-from synthseg_core.tables import format_tsv, read_tsv
+from synthseg_core.system.tables import format_tsv, read_tsv
 
 
 def build_parser() -> ArgumentParser:

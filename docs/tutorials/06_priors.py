@@ -8,8 +8,8 @@ from pathlib import Path
 from tutorial import common_parser, label_maps, synthseg
 
 from synthseg_core.demo.head_scans import write_scans
-from synthseg_core.synth.map_files import label_map_paths
-from synthseg_core.tables import read_tsv
+from synthseg_core.images.label_maps import label_map_paths
+from synthseg_core.system.tables import read_tsv
 
 RECIPE = """\
 preset: official

@@ -11,10 +11,10 @@ from tutorial import common_parser, label_maps, synthseg
 
 from synthseg_core.cli.main import main as command
 from synthseg_core.demo.head_scans import write_scans
-from synthseg_core.io import read_stored, write_volume
+from synthseg_core.images.label_maps import label_map_paths
+from synthseg_core.images.reading import read_stored, write_volume
+from synthseg_core.images.volume import Volume
 from synthseg_core.synth import GenerationLabels
-from synthseg_core.synth.map_files import label_map_paths
-from synthseg_core.volume import Volume
 
 # What the maps of this tutorial hold: two lobes with values of our own, two structures with values of FreeSurfer.
 LOBES = {7001: (2, 3), 7002: (41, 42)}

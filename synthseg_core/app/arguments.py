@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from synthseg_core import __version__
-from synthseg_core.discovery import LAYOUTS
 from synthseg_core.models import default_model
-from synthseg_core.presence import is_file
+from synthseg_core.search import LAYOUTS
+from synthseg_core.system.paths import is_file
 
 _EPILOG = """\
 exit status: 0 all well; 1 finished, but some scans failed; 2 usage, configuration, no input, or a known error of the

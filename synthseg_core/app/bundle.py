@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from synthseg_core.atomic import write_text
 from synthseg_core.errors import UsageError
+from synthseg_core.system.atomic import write_text
 
 _PACKAGE = Path(__file__).resolve().parent
 

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from synthseg_core.app.bundle import config_schema
-from synthseg_core.atomic import write_text
 from synthseg_core.errors import UsageError
+from synthseg_core.system.atomic import write_text
 
 
 def checked(values: Mapping[str, Any], schema_file: Path | None = None) -> dict[str, Any]:

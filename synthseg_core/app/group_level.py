@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.plan import Plan
 from synthseg_core.bids import STAGES, products_of
-from synthseg_core.scans import ScanRow, read_table
+from synthseg_core.scan_row import ScanRow
+from synthseg_core.scans import read_table
 
 # Stages whose results group tables hold, beside those of the segmentation.
 _GATHERED = ("parcellate", "qc")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthseg_core.app.plan import Plan
-from synthseg_core.temporary import remove_abandoned
+from synthseg_core.system.temporary import remove_abandoned
 
 
 def remove_leftovers(plan: Plan) -> None:

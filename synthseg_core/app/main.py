@@ -25,13 +25,13 @@ from synthseg_core.app.preflight import examine, first_of
 from synthseg_core.app.sharded_run import ShardedRun, run_in_shards, shard_options
 from synthseg_core.app.slurm_record import require_no_jobs
 from synthseg_core.app.status import layout_from, look_at, running_text
-from synthseg_core.app.termination import terminated_like_interrupted
-from synthseg_core.closed_pipe import run_for_reader
 from synthseg_core.discovery import looks_like_bids
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.grouping import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
-from synthseg_core.memory import physical_bytes
 from synthseg_core.scans import require_input
+from synthseg_core.system.memory import physical_bytes
+from synthseg_core.system.signals import run_for_reader
+from synthseg_core.system.termination import terminated_like_interrupted
 
 # What Snakemake ends with if its command line is wrong.
 _USAGE_ERROR = 2

@@ -17,10 +17,11 @@ from synthseg_core.app.selection import Selection
 from synthseg_core.app.stages import COMPANION_TASKS, SegmentStage, write_stage_file
 from synthseg_core.bids import STAGES, derivative, products_of
 from synthseg_core.description import dataset_file_names
-from synthseg_core.discovery import Search
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models import resolved_name
-from synthseg_core.scans import ScanRow, find_scans, home_of, read_table, source_uri, write_table
+from synthseg_core.scan_row import ScanRow
+from synthseg_core.scans import find_scans, home_of, read_table, source_uri, write_table
+from synthseg_core.search import Search
 
 # With one of these, pybids searches.
 _PYBIDS_KEYS = ("bids_filter_file", "bids_database")

@@ -9,8 +9,9 @@ from pathlib import Path
 from synthseg_core.app.plan import Plan
 from synthseg_core.bids import STAGES
 from synthseg_core.errors import InputError
-from synthseg_core.file_kinds import check_file
-from synthseg_core.scans import ScanRow, absent_labels
+from synthseg_core.images.formats import check_file
+from synthseg_core.scan_row import ScanRow
+from synthseg_core.scans import absent_labels
 
 _LISTED = 10
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.slurm import live_jobs, wait_until_gone
-from synthseg_core.atomic import write_json
 from synthseg_core.errors import UsageError
+from synthseg_core.system.atomic import write_json
 
 
 @dataclass(frozen=True)

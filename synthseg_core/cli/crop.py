@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthseg_core.affines import Shape3
 from synthseg_core.errors import UsageError
+from synthseg_core.images.affines import Shape3
 
 
 def crop_of(values: Sequence[int] | None) -> Shape3 | None:

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthseg_core import __version__, dataset_rows, ledger
-from synthseg_core.appended import start_table
 from synthseg_core.batch import Failure, FailureTable, Progress, Stages, run_batch
 from synthseg_core.cli import reference_run
 from synthseg_core.cli.reference_flags import ModelFlags, add_model_flags, checked_flags
 from synthseg_core.dataset_results import results_table, volumes_of
-from synthseg_core.dataset_rows import Columns, Row, Suffixes, Table, absolute, shortened
+from synthseg_core.dataset_rows import Columns, Row, Suffixes, Table, shortened
 from synthseg_core.errors import InputError, SynthSegError
-from synthseg_core.io import Scan
+from synthseg_core.images.reading import Scan
 from synthseg_core.ledger import Entry, Identity, Ledger
 from synthseg_core.reference_csv import single_scan_table
 from synthseg_core.reference_names import subject_name
 from synthseg_core.reference_plan import ScanOutputs, refuse_collisions
+from synthseg_core.system.appended import start_table
+from synthseg_core.system.delimited import absolute
 
 if TYPE_CHECKING:
     from synthseg_core.segment import Segmentation

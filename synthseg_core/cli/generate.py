@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthseg_core import __version__
-from synthseg_core.atomic import check_writable
-from synthseg_core.cli.counting import CountLine
 from synthseg_core.errors import InputError, UsageError
+from synthseg_core.system.atomic import check_writable
+from synthseg_core.system.progress import CountLine
 
 if TYPE_CHECKING:
     from synthseg_core.synth import BrainGenerator, GenerationLabels
@@ -100,8 +100,8 @@ def _numbered(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePath
 def _replay(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePaths, SampleRecord]]:
     """Return the generator of a record's recipe with the one label map that it needs, and the record."""
     from synthseg_core.devices import choose_device
+    from synthseg_core.images.label_maps import label_map_paths, stem
     from synthseg_core.synth import BrainGenerator
-    from synthseg_core.synth.map_files import label_map_paths, stem
     from synthseg_core.synth.sample_files import SamplePaths, SampleRecord
 
     record = SampleRecord.read(args.replay)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.labels.lists import GenerationLabels
 
 
 def label_list(text: str, classes: str = "class") -> GenerationLabels:

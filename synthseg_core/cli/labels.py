@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.atomic import check_writable, write_text
-from synthseg_core.cli.counting import CountLine
 from synthseg_core.cli.labels_cluster import add_cluster_arguments, cluster
 from synthseg_core.errors import UsageError
-from synthseg_core.synth.label_composition import ComposedList, compose, list_text
-from synthseg_core.synth.label_entries import COUNTS, FACTS, known_entries, list_entries, table_entries
-from synthseg_core.synth.label_scan import scan_label_maps
-from synthseg_core.tables import read_tsv
+from synthseg_core.labels.composing import ComposedList, compose, list_text
+from synthseg_core.labels.counting import scan_label_maps
+from synthseg_core.labels.known import COUNTS, FACTS, known_entries, list_entries, table_entries
+from synthseg_core.system.atomic import check_writable, write_text
+from synthseg_core.system.progress import CountLine
+from synthseg_core.system.tables import read_tsv
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +79,7 @@ def _scan(options: argparse.Namespace) -> int:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    from synthseg_core.synth.packed_maps import pack, write_packed
+    from synthseg_core.images.packed import pack, write_packed
 
     _require_npz(options.out)
     with CountLine("reading label maps") as progress:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.affines import closest_ras, unit_columns
-from synthseg_core.atomic import check_writable
-from synthseg_core.cli.counting import CountLine
 from synthseg_core.errors import UsageError
-from synthseg_core.io import read_grid, write_volume
-from synthseg_core.synth.label_entries import FIRST_TISSUE
-from synthseg_core.synth.map_files import read_ras_labels
-from synthseg_core.synth.matching import Case, match, read_on_grid
+from synthseg_core.images.affines import closest_ras, unit_columns
+from synthseg_core.images.label_maps import read_ras_labels
+from synthseg_core.images.pairs import Case, match, read_on_grid
+from synthseg_core.images.reading import read_grid, write_volume
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.known import FIRST_TISSUE
 from synthseg_core.synth.priors import rescale
 from synthseg_core.synth.unlabelled import (
     FIT_VOXELS,
@@ -29,7 +28,8 @@ from synthseg_core.synth.unlabelled import (
     fit_mixture,
     sample_unlabelled,
 )
-from synthseg_core.volume import Volume
+from synthseg_core.system.atomic import check_writable
+from synthseg_core.system.progress import CountLine
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:

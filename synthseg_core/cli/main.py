@@ -13,8 +13,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from synthseg_core.closed_pipe import run_for_reader
 from synthseg_core.errors import SynthSegError
+from synthseg_core.system.signals import run_for_reader
 
 # name -> (module in this package, one line for the overview); modules are imported only when chosen.
 COMMANDS = {

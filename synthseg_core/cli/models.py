@@ -14,8 +14,9 @@ from typing import Any
 from synthseg_core.card_text import yaml_lines
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.fetch import Watcher, fetch, mirrors_of
+from synthseg_core.model_card import ModelCard
 from synthseg_core.model_store import Condition, convert, import_folder, verify
-from synthseg_core.models import ModelCard, default_model, load_card, registered_models
+from synthseg_core.models import default_model, load_card, registered_models
 from synthseg_core.weights import cache_folder, find_weights, locate
 
 _GOOD = (Condition.PUBLISHED, Condition.UNKNOWN)

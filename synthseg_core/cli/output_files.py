@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from synthseg_core.atomic import check_writable
 from synthseg_core.errors import UsageError
-from synthseg_core.presence import real_path
+from synthseg_core.system.atomic import check_writable
+from synthseg_core.system.paths import real_path
 
 
 def flag(name: str) -> str:

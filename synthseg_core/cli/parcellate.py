@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthseg_core.atomic import write_json, write_text
 from synthseg_core.cli.model_options import add_model_options
 from synthseg_core.cli.output_files import check_outputs, flag, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
 from synthseg_core.decision import Decision, read_decision, require_model
 from synthseg_core.errors import UsageError
-from synthseg_core.file_identity import sha256_of
-from synthseg_core.models import ModelCard, companion, load_card
+from synthseg_core.model_card import ModelCard
+from synthseg_core.models import companion, load_card
+from synthseg_core.system.atomic import write_json, write_text
+from synthseg_core.system.file_identity import sha256_of
 
 if TYPE_CHECKING:
-    from synthseg_core.io import Scan
+    from synthseg_core.images.reading import Scan
     from synthseg_core.loading import LoadedModel
     from synthseg_core.parcellation import LabelMapOn, ScanParcels
 
@@ -95,7 +96,7 @@ def _parcellate(args: argparse.Namespace) -> None:
     require_model(args.decision, decision, card)
     # Everything cheap has been checked; only now the second that torch takes to load.
     from synthseg_core.devices import choose_device, use_threads
-    from synthseg_core.io import read_scan
+    from synthseg_core.images.reading import read_scan
     from synthseg_core.loading import load_companion
     from synthseg_core.parcellation import parcellate_scan, require_same_file
 
@@ -118,7 +119,7 @@ def _parcellate(args: argparse.Namespace) -> None:
 
 def _segmentations(args: argparse.Namespace, outputs: Outputs, decision: Decision) -> dict[str, LabelMapOn]:
     """Read the label maps whose cortex is to be divided, by output."""
-    from synthseg_core.label_file import read_label_file
+    from synthseg_core.images.label_file import read_label_file
     from synthseg_core.parcellation import LabelMapOn
 
     record = decision.record
@@ -128,7 +129,7 @@ def _segmentations(args: argparse.Namespace, outputs: Outputs, decision: Decisio
 
 
 def _write_images(outputs: Outputs, scan: Scan, result: ScanParcels, names: tuple[str, ...]) -> None:
-    from synthseg_core.io import write_volume
+    from synthseg_core.images.reading import write_volume
 
     for name, labels in zip(names, result.maps, strict=True):
         write_volume(getattr(outputs, name), labels, like=scan, dtype=np.int32)
@@ -142,7 +143,7 @@ def _sidecar(
     result: ScanParcels,
 ) -> dict[str, object]:
     from synthseg_core.parcel_provenance import Segmented, parcel_sidecar
-    from synthseg_core.provenance import Origin
+    from synthseg_core.scan_origin import Origin
 
     card, decision, model = made_with
     source = args.segmentation_source or (args.segmentation and args.segmentation.name)

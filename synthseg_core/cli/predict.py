@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthseg_core.appended import start_table
-from synthseg_core.atomic import check_writable
 from synthseg_core.batch import Failure, FailureTable, Progress, Stages, run_batch, run_one
 from synthseg_core.cli import reference_run
 from synthseg_core.cli.reference_flags import ModelFlags, add_model_flags, checked_flags
 from synthseg_core.errors import SynthSegError
-from synthseg_core.io import Scan
+from synthseg_core.images.reading import Scan
 from synthseg_core.reference_csv import SharedTable, single_scan_table
 from synthseg_core.reference_names import InputMode, subject_name
 from synthseg_core.reference_plan import Plan, Request, ScanJob, make_plan
+from synthseg_core.system.appended import start_table
+from synthseg_core.system.atomic import check_writable
 
 if TYPE_CHECKING:
     from synthseg_core.segment import Segmentation

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from synthseg_core.atomic import check_writable, write_text
-from synthseg_core.cli.counting import CountLine
 from synthseg_core.cli.label_options import label_list
+from synthseg_core.images.pairs import match
 from synthseg_core.synth.label_maps import values_text
-from synthseg_core.synth.matching import match
 from synthseg_core.synth.priors import SCALES, BlockPriors, Scale, ScanStatistics, combine, measure, saturated_classes
 from synthseg_core.synth.priors_report import priors_text, scans_text
+from synthseg_core.system.atomic import check_writable, write_text
+from synthseg_core.system.progress import CountLine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from synthseg_core.atomic import write_json, write_text
 from synthseg_core.cli.model_options import add_model_options
 from synthseg_core.cli.output_files import check_outputs, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
 from synthseg_core.decision import read_decision, require_model
 from synthseg_core.models import companion, load_card
+from synthseg_core.system.atomic import write_json, write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def _score(args: argparse.Namespace) -> None:
     from synthseg_core.posteriors import quality_scores
     from synthseg_core.provenance import quality_sidecar
     from synthseg_core.quality import quality_tsv
-    from synthseg_core.stages import current
+    from synthseg_core.system.timing import current
 
     device = choose_device(args.device)
     use_threads(args.threads)

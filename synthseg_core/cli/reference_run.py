@@ -14,8 +14,9 @@ import numpy as np
 
 from synthseg_core.cli.reference_flags import ModelFlags
 from synthseg_core.errors import UsageError
-from synthseg_core.io import Scan, read_scan, write_volume
-from synthseg_core.models import ModelCard, companion, load_card
+from synthseg_core.images.reading import Scan, read_scan, write_volume
+from synthseg_core.model_card import ModelCard
+from synthseg_core.models import companion, load_card
 from synthseg_core.quirks import REFERENCE
 from synthseg_core.reference_csv import score_text, volume_text
 from synthseg_core.reference_plan import ScanOutputs

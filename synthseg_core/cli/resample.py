@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.atomic import write_json
 from synthseg_core.cli.output_files import check_outputs, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
-from synthseg_core.file_identity import sha256_of
+from synthseg_core.system.atomic import write_json
+from synthseg_core.system.file_identity import sha256_of
 
 _OUTPUTS: dict[str, tuple[str, ...]] = {"resampled": (".nii", ".nii.gz", ".mgz", ".npz"), "sidecar": (".json",)}
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _resample(args: argparse.Namespace) -> None:
     from synthseg_core.conform import scan_at
-    from synthseg_core.io import read_scan, write_volume
+    from synthseg_core.images.reading import read_scan, write_volume
     from synthseg_core.scan_origin import Origin, resampled_sidecar
 
     scan = read_scan(args.scan, volume=args.volume)

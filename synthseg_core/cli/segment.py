@@ -12,8 +12,8 @@ from synthseg_core.cli.model_options import add_model_options
 from synthseg_core.cli.output_files import refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
 from synthseg_core.cli.segment_outputs import OUTPUTS, Outputs, add_output_arguments, write_outputs
-from synthseg_core.file_identity import sha256_of
 from synthseg_core.models import load_card
+from synthseg_core.system.file_identity import sha256_of
 
 if TYPE_CHECKING:
     from synthseg_core.loading import LoadedModel
@@ -50,7 +50,7 @@ def _segment(args: argparse.Namespace) -> None:
     crop = crop_of(args.crop)
     # Everything cheap has been checked; only now the second that torch takes to load.
     from synthseg_core.devices import choose_device, use_threads
-    from synthseg_core.io import read_scan
+    from synthseg_core.images.reading import read_scan
     from synthseg_core.loading import load_models
     from synthseg_core.provenance import Provenance
     from synthseg_core.scan_origin import Origin

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthseg_core.atomic import write_json, write_text
 from synthseg_core.cli.output_files import check_outputs
+from synthseg_core.system.atomic import write_json, write_text
 
 if TYPE_CHECKING:
     from synthseg_core.provenance import Provenance
@@ -91,8 +91,8 @@ def write_outputs(outputs: Outputs, made: Provenance) -> None:
 
 
 def _write_label_maps(outputs: Outputs, made: Provenance) -> None:
-    from synthseg_core.io import write_volume
-    from synthseg_core.volume import Volume
+    from synthseg_core.images.reading import write_volume
+    from synthseg_core.images.volume import Volume
 
     scan, result = made.scan, made.result
     if outputs.dseg is not None or outputs.mask is not None:
@@ -107,7 +107,7 @@ def _write_label_maps(outputs: Outputs, made: Provenance) -> None:
 
 
 def _write_posteriors(outputs: Outputs, made: Provenance) -> None:
-    from synthseg_core.io import write_channels, write_volume
+    from synthseg_core.images.reading import write_channels, write_volume
 
     scan, result = made.scan, made.result
     if outputs.posteriors is not None:

@@ -88,12 +88,13 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check everything, train, and export the model."""
     began = time.monotonic()
-    from synthseg_core.cli.counting import CountLine
     from synthseg_core.cli.train_settings import read_train_settings
     from synthseg_core.devices import choose_device, use_threads
-    from synthseg_core.training.loop import RunOptions, run_training
+    from synthseg_core.system.progress import CountLine
+    from synthseg_core.training.loop import run_training
     from synthseg_core.training.parallel import environment_ranks
     from synthseg_core.training.prepare import prepare
+    from synthseg_core.training.task import RunOptions
 
     settings = read_train_settings(args)
     use_threads(args.threads)

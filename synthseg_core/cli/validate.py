@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthseg_core import __version__
-from synthseg_core.atomic import check_writable
 from synthseg_core.errors import UsageError
-from synthseg_core.models import DEFAULT_MODEL, ModelCard, default_model, load_card
+from synthseg_core.model_card import ModelCard
+from synthseg_core.models import DEFAULT_MODEL, default_model, load_card
+from synthseg_core.system.atomic import check_writable
 
 if TYPE_CHECKING:
     from synthseg_core.evaluation.labelled import LabelledScan
@@ -99,7 +100,7 @@ def _checked(args: argparse.Namespace) -> ModelCard:
 def _sets(args: argparse.Namespace, models: Models) -> dict[str, Scores]:
     """Return the scores on each set of scans."""
     from synthseg_core.evaluation.labelled import read_labelled_scan
-    from synthseg_core.evaluation.remap import Remap
+    from synthseg_core.labels.remap import Remap
 
     sets = {}
     remaps = [Remap.read(remap) for _, _, remap in args.labelled]  # first, since mistakes in them cost nothing yet

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from synthseg_core.io import write_volume
+from synthseg_core.images.label_maps import stem
+from synthseg_core.images.reading import write_volume
+from synthseg_core.images.volume import Volume
 from synthseg_core.synth import BrainGenerator, Recipe, read_maps
-from synthseg_core.synth.map_files import stem
 from synthseg_core.synth.priors_table import IntensityPriors
 from synthseg_core.synth.ranges import Range
 from synthseg_core.synth.specs import (
@@ -19,7 +20,6 @@ from synthseg_core.synth.specs import (
     MixtureSpec,
     ResolutionSpec,
 )
-from synthseg_core.volume import Volume
 
 _STILL = Range.fixed(0)
 RECIPE = Recipe(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.affines import Size3
-from synthseg_core.io import write_volume
-from synthseg_core.volume import Volume
+from synthseg_core.images.affines import Size3
+from synthseg_core.images.reading import write_volume
+from synthseg_core.images.volume import Volume
 
 EXTENT_MM = (160.0, 192.0, 160.0)
 """Edges of the field of view, left-right, posterior-anterior, inferior-superior."""

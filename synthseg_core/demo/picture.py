@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from synthseg_core.affines import Size3
-from synthseg_core.atomic import atomic_path
 from synthseg_core.bids import derivative
-from synthseg_core.colours import Colour, label_colours
 from synthseg_core.demo.expectation import expectation
-from synthseg_core.demo.planes import PLANES, Cut, Plane, cut, outlines
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.io import read_scan, read_stored
-from synthseg_core.labels import LabelTable
-from synthseg_core.models import ModelCard
+from synthseg_core.images.affines import Size3
+from synthseg_core.images.planes import PLANES, Cut, Plane, cut, outlines
+from synthseg_core.images.reading import read_scan, read_stored
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.colours import Colour, label_colours
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.model_card import ModelCard
 from synthseg_core.scans import read_table
-from synthseg_core.volume import Volume
+from synthseg_core.system.atomic import atomic_path
 
 # In the template's space this lies between the left thalamus and hippocampus: the three planes through it show the
 # basal ganglia, the ventricles, both hippocampi, the brain-stem and the cerebellum.

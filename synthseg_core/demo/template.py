@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.atomic import write_json, write_text
 from synthseg_core.errors import UsageError
-from synthseg_core.io import read_stored, write_volume
-from synthseg_core.volume import Volume
+from synthseg_core.images.reading import read_stored, write_volume
+from synthseg_core.images.volume import Volume
+from synthseg_core.system.atomic import write_json, write_text
 
 _FILE = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 _SLICE_VOXELS = 5

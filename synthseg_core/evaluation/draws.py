@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.atomic import atomic_path
 from synthseg_core.evaluation.labelled import LabelledScan
-from synthseg_core.io import Scan
+from synthseg_core.images.reading import Scan
+from synthseg_core.images.volume import Volume
 from synthseg_core.synth.draw import Draw
 from synthseg_core.synth.generator import BrainGenerator
 from synthseg_core.synth.label_maps import LabelMaps
-from synthseg_core.synth.recipe import CropSpec, Recipe
-from synthseg_core.volume import Volume
+from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.specs import CropSpec
+from synthseg_core.system.atomic import atomic_path
 
 FIRST_SEED = 1000
 COUNT = 40

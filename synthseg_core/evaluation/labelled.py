@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from synthseg_core.errors import GeometryError
-from synthseg_core.evaluation.remap import Remap
-from synthseg_core.io import Scan, read_scan
-from synthseg_core.label_file import read_label_file
+from synthseg_core.images.label_file import read_label_file
+from synthseg_core.images.reading import Scan, read_scan
+from synthseg_core.labels.remap import Remap
 
 _PLACE_TOLERANCE_MM = 1e-2  # headers hold float32
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.atomic import write_json, write_text
 from synthseg_core.evaluation.validation import CaseScore, Scores
-from synthseg_core.labels import LabelTable
-from synthseg_core.tables import format_tsv
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.system.atomic import write_json, write_text
+from synthseg_core.system.tables import format_tsv
 
 COLUMNS = ("set", "case", "label", "name", "dice", "predicted_voxels", "true_voxels")
 TABLE_NAME, SUMMARY_NAME = "validation.tsv", "validation.json"

@@ -10,7 +10,7 @@ import numpy as np
 from synthseg_core.errors import UsageError
 from synthseg_core.evaluation.labelled import LabelledScan
 from synthseg_core.evaluation.overlap import Overlap, overlap
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.loading import Models
 from synthseg_core.segment import SegmentOptions, segment_scan
 

@@ -14,8 +14,8 @@ from synthseg_core.errors import InputError
 from synthseg_core.grouping.origins import Maker, Origin, read_origin
 from synthseg_core.grouping.sizes import Sizes, SizesReader
 from synthseg_core.grouping.statuses import STATUSES, ScanStatus, StageStatus, examine, overall
-from synthseg_core.scans import ScanRow
-from synthseg_core.tables import read_tsv
+from synthseg_core.scan_row import ScanRow
+from synthseg_core.system.tables import read_tsv
 
 # Stage -> table of volumes, sidecar that says what made it, and segmentation in the names of group tables.
 _VOLUMES = {

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from synthseg_core.description import VOLUME_COLUMNS
 from synthseg_core.errors import InputError
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 
 Structure: TypeAlias = tuple[str, str, str]
 """Index, name and hemisphere, as in the table of a scan."""

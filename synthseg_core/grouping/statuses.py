@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthseg_core.bids import derivative, products_of
 from synthseg_core.grouping.reasons import guess, last_record, reason_text
-from synthseg_core.scans import ScanRow
+from synthseg_core.scan_row import ScanRow
 
 STATUSES = ("done", "failed", "missing", "skipped")
 # Stages whose outputs are made by the job of another one; its logs are theirs.

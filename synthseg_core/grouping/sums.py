@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from synthseg_core.grouping.sizes import Sizes, Structure
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 
 # Segmentation -> tables in resources/groupings that are about it.
 GROUPINGS = {"synthseg": ("tissues", "bilateral"), "synthsegparc": ("lobes", "bilateral_parcels")}

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from synthseg_core.atomic import atomic_path, write_json
 from synthseg_core.errors import InputError
 from synthseg_core.grouping.gathering import GroupTables
 from synthseg_core.grouping.origins import generated_by
@@ -24,6 +23,7 @@ from synthseg_core.grouping.volume_tables import (
     wide_rows,
 )
 from synthseg_core.participants import write_participants
+from synthseg_core.system.atomic import atomic_path, write_json
 
 SCANS_NAME = "group_scans"
 WIDE_NAME = "group_seg-synthseg_volumes"

@@ -26,7 +26,7 @@ from synthseg_core.networks.slabs import (
 )
 from synthseg_core.networks.unet import ConvBlock, UNet
 from synthseg_core.networks.upsampling import MergedKernel, add_upsampled_convolution, merge_kernel
-from synthseg_core.stages import checkpoint
+from synthseg_core.system.timing import checkpoint
 
 Consumer = Callable[[int, int, Tensor], None]
 """Receives ``start, stop, posteriors``: rows [start, stop) of the (N, stop - start, J, K) posteriors."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from synthseg_core.temporary import is_alive
+from synthseg_core.system.temporary import is_alive
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

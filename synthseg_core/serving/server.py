@@ -23,7 +23,7 @@ from synthseg_core.serving.place import Place
 from synthseg_core.serving.streams import JobStreams
 from synthseg_core.serving.surroundings import surroundings
 from synthseg_core.serving.turns import COMPUTING, ON_DEVICE, Gate, JobStages
-from synthseg_core.stages import collected_here
+from synthseg_core.system.timing import collected_here
 
 _GLANCE_S = 0.5
 _REQUEST_S = 10.0

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from synthseg_core.stages import StageTimes
+from synthseg_core.system.timing import StageTimes
 
 ON_DEVICE = frozenset({"network", "parcels", "quality"})
 """Stages that keep a GPU busy."""

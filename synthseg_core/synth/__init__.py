@@ -1,9 +1,9 @@
 """Synthetic brain scans from label maps (Billot et al., Medical Image Analysis 2023, section 3.1)."""
 
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.draw import Draw
 from synthseg_core.synth.generator import BrainGenerator, Sample
 from synthseg_core.synth.inputs import read_maps
-from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.synth.label_maps import LabelMaps, read_label_maps
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.recipe_file import read_recipe

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthseg_core.affines import Size3, voxel_size
-from synthseg_core.atomic import write_bytes
 from synthseg_core.errors import UsageError
-from synthseg_core.io import read_scan, read_stored
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.images.affines import Size3, voxel_size
+from synthseg_core.images.reading import read_scan, read_stored
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.sample_files import SamplePaths, SampleRecord
+from synthseg_core.system.atomic import write_bytes
 
 # Axis across the slice, axes to the right and up, and the letters at left, right, bottom and top.
 _PLANES = ((2, 0, 1, "LRPA"), (1, 0, 2, "LRIS"), (0, 1, 2, "PAIS"))

@@ -6,11 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 
 from synthseg_core.errors import InputError
-from synthseg_core.settings import build
 from synthseg_core.synth.ranges import Triple
 from synthseg_core.synth.resolution import Acquisition
 from synthseg_core.synth.seeds import spread
 from synthseg_core.synth.shapes import Shape3
+from synthseg_core.system.settings import build
 
 # Streams of one sample's seed: numbers in a draw, then fields and noise that are made when it is applied.
 NUMBERS, ELASTIC, NOISE, BIAS, LOW_RESOLUTION, BACKGROUND = range(6)

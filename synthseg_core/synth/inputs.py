@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.label_maps import LabelMaps, Progress, Unknown, read_label_maps
 from synthseg_core.synth.recipe import Recipe
 

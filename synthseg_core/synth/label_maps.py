@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthseg_core import memory
-from synthseg_core.affines import Shape3, Size3, voxel_size
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.synth.label_lists import GenerationLabels
-from synthseg_core.synth.map_files import files_of, source_text
-from synthseg_core.synth.packed_maps import packed_files, packed_path
-from synthseg_core.volume import Volume
+from synthseg_core.images.affines import Shape3, Size3, voxel_size
+from synthseg_core.images.label_maps import files_of, source_text
+from synthseg_core.images.packed import packed_files, packed_path
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.system import memory
 
 Unknown = Literal["refuse", "background"]
 Progress = Callable[[int, int], None]

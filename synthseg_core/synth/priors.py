@@ -16,11 +16,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from synthseg_core.errors import InputError
-from synthseg_core.io import count_volumes
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.images.label_maps import read_ras_labels, stem
+from synthseg_core.images.pairs import Case, read_on_grid
+from synthseg_core.images.reading import count_volumes
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.label_maps import Progress, unknown_values
-from synthseg_core.synth.map_files import read_ras_labels, stem
-from synthseg_core.synth.matching import Case, read_on_grid
 
 # Reference: the darkest and brightest 2 % say more about fat and artefacts than about tissue.
 PERCENTILES = (2.0, 98.0)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.priors import HIGHEST, NORMAL_PER_MAD, PERCENTILES, BlockPriors, Scale, ScanStatistics
 from synthseg_core.synth.priors_table import COLUMNS
-from synthseg_core.tables import format_tsv
+from synthseg_core.system.tables import format_tsv
 
 ALL_COLUMNS = ("block", "modality", "channel", *COLUMNS, "scans", "labels")
 _SCAN_COLUMNS = ("scan", "modality", "channel", "class", "voxels", "median", "deviation")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.settings import build_fields, update
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.settings import build_fields, update
+from synthseg_core.system.tables import read_tsv
 
 DISTRIBUTIONS = ("uniform", "normal")
 COLUMNS = ("class", "mean_of_mean", "std_of_mean", "mean_of_std", "std_of_std")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from synthseg_core.errors import UsageError
-from synthseg_core.settings import build_fields
+from synthseg_core.system.settings import build_fields
 
 Triple = tuple[float, float, float]
 

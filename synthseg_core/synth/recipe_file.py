@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.settings import to_content, update
 from synthseg_core.synth.presets import preset
 from synthseg_core.synth.recipe import Recipe
+from synthseg_core.system.settings import to_content, update
 
 _BASE = "preset"
 _FILES = ("table", "means", "stds")  # entries of intensity priors that may name files

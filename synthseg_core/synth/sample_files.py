@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthseg_core import __version__
-from synthseg_core.atomic import write_json
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.io import write_volume
-from synthseg_core.settings import build, to_content
+from synthseg_core.images.reading import write_volume
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.draw import Draw
 from synthseg_core.synth.generator import BrainGenerator, Sample
-from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.synth.label_maps import LabelMaps
 from synthseg_core.synth.recipe import Recipe
-from synthseg_core.volume import Volume
+from synthseg_core.system.atomic import write_json
+from synthseg_core.system.settings import build, to_content
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 
 import torch
 
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.draw import NUMBERS, BackgroundDraw, ChannelDraw, Draw
-from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.synth.mixture import draw_mixture
 from synthseg_core.synth.ranges import Triple, chance, normal, uniform
 from synthseg_core.synth.recipe import Recipe

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from synthseg_core.atomic import write_json
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.label_file import LARGEST_LABEL
-from synthseg_core.synth.label_entries import FIRST_TISSUE
+from synthseg_core.images.label_file import LARGEST_LABEL
+from synthseg_core.labels.known import FIRST_TISSUE
+from synthseg_core.system.atomic import write_json
 
 # The port's number of classes and limit of iterations.
 N_CLASSES = 10

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from synthseg_core.atomic import write_bytes
 from synthseg_core.errors import WeightsError
+from synthseg_core.system.atomic import write_bytes
 
 LAST = "last.pt"
 BEST = "best.pt"

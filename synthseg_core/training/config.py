@@ -11,7 +11,7 @@ from typing import Any
 
 from synthseg_core.errors import UsageError
 from synthseg_core.networks.config import UNetConfig
-from synthseg_core.settings import build
+from synthseg_core.system.settings import build
 from synthseg_core.training.checks import above_zero, at_least, one_of
 from synthseg_core.training.schedule import Schedule
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from synthseg_core.errors import InputError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 from synthseg_core.training.checkpoint import BEST, read_checkpoint
 from synthseg_core.training.export import export_model, trained_card
 from synthseg_core.training.log import LOG

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from synthseg_core.atomic import output_error, write_text
-from synthseg_core.tables import format_tsv
+from synthseg_core.system.atomic import output_error, write_text
+from synthseg_core.system.tables import format_tsv
 
 LOG = "log.tsv"
 VALIDATION = "validation.tsv"

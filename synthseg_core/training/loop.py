@@ -19,6 +19,7 @@ from torch import nn
 
 from synthseg_core.devices import choose_device
 from synthseg_core.synth.seeds import sample_seed
+from synthseg_core.system.interruption import Interruption, deferred
 from synthseg_core.training.ahead import Ahead
 from synthseg_core.training.budget import reserve_s
 from synthseg_core.training.checkpoint import LAST, read_checkpoint
@@ -26,7 +27,6 @@ from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.ema import WeightAverage
 from synthseg_core.training.failure import explained_exhaustion, stop_on_failure
 from synthseg_core.training.identity import require_same
-from synthseg_core.training.interruption import Interruption, deferred
 from synthseg_core.training.parallel import Agreement, Ranks, environment_ranks, joined, passes
 from synthseg_core.training.recompute import recompute_features
 from synthseg_core.training.results import Results

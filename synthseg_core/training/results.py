@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from synthseg_core.atomic import write_json
 from synthseg_core.errors import InputError
 from synthseg_core.networks.unet import UNet
+from synthseg_core.system.atomic import write_json
 from synthseg_core.training.budget import affordable
 from synthseg_core.training.checkpoint import BEST, LAST, write_checkpoint
 from synthseg_core.training.config import TrainConfig

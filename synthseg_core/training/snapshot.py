@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthseg_core.atomic import write_bytes
 from synthseg_core.errors import UsageError
+from synthseg_core.system.atomic import write_bytes
 from synthseg_core.training.log import LOG, VALIDATION, read_rows
 
 SNAPSHOT = "snapshot.png"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from synthseg_core.errors import InputError
-from synthseg_core.labels import LabelTable
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.labels.table import LabelTable
 
 _PUBLISHED = ("segmentation_2.0", "segmentation_1.0")
 

@@ -82,7 +82,7 @@ def arguments(args: argparse.Namespace, flags: list[str], folder: Path) -> list[
 def stage_seconds(command: list[str]) -> dict[str, float]:
     """Run the command in a fresh process that times its stages."""
     code = (
-        "import json, sys; from synthseg_core.stages import collected; from synthseg_core.cli.main import main\n"
+        "import json, sys; from synthseg_core.system.timing import collected; from synthseg_core.cli.main import main\n"
         "with collected() as times:\n    status = main(sys.argv[1:])\n"
         "print(json.dumps(times.seconds), file=sys.stderr); sys.exit(status)"
     )

@@ -20,7 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from synthseg_core.file_kinds import READABLE, extension
+from synthseg_core.images.formats import READABLE, extension
 
 PROGRAM = (sys.executable, "-m", "synthseg_core.cli.main")
 _GLANCE_S = 0.2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from synthseg_core.cli.main import main
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 from tests.goldens.command_agreement import PLAIN, assert_volumes_agree
 
 pytestmark = [pytest.mark.golden, pytest.mark.weights]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.loading import LoadedModel, Models, load_models, load_network
 from synthseg_core.models import load_card
 from synthseg_core.networks.inference import UNetRunner

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthseg_core.affines import closest_ras
 from synthseg_core.conform_record import ConformRecord, Grid
-from synthseg_core.labels import CORTEX_LABELS, LabelTable
+from synthseg_core.images.affines import closest_ras
+from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
 from synthseg_core.parcels import apply_parcellation
 from synthseg_core.postprocess import clean_up, label_map_from, unpad
 from synthseg_core.quirks import REFERENCE

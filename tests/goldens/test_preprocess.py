@@ -12,7 +12,7 @@ import pytest
 
 from synthseg_core.conform import ConformConfig, Conformed, conform
 from synthseg_core.errors import InputError
-from synthseg_core.io import Scan, read_scan, write_volume
+from synthseg_core.images.reading import Scan, read_scan, write_volume
 from synthseg_core.quirks import NATIVE, REFERENCE
 
 pytestmark = pytest.mark.golden

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.quality import one_hot, quality_box, quality_groups, tidy_scores
 
 CASES = ("whole_head", "wide", "whole_head_v1", "wide_v1")

@@ -10,7 +10,7 @@ import pytest
 
 from synthseg_core.cli.main import main
 from synthseg_core.devices import use_threads
-from synthseg_core.io import read_scan
+from synthseg_core.images.reading import read_scan
 from synthseg_core.loading import load_models
 from synthseg_core.models import load_card
 from synthseg_core.quality import quality_tsv

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthseg_core.labels import LabelTable
-from synthseg_core.tables import format_tsv
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.system.tables import format_tsv
 
 COLUMNS = ("label", "name", "side", "counterpart", "topology_class", "qc_group")
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.ops.components import largest_component
 from synthseg_core.parcels import apply_parcellation
 from synthseg_core.postprocess import clean_up, label_map_from

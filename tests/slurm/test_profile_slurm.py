@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 from tests.slurm.runs import QUICK, SCANS, break_scan, kill_family, make_site, wait_for
 from tests.workflow.runs import planned
 

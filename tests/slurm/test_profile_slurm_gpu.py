@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from synthseg_core.scans import read_table
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 from tests.slurm.runs import SCANS, break_scan, kill_family, make_site, wait_for
 from tests.workflow.runs import planned, run
 

@@ -12,8 +12,8 @@ from synthseg_core.app.arguments import build_parser as build_app_parser
 from synthseg_core.cli.main import build_parser
 from synthseg_core.demo.__main__ import build_parser as build_demo_parser
 from synthseg_core.demo.heads import write_heads
+from synthseg_core.labels.known import table_entries
 from synthseg_core.synth import Recipe, read_recipe
-from synthseg_core.synth.label_entries import table_entries
 from synthseg_core.synth.presets import PRESETS
 from synthseg_core.synth.priors_table import IntensityPriors
 from tests.pages import ROOT, SPAN, blocks, rows

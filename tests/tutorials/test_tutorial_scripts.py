@@ -14,7 +14,7 @@ from synthseg_core.demo.heads import write_heads
 from synthseg_core.models import load_card
 from synthseg_core.synth import Draw, GenerationLabels
 from synthseg_core.synth.priors_table import IntensityPriors
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 from tests.tutorials.scripts import run
 
 PNG = b"\x89PNG"

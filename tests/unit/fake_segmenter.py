@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from synthseg_core.cli import reference_run
+from synthseg_core.images.volume import Volume
 from synthseg_core.quality import QualityScore
-from synthseg_core.volume import Volume
 from synthseg_core.volumetry import StructureVolume, VolumeTable
 
 

@@ -13,7 +13,7 @@ from synthseg_core import adoption, models
 from synthseg_core.adoption import FACTS, adopt, main
 from synthseg_core.card_text import rewrite_card
 from synthseg_core.errors import ModelError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.loading import load_models
 from synthseg_core.models import default_model, load_card, read_card, registered_models
 from synthseg_core.networks.config import UNetConfig

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthseg_core.affines import Orientation, check_affine, closest_ras, voxel_size
 from synthseg_core.errors import GeometryError
+from synthseg_core.images.affines import Orientation, check_affine, closest_ras, voxel_size
 from tests.phantoms import oblique_affine
 
 DATA = np.arange(24).reshape(2, 3, 4)

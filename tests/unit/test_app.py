@@ -24,8 +24,9 @@ from synthseg_core.bids import derivative, products_of
 from synthseg_core.description import DATASET_FILES
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.grouping import ScanStatus
-from synthseg_core.scans import ScanRow, read_table, write_table
-from synthseg_core.temporary import temporary_name
+from synthseg_core.scan_row import ScanRow
+from synthseg_core.scans import read_table, write_table
+from synthseg_core.system.temporary import temporary_name
 from tests.trees import make_tree
 
 FIRST = "sub-01/anat/sub-01_space-T1w"

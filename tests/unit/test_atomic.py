@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core.atomic import atomic_path, check_writable, write_bytes, write_json, write_text
 from synthseg_core.errors import InputError, OutputError
+from synthseg_core.system.atomic import atomic_path, check_writable, write_bytes, write_json, write_text
 from tests.privileges import ordinary_user
 
 
@@ -111,7 +111,7 @@ def test_file_size_limit(tmp_path):
     code = """
 import resource, sys
 from pathlib import Path
-from synthseg_core.atomic import write_bytes
+from synthseg_core.system.atomic import write_bytes
 from synthseg_core.errors import OutputError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -140,7 +140,7 @@ def test_kill_leaves_no_final_name(tmp_path):
     code = """
 import sys, time
 from pathlib import Path
-from synthseg_core.atomic import atomic_path
+from synthseg_core.system.atomic import atomic_path
 with atomic_path(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     print("writing", flush=True)

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from nibabel import imageglobals
 
-from synthseg_core import inspection
 from synthseg_core.conform import ConformConfig, conform
 from synthseg_core.errors import GeometryError, InputError, OutputError
-from synthseg_core.io import read_scan, write_volume
+from synthseg_core.images import checks
+from synthseg_core.images.reading import read_scan, write_volume
+from synthseg_core.images.volume import Volume
 from synthseg_core.quirks import NATIVE, REFERENCE
-from synthseg_core.temporary import temporary_name
-from synthseg_core.volume import Volume
+from synthseg_core.system.temporary import temporary_name
 from tests.phantoms import oblique_affine, phantom, reoriented, write_nifti
 from tests.privileges import ordinary_user
 
@@ -367,7 +367,7 @@ def test_forms_that_differ_by_rotation():
     angle = np.deg2rad(5)
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    assert "by 5.0 degrees" in inspection.form_conflict(inspection.Forms(turned, turn @ turned), BIG)[0]
+    assert "by 5.0 degrees" in checks.form_conflict(checks.Forms(turned, turn @ turned), BIG)[0]
 
 
 def test_forms_that_mirror_each_other(tmp_path):

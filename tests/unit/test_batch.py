@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from synthseg_core.batch import Failure, FailureTable, Progress, Stages, run_batch, run_one
 from synthseg_core.errors import InputError, OutputError
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 
 
 class Terminal(io.StringIO):

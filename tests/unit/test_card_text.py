@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from synthseg_core.card_text import card_text
-from synthseg_core.models import ModelCard, load_card, read_card, registered_models
+from synthseg_core.model_card import ModelCard
+from synthseg_core.models import load_card, read_card, registered_models
 from tests.models import ROBUST, TINY
 
 TRAINING = {

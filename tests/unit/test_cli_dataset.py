@@ -12,7 +12,7 @@ import pytest
 
 from synthseg_core.cli import reference_run
 from synthseg_core.cli.main import main
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 from tests.phantoms import phantom, write_nifti
 from tests.privileges import ordinary_user
 from tests.unit.fake_segmenter import FakeSegmenter

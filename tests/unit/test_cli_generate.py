@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from synthseg_core.cli.main import main
+from synthseg_core.images.volume import Volume
 from synthseg_core.synth import GenerationLabels, read_recipe
 from synthseg_core.synth.contact_sheet import SheetRow, colour_table, write_contact_sheet
 from synthseg_core.synth.sample_files import SampleRecord
-from synthseg_core.volume import Volume
 from tests.phantoms import oblique_affine, reoriented, write_nifti
 from tests.synth_phantoms import PAIRS, head
 

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from synthseg_core import inspection
 from synthseg_core import quality as quality_module
 from synthseg_core.cli.main import main
 from synthseg_core.decision import read_decision
-from synthseg_core.file_identity import sha256_of
-from synthseg_core.io import read_scan
+from synthseg_core.images import checks
+from synthseg_core.images.reading import read_scan
 from synthseg_core.loading import load_models
 from synthseg_core.models import load_card
 from synthseg_core.quality import QUALITY_COLUMNS
 from synthseg_core.segment import SegmentOptions, segment_scan
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.file_identity import sha256_of
+from synthseg_core.system.tables import read_tsv
 from tests.models import TINY, WHOLE, write_family
 from tests.phantoms import phantom, reoriented, write_nifti
 
@@ -34,7 +34,7 @@ PARCELS = {"dseg": "dseg.nii.gz", "dseg-1mm": "dseg-1mm.nii.gz", "volumes": "vol
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Phantoms are smaller than any brain, and the cube of 224 voxels takes a second."""
-    monkeypatch.setattr(inspection, "SMALL_EXTENT_MM", 1.0)
+    monkeypatch.setattr(checks, "SMALL_EXTENT_MM", 1.0)
     monkeypatch.setattr(quality_module, "BOX_EDGE_VOXELS", 48)
 
 

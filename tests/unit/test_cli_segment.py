@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from synthseg_core import inspection
 from synthseg_core.cli.crop import crop_of
 from synthseg_core.cli.main import main
 from synthseg_core.decision import Basis, read_decision
 from synthseg_core.errors import UsageError
-from synthseg_core.io import read_scan
+from synthseg_core.images import checks
+from synthseg_core.images.reading import read_scan
+from synthseg_core.images.volume import Volume
 from synthseg_core.loading import load_models
 from synthseg_core.models import default_model, load_card
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.segment import SegmentOptions, segment_scan
-from synthseg_core.volume import Volume
-from synthseg_core.weights import sha256_of
+from synthseg_core.system.file_identity import sha256_of
 from tests.models import COARSE, PARCELLATION, STRUCTURE_LABELS, TINY, WHOLE
 from tests.phantoms import phantom, reoriented, write_nifti
 from tests.privileges import ordinary_user
@@ -51,7 +51,7 @@ def card(folder) -> Path:
 @pytest.fixture(autouse=True)
 def small_heads(monkeypatch):
     """The phantoms are smaller than any brain; the warning about that has tests of its own."""
-    monkeypatch.setattr(inspection, "SMALL_EXTENT_MM", 1.0)
+    monkeypatch.setattr(checks, "SMALL_EXTENT_MM", 1.0)
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +198,7 @@ def test_formats(segment, scan, everything, tmp_path, extension):
 
 @pytest.mark.parametrize("extension", [".mgz", ".npz", ".nii"])
 def test_scans_of_every_format(segment, tmp_path, extension):
-    from synthseg_core.io import write_volume
+    from synthseg_core.images.reading import write_volume
 
     volume = phantom((1.0, 1.0, 1.0), SHAPE)
     path = tmp_path / f"scan{extension}"
@@ -566,7 +566,7 @@ def test_failing_output_leaves_no_temporary_file(segment, scan, tmp_path, monkey
     """A write that breaks off in the middle, as when the disk is full, leaves neither a half file nor a temporary."""
     import errno
 
-    import synthseg_core.io as files
+    import synthseg_core.images.reading as files
 
     def full(*args, **kwargs):
         Path(args[0]).write_bytes(b"half")

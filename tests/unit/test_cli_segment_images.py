@@ -12,16 +12,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from synthseg_core import inspection
 from synthseg_core.cli.main import main
 from synthseg_core.conform import scan_at
 from synthseg_core.errors import OutputError
-from synthseg_core.io import Scan, read_scan, write_channels, write_volume
+from synthseg_core.images import checks
+from synthseg_core.images.reading import Scan, read_scan, write_channels, write_volume
+from synthseg_core.images.volume import Volume
 from synthseg_core.loading import load_models
 from synthseg_core.models import load_card
 from synthseg_core.segment import SegmentOptions, segment_scan
-from synthseg_core.volume import Volume
-from synthseg_core.weights import sha256_of
+from synthseg_core.system.file_identity import sha256_of
 from tests.models import COARSE, FINER, TINY
 from tests.phantoms import phantom, reoriented, write_nifti
 
@@ -39,7 +39,7 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def small_heads(monkeypatch):
-    monkeypatch.setattr(inspection, "SMALL_EXTENT_MM", 1.0)
+    monkeypatch.setattr(checks, "SMALL_EXTENT_MM", 1.0)
 
 
 @pytest.fixture

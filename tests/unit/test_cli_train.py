@@ -12,7 +12,8 @@ import yaml
 from synthseg_core.cli.main import build_parser, main
 from synthseg_core.cli.train_settings import crop_shape, read_train_settings
 from synthseg_core.errors import SynthSegError, UsageError
-from synthseg_core.io import write_volume
+from synthseg_core.images.reading import write_volume
+from synthseg_core.images.volume import Volume
 from synthseg_core.loading import load_models
 from synthseg_core.models import load_card
 from synthseg_core.networks.config import UNetConfig
@@ -20,7 +21,6 @@ from synthseg_core.synth.recipe import Recipe
 from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.prepare import divisible
-from synthseg_core.volume import Volume
 
 SHAPE = (22, 26, 24)
 # Small enough for seconds; the network has levels for 16 voxels.

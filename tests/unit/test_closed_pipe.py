@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from synthseg_core.closed_pipe import run_for_reader
+from synthseg_core.system.signals import run_for_reader
 from tests.trees import make_tree
 
 PRINT = (

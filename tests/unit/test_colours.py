@@ -1,5 +1,5 @@
-from synthseg_core.colours import label_colours
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.colours import label_colours
+from synthseg_core.labels.table import LabelTable
 
 
 def test_structures_have_the_colours_that_people_know():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from synthseg_core.cli.counting import CountLine
+from synthseg_core.system.progress import CountLine
 
 
 class _Stream(io.StringIO):

@@ -10,7 +10,7 @@ from synthseg_core.dataset_results import results_table, volumes_of
 from synthseg_core.dataset_rows import Row, Table
 from synthseg_core.errors import InputError
 from synthseg_core.reference_csv import single_scan_table
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 
 
 def table(*subjects: str) -> Table:

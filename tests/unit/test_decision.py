@@ -13,8 +13,9 @@ import pytest
 from synthseg_core.conform import ConformConfig, plan
 from synthseg_core.decision import Basis, Decision, channels_of, read_decision, require_model, write_decision
 from synthseg_core.errors import InputError, ModelError, OutputError
-from synthseg_core.io import Scan
-from synthseg_core.models import GridSpec, load_card
+from synthseg_core.images.reading import Scan
+from synthseg_core.model_card import GridSpec
+from synthseg_core.models import load_card
 from tests.models import STRUCTURE_LABELS, TINY
 from tests.phantoms import phantom, reoriented
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthseg_core.delimited import Record, read_lines, read_records, yes_or_no
 from synthseg_core.errors import InputError
+from synthseg_core.system.delimited import Record, read_lines, read_records, yes_or_no
 
 
 def records(tmp_path, data):

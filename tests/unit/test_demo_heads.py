@@ -7,7 +7,7 @@ import pytest
 
 from synthseg_core.demo.__main__ import main
 from synthseg_core.demo.heads import EXTENT_MM, head
-from synthseg_core.io import read_scan, read_stored
+from synthseg_core.images.reading import read_scan, read_stored
 from synthseg_core.synth import GenerationLabels
 
 COARSE_MM = 4.0

@@ -9,10 +9,11 @@ from synthseg_core.demo import __main__ as command
 from synthseg_core.demo import picture
 from synthseg_core.demo.expectation import expectation
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.io import write_volume
+from synthseg_core.images.reading import write_volume
+from synthseg_core.images.volume import Volume
 from synthseg_core.models import load_card
-from synthseg_core.scans import ScanRow, write_table
-from synthseg_core.volume import Volume
+from synthseg_core.scan_row import ScanRow
+from synthseg_core.scans import write_table
 from tests.workflow.runs import REPOSITORY, run
 
 CARD = load_card("synthseg-2.0")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from synthseg_core.demo.planes import PLANES, cut, outlines
-from synthseg_core.volume import Volume
+from synthseg_core.images.planes import PLANES, cut, outlines
+from synthseg_core.images.volume import Volume
 from tests.phantoms import all_orientations, reoriented
 
 AXIAL, CORONAL, SAGITTAL = PLANES

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from synthseg_core import discovery
 from synthseg_core.bids import ScanName, parse_name
 from synthseg_core.bidsignore import is_ignored, parse_rules
-from synthseg_core.discovery import Search, discover
+from synthseg_core.discovery import discover
 from synthseg_core.errors import InputError
+from synthseg_core.search import Search
 from tests.privileges import ordinary_user
 from tests.trees import make_tree
 

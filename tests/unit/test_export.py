@@ -13,7 +13,7 @@ import torch
 
 from synthseg_core.cli.main import main
 from synthseg_core.errors import WeightsError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.loading import load_models
 from synthseg_core.model_store import Condition, verify
 from synthseg_core.models import load_card

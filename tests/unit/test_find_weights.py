@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from synthseg_core.errors import WeightsError
-from synthseg_core.models import ModelCard, WeightsFile, load_card, registered_models
-from synthseg_core.weights import FoundWeights, cache_folder, file_names, find_weights, places, sha256_of
+from synthseg_core.model_card import ModelCard, WeightsFile
+from synthseg_core.models import load_card, registered_models
+from synthseg_core.system.file_identity import sha256_of
+from synthseg_core.weights import FoundWeights, cache_folder, file_names, find_weights, places
 from tests.privileges import ordinary_user
 
 HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from synthseg_core.errors import InputError, WeightsError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.models import load_card
 from synthseg_core.networks.unet import UNet
-from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.training.checkpoint import BEST, read_checkpoint, write_checkpoint
 from synthseg_core.training.config import Intervals, Stage, TrainConfig
 from synthseg_core.training.finished import export_run

@@ -13,9 +13,10 @@ from synthseg_core.conform import ConformConfig, plan
 from synthseg_core.conform_record import ConformRecord
 from synthseg_core.errors import InputError
 from synthseg_core.footprint import network_bytes, parcellation_bytes, segmentation_bytes
-from synthseg_core.io import Scan
+from synthseg_core.images.reading import Scan
 from synthseg_core.loading import LoadedModel, Models, load_models
-from synthseg_core.models import GridSpec, load_card
+from synthseg_core.model_card import GridSpec
+from synthseg_core.models import load_card
 from synthseg_core.segment import SegmentOptions, segment_scan
 from synthseg_core.weights import FoundWeights
 from tests.models import TINY

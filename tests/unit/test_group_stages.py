@@ -10,9 +10,10 @@ from synthseg_core.bids import derivative, products_of
 from synthseg_core.cli.main import main
 from synthseg_core.grouping import gather, write_group_tables
 from synthseg_core.grouping.sums import GROUPINGS, sums_of
-from synthseg_core.labels import LabelTable
-from synthseg_core.scans import ScanRow, write_table
-from synthseg_core.tables import read_tsv
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.scan_row import ScanRow
+from synthseg_core.scans import write_table
+from synthseg_core.system.tables import read_tsv
 from synthseg_core.volumetry import StructureVolume, VolumeTable
 from tests.trees import contents
 

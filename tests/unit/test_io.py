@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import OutputError
-from synthseg_core.io import read_scan, write_volume
+from synthseg_core.images.reading import read_scan, write_volume
+from synthseg_core.images.volume import Volume
 from synthseg_core.quirks import NATIVE, REFERENCE
-from synthseg_core.volume import Volume
 from tests.phantoms import oblique_affine, phantom, write_nifti
 
 BIG = (60, 70, 58)
@@ -300,5 +300,5 @@ def test_unknown_output_extension(tmp_path):
 
 
 def test_importing_io_loads_no_torch():
-    code = "import sys, synthseg_core.io, synthseg_core.conform; print('torch' in sys.modules)"
+    code = "import sys, synthseg_core.images.reading, synthseg_core.conform; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from synthseg_core.errors import InputError, SynthSegError, UsageError
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.label_maps import read_label_maps
-from synthseg_core.volume import Volume
 from tests.label_phantoms import SHAPE, VALUES, halves, label_volume, write_list, write_maps
 from tests.phantoms import all_orientations, nested_ellipsoids, oblique_affine, reoriented, write_nifti
 
@@ -267,7 +267,7 @@ def test_step_below_one(tmp_path, labels):
 
 def test_maps_that_do_not_fit_in_memory(tmp_path, labels, monkeypatch):
     paths = write_maps(tmp_path)
-    monkeypatch.setattr("synthseg_core.memory.physical_bytes", lambda: 1000)
+    monkeypatch.setattr("synthseg_core.system.memory.physical_bytes", lambda: 1000)
     with pytest.raises(InputError, match="2 label maps"):
         read_label_maps(paths, labels)
 
@@ -301,7 +301,7 @@ import sys
 HIDDEN = ("scipy", "pandas", "yaml", "h5py", "safetensors", "matplotlib", "sklearn")
 sys.modules.update(dict.fromkeys(HIDDEN))
 from synthseg_core.cli.main import main
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.label_maps import read_label_maps
 assert main(["labels", "scan", "maps", "--out", "list.tsv"]) == 0
 from pathlib import Path

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from synthseg_core.cli.main import main
-from synthseg_core.synth.label_entries import FIRST_TISSUE, builtin_entries, guessed, known_entries
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.counting import LabelScan, count_labels, scan_label_maps
+from synthseg_core.labels.known import FIRST_TISSUE, builtin_entries, guessed, known_entries
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.label_maps import read_label_maps
-from synthseg_core.synth.label_scan import LabelScan, count_labels, scan_label_maps
-from synthseg_core.tables import read_tsv
-from synthseg_core.volume import Volume
+from synthseg_core.system.tables import read_tsv
 from tests.label_phantoms import LIST, SHAPE, halves, label_volume, write_list, write_maps
 from tests.phantoms import oblique_affine, reoriented, write_nifti
 

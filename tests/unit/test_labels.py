@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from synthseg_core.errors import InputError, ModelError
-from synthseg_core.labels import CORTEX_LABELS, LabelTable
+from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
 
 FOUR = {
     "name": "four",

@@ -5,10 +5,10 @@ import shlex
 
 import pytest
 
-from synthseg_core.labels import LabelTable
-from synthseg_core.lookup_tables import bids_table, freesurfer_table, itksnap_table, meanings, with_parcels
-from synthseg_core.structures import structure
-from synthseg_core.tables import read_tsv
+from synthseg_core.labels.structures import structure
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.labels.viewers import bids_table, freesurfer_table, itksnap_table, meanings, with_parcels
+from synthseg_core.system.tables import read_tsv
 
 STRUCTURES, PARCELS = LabelTable.builtin("segmentation_2.0"), LabelTable.builtin("parcellation_2.0")
 

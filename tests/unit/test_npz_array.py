@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import InputError
-from synthseg_core.io import read_scan
+from synthseg_core.images.reading import read_scan
 
 
 def test_archive_is_measured_before_it_is_read(tmp_path, monkeypatch):

@@ -8,10 +8,10 @@ import torch
 
 from synthseg_core.cli.main import main
 from synthseg_core.errors import InputError
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.images.packed import pack, packed_path, read_packed, write_packed
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.label_maps import read_label_maps
-from synthseg_core.synth.packed_maps import pack, packed_path, read_packed, write_packed
-from synthseg_core.volume import Volume
 from tests.label_phantoms import LIST, halves, label_volume, write_list
 from tests.phantoms import oblique_affine, reoriented, write_nifti
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core.labels import LabelTable
-from synthseg_core.models import ModelCard, WeightsFile, load_card
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.model_card import ModelCard, WeightsFile
+from synthseg_core.models import load_card
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
 from synthseg_core.plausibility import doubts
 from synthseg_core.volumetry import StructureVolume, VolumeTable

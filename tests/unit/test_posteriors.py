@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from synthseg_core import quality as quality_module
 from synthseg_core.errors import ModelError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.loading import LoadedModel, Models, load_models
 from synthseg_core.models import load_card
 from synthseg_core.posteriors import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import ModelError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.parcels import apply_parcellation
 from synthseg_core.postprocess import clean_up, label_map_from, unpad
 from synthseg_core.quirks import NATIVE, REFERENCE, Quirks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from synthseg_core.presence import is_file, is_folder, real_path
+from synthseg_core.system.paths import is_file, is_folder, real_path
 from tests.privileges import ordinary_user
 
 

@@ -11,8 +11,9 @@ from scipy.stats import median_abs_deviation
 
 from synthseg_core.cli.main import main
 from synthseg_core.errors import InputError
-from synthseg_core.synth.label_lists import GenerationLabels
-from synthseg_core.synth.matching import match
+from synthseg_core.images.pairs import match
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.priors import (
     NORMAL_PER_MAD,
     ScanStatistics,
@@ -24,8 +25,7 @@ from synthseg_core.synth.priors import (
     saturated_classes,
 )
 from synthseg_core.synth.priors_table import IntensityPriors
-from synthseg_core.tables import read_tsv
-from synthseg_core.volume import Volume
+from synthseg_core.system.tables import read_tsv
 from tests.label_phantoms import LIST, halves, label_volume, write_list, write_maps
 from tests.phantoms import reoriented, write_nifti
 

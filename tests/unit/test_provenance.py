@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import synthseg_core
-from synthseg_core.io import Scan
+from synthseg_core.images.reading import Scan
 from synthseg_core.loading import load_models
 from synthseg_core.models import load_card
-from synthseg_core.provenance import Origin, sidecar
+from synthseg_core.provenance import sidecar
+from synthseg_core.scan_origin import Origin
 from synthseg_core.segment import SegmentOptions, segment_scan
-from synthseg_core.weights import sha256_of
+from synthseg_core.system.file_identity import sha256_of
 from tests.models import COARSE, FINER, STRUCTURE_LABELS, TINY
 from tests.phantoms import phantom
 

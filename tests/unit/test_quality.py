@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import ModelError
-from synthseg_core.labels import LabelTable
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.quality import QualityBox, one_hot, quality_box, quality_groups, tidy_scores
 
 GROUPS = LabelTable.builtin("qc_2.0")

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from torch.nn import functional
 
+from synthseg_core.keras_layout import torch_shapes
 from synthseg_core.networks import quality_inference, slabs
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 from synthseg_core.networks.quality_inference import RegressorRunner
 from synthseg_core.networks.regressor import Regressor
-from synthseg_core.weights import torch_shapes
 from tests.models import random_arrays
 
 

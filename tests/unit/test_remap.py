@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import InputError
-from synthseg_core.evaluation.remap import Remap
+from synthseg_core.labels.remap import Remap
 
 HEADER = "from_min\tfrom_max\tto\tnote\n"
 TABLE = f"{HEADER}3\t3\t3\t\n1100\t1199\t3\tcortex\n24\t24\tignore\tpart of the fluid\n16\t16\t16\t\n"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from synthseg_core import conform_record
-from synthseg_core.ops import resample as module
-from synthseg_core.ops.resample import (
+from synthseg_core.images import resampling as module
+from synthseg_core.images.resampling import (
     argmax_classes,
     centred_sampling,
     resample,

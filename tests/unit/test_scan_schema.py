@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from synthseg_core.app.scan_schema import check_rows
 from synthseg_core.errors import InputError
-from synthseg_core.scans import ScanRow
+from synthseg_core.scan_row import ScanRow
 from tests.workflow.runs import REPOSITORY
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "scans.schema.yaml"

@@ -6,18 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.bids import parse_stem
-from synthseg_core.discovery import Search
 from synthseg_core.errors import InputError
-from synthseg_core.scans import (
-    COLUMNS,
-    ScanRow,
-    absent_labels,
-    find_scans,
-    read_table,
-    select,
-    source_uri,
-    write_table,
-)
+from synthseg_core.scan_row import COLUMNS, ScanRow
+from synthseg_core.scans import absent_labels, find_scans, read_table, select, source_uri, write_table
+from synthseg_core.search import Search
 from tests.strategies import scan_names
 from tests.trees import make_tree
 

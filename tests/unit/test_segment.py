@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthseg_core import memory
 from synthseg_core import quality as quality_module
 from synthseg_core.conform import conform
 from synthseg_core.errors import InputError, ModelError
 from synthseg_core.footprint import network_bytes
-from synthseg_core.io import Scan
-from synthseg_core.labels import LabelTable
+from synthseg_core.images.reading import Scan
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.loading import Models, load_models
 from synthseg_core.models import load_card
 from synthseg_core.posteriors import parcel_posteriors
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segment import Segmentation, SegmentOptions, conform_config, segment_scan
-from synthseg_core.stages import StageTimes
-from synthseg_core.volume import Volume
+from synthseg_core.system import memory
+from synthseg_core.system.timing import StageTimes
 from tests.models import COARSE, PARCELLATION, ROBUST, STRUCTURE_LABELS, TINY, TinyModel, write_family
 from tests.phantoms import phantom, reoriented
 

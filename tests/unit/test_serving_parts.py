@@ -11,14 +11,14 @@ import time
 import pytest
 import torch
 
-from synthseg_core.atomic import write_text
 from synthseg_core.loading import load_models, shelf
 from synthseg_core.models import load_card
 from synthseg_core.serving.place import Place
 from synthseg_core.serving.server import _settle_threads
 from synthseg_core.serving.surroundings import difference, surroundings
 from synthseg_core.serving.turns import Gate, JobStages
-from synthseg_core.stages import checkpoint, collected_here, current
+from synthseg_core.system.atomic import write_text
+from synthseg_core.system.timing import checkpoint, collected_here, current
 from tests.models import TINY
 
 

@@ -6,15 +6,15 @@ import threading
 
 import pytest
 
-from synthseg_core import stages
-from synthseg_core.stages import StageTimes, collected, current
+from synthseg_core.system import timing
+from synthseg_core.system.timing import StageTimes, collected, current
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that advances when told to."""
     now = [100.0]
-    monkeypatch.setattr(stages.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
 
     def advance(seconds: float) -> None:
         now[0] += seconds

@@ -8,8 +8,9 @@ import shlex
 import pytest
 
 from synthseg_core.cli.main import build_parser
-from synthseg_core.synth import label_entries, priors_report
-from synthseg_core.synth.label_entries import table_entries
+from synthseg_core.labels import known
+from synthseg_core.labels.known import table_entries
+from synthseg_core.synth import priors_report
 from tests.pages import ROOT, SPAN, blocks, rows, sections
 
 PAGE = (ROOT / "docs" / "synthetic-data.md").read_text(encoding="utf-8")
@@ -28,7 +29,7 @@ def test_commands_can_be_typed_as_they_stand(words):
 
 def test_columns_of_lists_and_priors():
     stated = [span for row in rows(SECTIONS["The label list of your own maps"]) for span in SPAN.findall(row[0])]
-    assert stated == [*label_entries.FACTS, *label_entries.COUNTS]
+    assert stated == [*known.FACTS, *known.COUNTS]
     line = next(line for line in PAGE.splitlines() if line.startswith("`block`"))
     assert SPAN.findall(line) == list(priors_report.ALL_COLUMNS)
 

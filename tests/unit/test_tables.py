@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from synthseg_core.errors import InputError
-from synthseg_core.tables import format_tsv, read_tsv
+from synthseg_core.system.tables import format_tsv, read_tsv
 
 
 def _write(tmp_path, content):

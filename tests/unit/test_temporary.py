@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core import temporary
-from synthseg_core.atomic import write_text
-from synthseg_core.temporary import is_alive, remove_abandoned, temporary_name
+from synthseg_core.system import temporary
+from synthseg_core.system.atomic import write_text
+from synthseg_core.system.temporary import is_alive, remove_abandoned, temporary_name
 
 _TWO_DAYS_S = 2 * 24 * 3600
 
@@ -47,7 +47,7 @@ def test_names_are_recognised_and_fresh(tmp_path, name):
 
 
 def test_another_process_of_this_computer_has_the_same_system():
-    code = "from synthseg_core.temporary import _this_system; print(_this_system())"
+    code = "from synthseg_core.system.temporary import _this_system; print(_this_system())"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == temporary._this_system()
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_removed_stays_and_the_rest_goes(tmp_path, dead_pid):
 
 def test_the_next_writer_to_the_folder_clears_after_a_killed_one(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from synthseg_core.atomic import atomic_path\n"
+        "import sys; from pathlib import Path; from synthseg_core.system.atomic import atomic_path\n"
         "with atomic_path(Path(sys.argv[1])) as path:\n"
         "    path.write_text('half'); print(flush=True); sys.stdin.read()"
     )

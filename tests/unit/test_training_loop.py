@@ -12,8 +12,8 @@ import torch
 from synthseg_core.errors import InputError, TrainingError, UsageError, WeightsError
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
-from synthseg_core.settings import update
 from synthseg_core.synth.seeds import sample_seed
+from synthseg_core.system.settings import update
 from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.config import Intervals, OptimiserConfig, Stage
 from synthseg_core.training.initial import initialise

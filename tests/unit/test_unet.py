@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional
 
 from synthseg_core.errors import ModelError
+from synthseg_core.keras_layout import torch_shapes
 from synthseg_core.models import load_card
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
 from synthseg_core.networks.unet import NORM_EPSILON, ConvBlock, UNet
-from synthseg_core.weights import torch_shapes
 from tests.models import random_arrays
 
 DEEP = UNetConfig(in_channels=2, out_channels=5, features=3, levels=4, kernel_size=5, skips=(0, 2))

@@ -11,8 +11,9 @@ import pytest
 
 from synthseg_core.cli.main import main
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.synth.label_entries import FIRST_TISSUE
-from synthseg_core.synth.label_lists import GenerationLabels
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.known import FIRST_TISSUE
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.unlabelled import (
     TissueMixture,
     check_classes,
@@ -20,7 +21,6 @@ from synthseg_core.synth.unlabelled import (
     fit_mixture,
     sample_unlabelled,
 )
-from synthseg_core.volume import Volume
 from tests.phantoms import oblique_affine, reoriented, write_nifti
 
 SHAPE = (20, 26, 14)

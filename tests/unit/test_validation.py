@@ -18,19 +18,20 @@ from synthseg_core.evaluation import draws
 from synthseg_core.evaluation.draws import FixedDraws
 from synthseg_core.evaluation.labelled import read_labelled_scan
 from synthseg_core.evaluation.overlap import Overlap, dice_by_label, overlap
-from synthseg_core.evaluation.remap import Remap
 from synthseg_core.evaluation.validation import CaseScore, Scores, score_case, scored_labels
-from synthseg_core.io import write_volume
-from synthseg_core.labels import LabelTable
+from synthseg_core.images.reading import write_volume
+from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.labels.remap import Remap
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.loading import load_models
 from synthseg_core.models import load_card
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.synth.generator import BrainGenerator
-from synthseg_core.synth.label_lists import GenerationLabels
 from synthseg_core.synth.label_maps import LabelMaps, read_label_maps
-from synthseg_core.synth.recipe import CropSpec, Recipe
-from synthseg_core.tables import read_tsv
+from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.specs import CropSpec
+from synthseg_core.system.tables import read_tsv
 from synthseg_core.training.export import export_model, trained_card
 from tests.label_phantoms import label_volume, write_list, write_maps
 from tests.phantoms import write_nifti

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthseg_core.volume import Volume
+from synthseg_core.images.volume import Volume
 from tests.phantoms import oblique_affine
 
 

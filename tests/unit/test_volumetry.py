@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import GeometryError
-from synthseg_core.labels import LabelTable
-from synthseg_core.tables import read_tsv
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.system.tables import read_tsv
 from synthseg_core.volumetry import (
     StructureVolume,
     VolumeTable,

@@ -17,13 +17,8 @@ from synthseg_core.errors import OutputError, WeightsError
 from synthseg_core.keras_layout import layers_of, parameter_count, torch_shapes, write_keras
 from synthseg_core.models import load_card, registered_models
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
-from synthseg_core.weights import (
-    find_weights,
-    load_state,
-    read_metadata,
-    save_safetensors,
-    sha256_of,
-)
+from synthseg_core.system.file_identity import sha256_of
+from synthseg_core.weights import find_weights, load_state, read_metadata, save_safetensors
 
 UNET = NetworkSpec("segmenter", "unet", UNetConfig(in_channels=2, out_channels=3, features=2, levels=3))
 DENOISER = NetworkSpec(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core import inspection
 from synthseg_core.bids import PRODUCTS, STAGES, ScanName, derivative, products_of
 from synthseg_core.cli.main import main
-from synthseg_core.scans import ScanRow, write_table
-from synthseg_core.tables import read_tsv
+from synthseg_core.images import checks
+from synthseg_core.scan_row import ScanRow
+from synthseg_core.scans import write_table
+from synthseg_core.system.tables import read_tsv
 from tests.phantoms import phantom, write_nifti
 from tests.trees import contents
 
@@ -67,7 +68,7 @@ def dataset(tmp_path_factory):
     (raw / "participants.tsv").write_text("participant_id\tage\nsub-01\t31\nsub-02\t28\n")
     (raw / "participants.json").write_text('{"age": {"Description": "Age", "Units": "year"}}')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inspection, "SMALL_EXTENT_MM", 1.0)
+        patch.setattr(checks, "SMALL_EXTENT_MM", 1.0)
         write_table(out / "work" / "scans.tsv", [make_scan(name, raw, out) for name in SCANS])
     command("describe", out, "--model", MODEL, "--source", raw, "--stages", *STAGES)
     command("group", out, "--stages", *STAGES)

@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 from tests.phantoms import phantom, write_nifti
 from tests.trees import make_tree
 from tests.workflow.runs import REPOSITORY, planned, run

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 from tests.trees import contents
 from tests.workflow.kills import incomplete, role, temporaries
 from tests.workflow.runs import ENVIRONMENT, app, planned, run

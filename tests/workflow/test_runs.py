@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from synthseg_core.io import read_scan
-from synthseg_core.tables import read_tsv
+from synthseg_core.images.reading import read_scan
+from synthseg_core.system.tables import read_tsv
 from tests.phantoms import phantom, write_nifti
 from tests.trees import contents, make_tree
 from tests.workflow.runs import ENVIRONMENT, app, planned, run, snakemake

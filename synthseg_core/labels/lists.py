@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from synthseg_core.errors import InputError
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 
 _COLUMNS = ("value", "name", "side", "counterpart")
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from synthseg_core.errors import OutputError, SynthSegError
-from synthseg_core.presence import is_allowed
-from synthseg_core.stages import checkpoint
-from synthseg_core.temporary import remove_abandoned_once, temporary_name
+from synthseg_core.system.paths import is_allowed
+from synthseg_core.system.temporary import remove_abandoned_once, temporary_name
+from synthseg_core.system.timing import checkpoint
 
 _REMEDIES = {
     errno.ENOSPC: "free some space, or write somewhere else",
@@ -33,7 +33,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``final``; rename it to ``final`` when the block ends well.
 
     Parent folders are made. On any exception the temporary file is removed and ``final`` is left as it was; what a
-    killed process left is removed by a later one that writes to the folder (:mod:`synthseg_core.temporary`).
+    killed process left is removed by a later one that writes to the folder (:mod:`synthseg_core.system.temporary`).
 
     Raises
     ------

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.affines import Shape3, closest_ras, unit_columns, voxel_size
 from synthseg_core.errors import GeometryError, InputError
-from synthseg_core.file_kinds import READABLE, extension
-from synthseg_core.inspection import sizes_text
-from synthseg_core.io import Grid, read_grid
-from synthseg_core.label_file import read_label_file
-from synthseg_core.volume import Volume
+from synthseg_core.images.affines import Shape3, closest_ras, unit_columns, voxel_size
+from synthseg_core.images.checks import sizes_text
+from synthseg_core.images.formats import READABLE, extension
+from synthseg_core.images.label_file import read_label_file
+from synthseg_core.images.reading import Grid, read_grid
+from synthseg_core.images.volume import Volume
 
 _SIZE_TOLERANCE_MM = 1e-3  # headers hold float32; a real difference of voxel size is far larger
 

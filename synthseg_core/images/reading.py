@@ -23,16 +23,17 @@ from nibabel.freesurfer.mghformat import MGHError, MGHHeader
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from numpy.typing import DTypeLike
 
-from synthseg_core import inspection, memory
-from synthseg_core.affines import Shape3, Size3, check_affine, voxel_size
-from synthseg_core.atomic import atomic_path
 from synthseg_core.errors import GeometryError, InputError, OutputError
-from synthseg_core.file_kinds import check_file, extension
-from synthseg_core.npz_array import NpzArray
+from synthseg_core.images import checks
+from synthseg_core.images.affines import Shape3, Size3, check_affine, voxel_size
+from synthseg_core.images.formats import check_file, extension
+from synthseg_core.images.npz import NpzArray
+from synthseg_core.images.volume import Volume
+from synthseg_core.images.volume_choice import Choice, choose_like_reference, choose_volume
 from synthseg_core.quirks import NATIVE, Quirks
-from synthseg_core.stages import current
-from synthseg_core.volume import Volume
-from synthseg_core.volume_choice import Choice, choose_like_reference, choose_volume
+from synthseg_core.system import memory
+from synthseg_core.system.atomic import atomic_path
+from synthseg_core.system.timing import current
 
 # What nibabel, numpy, gzip, zipfile and zlib were seen to raise on files with bytes changed at random or cut off.
 _READ_ERRORS = (
@@ -387,7 +388,7 @@ def _check_forms(image: Any, path: Path) -> list[str]:
     header = image.header
     i, j, k = (*image.shape, 1, 1, 1)[:3]
     try:
-        forms = inspection.Forms(header.get_sform(coded=True)[0], header.get_qform(coded=True)[0])
+        forms = checks.Forms(header.get_sform(coded=True)[0], header.get_qform(coded=True)[0])
     except (ValueError, HeaderDataError) as error:
         # Without an sform the loader itself would have failed.
         return [f"the qform cannot be read ({error}); the sform is used"]
@@ -400,25 +401,25 @@ def _check_forms(image: Any, path: Path) -> list[str]:
             expected="positive voxel sizes",
             remedy="correct the voxel sizes in the header",
         )
-    return inspection.form_conflict(forms, (i, j, k))
+    return checks.form_conflict(forms, (i, j, k))
 
 
 def _check_geometry(opened: _Opened, choice: Choice, quirks: Quirks) -> list[str]:
     check_affine(opened.affine, opened.path)
     sizes_mm = voxel_size(opened.affine)
-    warnings = inspection.size_conflict(opened.header_voxel_size, sizes_mm)
+    warnings = checks.size_conflict(opened.header_voxel_size, sizes_mm)
     if warnings:
         warnings = [f"{warnings[0]}; the {'header decides' if quirks.header_decides_resampling else 'affine is used'}"]
     if not quirks.accept_featureless:
-        warnings += inspection.check_voxel_size(sizes_mm, opened.unit, opened.path)
-    return warnings + inspection.shear(opened.affine) + inspection.coverage(choice.shape, sizes_mm)
+        warnings += checks.check_voxel_size(sizes_mm, opened.unit, opened.path)
+    return warnings + checks.shear(opened.affine) + checks.coverage(choice.shape, sizes_mm)
 
 
 def _check_values(data: np.ndarray, path: Path, quirks: Quirks) -> list[str]:
     if quirks.propagate_nan:
-        return inspection.report_non_finite(data) + inspection.no_contrast(data)
-    warnings = inspection.replace_non_finite(data, path)
-    inspection.check_contrast(data, path)
+        return checks.report_non_finite(data) + checks.no_contrast(data)
+    warnings = checks.replace_non_finite(data, path)
+    checks.check_contrast(data, path)
     return warnings
 
 

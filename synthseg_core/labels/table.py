@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from synthseg_core.errors import ModelError
-from synthseg_core.tables import format_tsv, read_tsv
+from synthseg_core.system.tables import format_tsv, read_tsv
 
 # Label maps are int32, and volumes are counted in a table as long as the largest label.
 _LARGEST_LABEL = 10**6

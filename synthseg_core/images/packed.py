@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core import memory
-from synthseg_core.affines import Shape3
-from synthseg_core.atomic import atomic_path
 from synthseg_core.errors import InputError
-from synthseg_core.synth.map_files import MapFiles, files_of, source_text
-from synthseg_core.volume import Volume
+from synthseg_core.images.affines import Shape3
+from synthseg_core.images.label_maps import MapFiles, files_of, source_text
+from synthseg_core.images.volume import Volume
+from synthseg_core.system import memory
+from synthseg_core.system.atomic import atomic_path
 
 _MEMBERS = ("positions", "values", "affines", "names")
 _MOST_VALUES = 256

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from synthseg_core.errors import InputError
-from synthseg_core.io import read_stored
-from synthseg_core.volume import Volume
+from synthseg_core.images.reading import read_stored
+from synthseg_core.images.volume import Volume
 
 # As in label tables: what is counted by value needs a table as long as the largest one.
 LARGEST_LABEL = 10**6

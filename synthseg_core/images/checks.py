@@ -1,6 +1,6 @@
 """Checks of a scan's header and values: errors for what cannot be used, one-line warnings for what is doubtful.
 
-Pure functions on numbers; reading the file is :mod:`synthseg_core.io`'s part.
+Pure functions on numbers; reading the file is :mod:`synthseg_core.images.reading`'s part.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.affines import Shape3, Size3, voxel_size
 from synthseg_core.errors import GeometryError, InputError
+from synthseg_core.images.affines import Shape3, Size3, voxel_size
 
 # Finer than any in-vivo scan, and coarser than any localiser; beyond them the unit is almost certainly wrong.
 SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.05, 20.0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.affines import Shape3, Size3, voxel_size
+from synthseg_core.images.affines import Shape3, Size3, voxel_size
+from synthseg_core.images.label_maps import common_grid, label_map_paths, read_ras_labels
 from synthseg_core.synth.label_maps import Progress
-from synthseg_core.synth.map_files import common_grid, label_map_paths, read_ras_labels
 
 
 @dataclass(frozen=True)

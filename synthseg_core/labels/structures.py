@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.affines import closest_ras, unit_columns
 from synthseg_core.errors import GeometryError, InputError
-from synthseg_core.io import read_scan
-from synthseg_core.synth.map_files import label_map_paths, source_text, stem
-from synthseg_core.volume import Volume
+from synthseg_core.images.affines import closest_ras, unit_columns
+from synthseg_core.images.label_maps import label_map_paths, source_text, stem
+from synthseg_core.images.reading import read_scan
+from synthseg_core.images.volume import Volume
 
 _ENTITIES = re.compile(r"(?:^|_)((sub|ses)-[0-9A-Za-z]+)(?=_|\.|$)")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from synthseg_core.errors import InputError
-from synthseg_core.inspection import sizes_text
-from synthseg_core.synth.label_entries import COUNTS, FACTS, OPPOSITE, LabelEntry, guessed
+from synthseg_core.images.checks import sizes_text
+from synthseg_core.labels.counting import LabelScan, MapCounts
+from synthseg_core.labels.known import COUNTS, FACTS, OPPOSITE, LabelEntry, guessed
 from synthseg_core.synth.label_maps import SCAN_LIKE, values_text
-from synthseg_core.synth.label_scan import LabelScan, MapCounts
-from synthseg_core.tables import format_tsv
+from synthseg_core.system.tables import format_tsv
 
 _TO_LIST = "correct the table given with --names or --update"
 # A label that keeps this far from the middle, in parts of the head's width, lies on one side.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthseg_core.errors import InputError
-from synthseg_core.file_identity import FileKind, kind_of_file
+from synthseg_core.system.file_identity import FileKind, kind_of_file
 
 READABLE = (".nii.gz", ".nii", ".mgz", ".npz")
 _EXPECTED = {".nii.gz": FileKind.GZIP, ".mgz": FileKind.GZIP, ".npz": FileKind.ZIP, ".nii": FileKind.NIFTI}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core import affines
+from synthseg_core.images import affines
 
 
 @dataclass(frozen=True)

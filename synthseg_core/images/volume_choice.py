@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.affines import Shape3
 from synthseg_core.errors import InputError
+from synthseg_core.images.affines import Shape3
 
 # Reference rule: a last axis of at most this many entries holds channels.
 _MOST_CHANNELS = 10

@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from synthseg_core.errors import InputError
-from synthseg_core.labels import LabelTable
-from synthseg_core.synth.label_lists import GenerationLabels
-from synthseg_core.tables import read_tsv
+from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.system.tables import read_tsv
 
 # What a label list says about each label, and what a scan counts.
 FACTS = ("value", "name", "side", "counterpart", "extracerebral", "class", "output")

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synthseg_core.colours import label_colours
-from synthseg_core.labels import LabelTable
-from synthseg_core.structures import structure
-from synthseg_core.tables import format_tsv
+from synthseg_core.labels.colours import label_colours
+from synthseg_core.labels.structures import structure
+from synthseg_core.labels.table import LabelTable
+from synthseg_core.system.tables import format_tsv
 
 # Of the BIDS label table; the first five are the standard's.
 LABEL_COLUMNS: dict[str, dict[str, str]] = {

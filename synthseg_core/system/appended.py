@@ -6,8 +6,8 @@ import errno
 import os
 from pathlib import Path
 
-from synthseg_core.atomic import write_bytes
 from synthseg_core.errors import OutputError
+from synthseg_core.system.atomic import write_bytes
 
 
 def start_table(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 
 Colour: TypeAlias = tuple[float, float, float]
 """Red, green and blue, 0 to 1."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core.affines import closest_ras, unit_columns
-from synthseg_core.volume import Volume
+from synthseg_core.images.affines import closest_ras, unit_columns
+from synthseg_core.images.volume import Volume
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from synthseg_core.errors import InputError
-from synthseg_core.tables import read_tsv
+from synthseg_core.system.tables import read_tsv
 
 IGNORE = "ignore"
 _COLUMNS = ("from_min", "from_max", "to")
