@@ -74,7 +74,7 @@ rulegraph: $(INSTALLED)
 # FROM: a model folder that training exported and 'synthseg validate --record' scored.
 MODEL_NAME ?= default-2mm
 default-weights: $(INSTALLED)
-	$(BIN)/python -m synthseg_core.adoption $(FROM)/card.yaml --name $(MODEL_NAME) $(if $(TITLE),--title '$(TITLE)')
+	$(BIN)/python -m synthseg_core.models.make_default $(FROM)/card.yaml --name $(MODEL_NAME) $(if $(TITLE),--title '$(TITLE)')
 
 clean:
 	rm -rf build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache .snakemake .coverage*

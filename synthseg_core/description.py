@@ -18,7 +18,7 @@ from synthseg_core.labels.viewers import (
     meanings,
     with_parcels,
 )
-from synthseg_core.model_card import ModelCard
+from synthseg_core.models.card import ModelCard
 from synthseg_core.readme_text import readme
 from synthseg_core.system.atomic import write_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthseg_core.model_card import ModelCard
+from synthseg_core.models.card import ModelCard
 
 _HEAD = """\
 # Brain segmentations

@@ -15,7 +15,7 @@ from pathlib import Path
 from synthseg_core.bids import DERIVED, ENTITIES, UNNAMED_SUFFIX, ScanName, label_from
 from synthseg_core.discovery import bids_name, path_label
 from synthseg_core.errors import InputError
-from synthseg_core.models import DEFAULT_MODEL, registered_models
+from synthseg_core.models.registry import DEFAULT_MODEL, registered_models
 from synthseg_core.scan_lines import TableEntry, agreeing_rows
 from synthseg_core.scan_row import ScanRow, file_problem, legible, named_row, nameless_row
 from synthseg_core.search import FOLDER_EXTENSIONS

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from synthseg_core.keras_layout import torch_shapes
+from synthseg_core.models.keras_file import torch_shapes
+from synthseg_core.models.weights import save_safetensors
 from synthseg_core.networks.config import NetworkConfig, NetworkSpec, RegressorConfig, UNetConfig
-from synthseg_core.weights import save_safetensors
 
 # Channel: 0 background, 1 right cortex (42), 2 left cortex (3), 3 brainstem (16).
 STRUCTURES = """\

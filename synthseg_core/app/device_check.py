@@ -14,7 +14,7 @@ _EVERYWHERE = ("auto", "cpu")
 # In a process of its own: torch takes seconds and memory that this one does not need otherwise.
 _QUESTION = """\
 import json, sys
-from synthseg_core.devices import choose_device
+from synthseg_core.networks.devices import choose_device
 from synthseg_core.errors import SynthSegError
 try:
     choose_device(sys.argv[1])

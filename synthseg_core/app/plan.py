@@ -18,7 +18,7 @@ from synthseg_core.app.stages import COMPANION_TASKS, SegmentStage, write_stage_
 from synthseg_core.bids import STAGES, derivative, products_of
 from synthseg_core.description import dataset_file_names
 from synthseg_core.errors import InputError, SynthSegError, UsageError
-from synthseg_core.models import resolved_name
+from synthseg_core.models.registry import resolved_name
 from synthseg_core.scan_row import ScanRow
 from synthseg_core.scans import find_scans, home_of, read_table, source_uri, write_table
 from synthseg_core.search import Search

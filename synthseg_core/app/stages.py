@@ -17,8 +17,8 @@ from typing import Any
 
 from synthseg_core.app.layout import Layout
 from synthseg_core.errors import UsageError
-from synthseg_core.model_card import ModelCard
-from synthseg_core.models import companion, load_card, resolved_name
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.registry import companion, load_card, resolved_name
 from synthseg_core.scan_row import ScanRow
 from synthseg_core.system.atomic import write_json
 
@@ -88,7 +88,7 @@ class SegmentStage:
         return self._identity(companion(_segmentation_card(self.model), task))
 
     def _identity(self, card: ModelCard) -> dict[str, Any]:
-        from synthseg_core.weights import find_weights
+        from synthseg_core.models.weights import find_weights
 
         found = find_weights(card, Path(self.weights) if self.weights is not None else None)
         return {"model": card.name, "definition_sha256": definition_sha256(card), "weights_sha256": found.sha256}

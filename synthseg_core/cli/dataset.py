@@ -26,7 +26,7 @@ from synthseg_core.system.appended import start_table
 from synthseg_core.system.delimited import absolute
 
 if TYPE_CHECKING:
-    from synthseg_core.segment import Segmentation
+    from synthseg_core.segmentation.segment import Segmentation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

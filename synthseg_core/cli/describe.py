@@ -11,8 +11,8 @@ from pathlib import Path
 from synthseg_core import __version__
 from synthseg_core.bids import STAGES
 from synthseg_core.description import DatasetFacts, write_dataset_files
-from synthseg_core.model_card import ModelCard
-from synthseg_core.models import companion, load_card
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.registry import companion, load_card
 from synthseg_core.participants import json_object
 
 CONTAINER_VARIABLE = "SYNTHSEG_CONTAINER"

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the samples."""
     _check(args)
-    from synthseg_core.devices import use_threads
+    from synthseg_core.networks.devices import use_threads
 
     use_threads(args.threads)
     generator, work = _replay(args) if args.replay else _numbered(args)
@@ -83,7 +83,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _numbered(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePaths, SampleRecord]]:
     """Return the generator, and what to make: samples 1 to N of a seed."""
-    from synthseg_core.devices import choose_device
+    from synthseg_core.networks.devices import choose_device
     from synthseg_core.synth import BrainGenerator, read_recipe
     from synthseg_core.synth.sample_files import Recorder, SamplePaths
     from synthseg_core.synth.seeds import sample_seed
@@ -99,8 +99,8 @@ def _numbered(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePath
 
 def _replay(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePaths, SampleRecord]]:
     """Return the generator of a record's recipe with the one label map that it needs, and the record."""
-    from synthseg_core.devices import choose_device
     from synthseg_core.images.label_maps import label_map_paths, stem
+    from synthseg_core.networks.devices import choose_device
     from synthseg_core.synth import BrainGenerator
     from synthseg_core.synth.sample_files import SamplePaths, SampleRecord
 

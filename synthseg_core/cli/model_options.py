@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from synthseg_core.models import DEFAULT_MODEL, default_model
+from synthseg_core.models.registry import DEFAULT_MODEL, default_model
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

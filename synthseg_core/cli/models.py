@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.card_text import yaml_lines
 from synthseg_core.errors import SynthSegError, UsageError
-from synthseg_core.fetch import Watcher, fetch, mirrors_of
-from synthseg_core.model_card import ModelCard
-from synthseg_core.model_store import Condition, convert, import_folder, verify
-from synthseg_core.models import default_model, load_card, registered_models
-from synthseg_core.weights import cache_folder, find_weights, locate
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.card_file import yaml_lines
+from synthseg_core.models.download import Watcher, fetch, mirrors_of
+from synthseg_core.models.registry import default_model, load_card, registered_models
+from synthseg_core.models.store import Condition, convert, import_folder, verify
+from synthseg_core.models.weights import cache_folder, find_weights, locate
 
 _GOOD = (Condition.PUBLISHED, Condition.UNKNOWN)
 _REDRAW_S = 0.1

@@ -13,17 +13,17 @@ import numpy as np
 from synthseg_core.cli.model_options import add_model_options
 from synthseg_core.cli.output_files import check_outputs, flag, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
-from synthseg_core.decision import Decision, read_decision, require_model
 from synthseg_core.errors import UsageError
-from synthseg_core.model_card import ModelCard
-from synthseg_core.models import companion, load_card
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.registry import companion, load_card
+from synthseg_core.segmentation.class_maps import Decision, read_decision, require_model
 from synthseg_core.system.atomic import write_json, write_text
 from synthseg_core.system.file_identity import sha256_of
 
 if TYPE_CHECKING:
     from synthseg_core.images.reading import Scan
-    from synthseg_core.loading import LoadedModel
-    from synthseg_core.parcellation import LabelMapOn, ScanParcels
+    from synthseg_core.models.loading import LoadedModel
+    from synthseg_core.segmentation.parcellate import LabelMapOn, ScanParcels
 
 _IMAGES = (".nii", ".nii.gz", ".mgz", ".npz")
 _OUTPUTS = {"dseg": _IMAGES, "dseg_1mm": _IMAGES, "volumes": (".tsv",), "sidecar": (".json",)}
@@ -95,10 +95,10 @@ def _parcellate(args: argparse.Namespace) -> None:
     decision = read_decision(args.decision)
     require_model(args.decision, decision, card)
     # Everything cheap has been checked; only now the second that torch takes to load.
-    from synthseg_core.devices import choose_device, use_threads
     from synthseg_core.images.reading import read_scan
-    from synthseg_core.loading import load_companion
-    from synthseg_core.parcellation import parcellate_scan, require_same_file
+    from synthseg_core.models.loading import load_companion
+    from synthseg_core.networks.devices import choose_device, use_threads
+    from synthseg_core.segmentation.parcellate import parcellate_scan, require_same_file
 
     device = choose_device(args.device)
     use_threads(args.threads)
@@ -120,7 +120,7 @@ def _parcellate(args: argparse.Namespace) -> None:
 def _segmentations(args: argparse.Namespace, outputs: Outputs, decision: Decision) -> dict[str, LabelMapOn]:
     """Read the label maps whose cortex is to be divided, by output."""
     from synthseg_core.images.label_file import read_label_file
-    from synthseg_core.parcellation import LabelMapOn
+    from synthseg_core.segmentation.parcellate import LabelMapOn
 
     record = decision.record
     grids = {"dseg": record.source, "dseg_1mm": record.isotropic_grid(1.0)}
@@ -142,8 +142,8 @@ def _sidecar(
     made_with: tuple[ModelCard, Decision, LoadedModel],
     result: ScanParcels,
 ) -> dict[str, object]:
-    from synthseg_core.parcel_provenance import Segmented, parcel_sidecar
-    from synthseg_core.scan_origin import Origin
+    from synthseg_core.segmentation.parcel_provenance import Segmented, parcel_sidecar
+    from synthseg_core.segmentation.scan_origin import Origin
 
     card, decision, model = made_with
     source = args.segmentation_source or (args.segmentation and args.segmentation.name)

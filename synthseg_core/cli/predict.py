@@ -20,7 +20,7 @@ from synthseg_core.system.appended import start_table
 from synthseg_core.system.atomic import check_writable
 
 if TYPE_CHECKING:
-    from synthseg_core.segment import Segmentation
+    from synthseg_core.segmentation.segment import Segmentation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

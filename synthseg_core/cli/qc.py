@@ -9,8 +9,8 @@ from pathlib import Path
 from synthseg_core.cli.model_options import add_model_options
 from synthseg_core.cli.output_files import check_outputs, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
-from synthseg_core.decision import read_decision, require_model
-from synthseg_core.models import companion, load_card
+from synthseg_core.models.registry import companion, load_card
+from synthseg_core.segmentation.class_maps import read_decision, require_model
 from synthseg_core.system.atomic import write_json, write_text
 
 
@@ -45,11 +45,11 @@ def _score(args: argparse.Namespace) -> None:
     decision = read_decision(args.decision)
     require_model(args.decision, decision, card)
     # Everything cheap has been checked; only now the second that torch takes to load.
-    from synthseg_core.devices import choose_device, explained_exhaustion, use_threads
-    from synthseg_core.loading import load_companion
-    from synthseg_core.posteriors import quality_scores
-    from synthseg_core.provenance import quality_sidecar
-    from synthseg_core.quality import quality_tsv
+    from synthseg_core.models.loading import load_companion
+    from synthseg_core.networks.devices import choose_device, explained_exhaustion, use_threads
+    from synthseg_core.segmentation.posteriors import quality_scores
+    from synthseg_core.segmentation.quality import quality_tsv
+    from synthseg_core.segmentation.sidecars import quality_sidecar
     from synthseg_core.system.timing import current
 
     device = choose_device(args.device)

@@ -9,7 +9,7 @@ from pathlib import Path
 from synthseg_core.cli.crop import crop_of
 from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import Shape3
-from synthseg_core.models import resolved_name
+from synthseg_core.models.registry import resolved_name
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,19 @@ import numpy as np
 from synthseg_core.cli.reference_flags import ModelFlags
 from synthseg_core.errors import UsageError
 from synthseg_core.images.reading import Scan, read_scan, write_volume
-from synthseg_core.model_card import ModelCard
-from synthseg_core.models import companion, load_card
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.registry import companion, load_card
+from synthseg_core.models.weights import find_weights
 from synthseg_core.quirks import REFERENCE
 from synthseg_core.reference_csv import score_text, volume_text
 from synthseg_core.reference_plan import ScanOutputs
-from synthseg_core.volumetry import volume_table
-from synthseg_core.weights import find_weights
+from synthseg_core.segmentation.volumes import volume_table
 
 if TYPE_CHECKING:
     import torch
 
-    from synthseg_core.loading import Models
-    from synthseg_core.segment import Segmentation
+    from synthseg_core.models.loading import Models
+    from synthseg_core.segmentation.segment import Segmentation
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def settings_of(flags: ModelFlags, *, quality: bool) -> dict[str, Any]:
 
 def load(flags: ModelFlags, *, quality: bool) -> Models:
     """Load the models onto the device, and say once what is doubtful about them."""
-    from synthseg_core.devices import use_threads
-    from synthseg_core.loading import load_models
+    from synthseg_core.models.loading import load_models
+    from synthseg_core.networks.devices import use_threads
 
     use_threads(flags.threads)
     models = load_models(
@@ -80,7 +80,7 @@ def load(flags: ModelFlags, *, quality: bool) -> Models:
 def _device(flags: ModelFlags) -> torch.device:
     import torch
 
-    from synthseg_core.devices import choose_device
+    from synthseg_core.networks.devices import choose_device
 
     device = choose_device(flags.device)
     if device.type != "cuda" or flags.gpu is None:
@@ -110,7 +110,7 @@ def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: b
     overlapped
         Whether other scans are read and written meanwhile.
     """
-    from synthseg_core.segment import SegmentOptions, segment_scan
+    from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
 
     options = SegmentOptions(
         fast=flags.fast,
@@ -128,7 +128,7 @@ def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: b
 
 def write_images(outputs: ScanOutputs, scan: Scan, result: Segmentation) -> None:
     """Write the images that are wanted; the resampled scan only if there was resampling."""
-    from synthseg_core.segment import scan_at_answer
+    from synthseg_core.segmentation.segment import scan_at_answer
 
     write_volume(outputs.segmentation, result.label_map, like=scan, dtype=np.int32, quirks=REFERENCE)
     if outputs.posteriors is not None:

@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _resample(args: argparse.Namespace) -> None:
-    from synthseg_core.conform import scan_at
     from synthseg_core.images.reading import read_scan, write_volume
-    from synthseg_core.scan_origin import Origin, resampled_sidecar
+    from synthseg_core.segmentation.conform import scan_at
+    from synthseg_core.segmentation.scan_origin import Origin, resampled_sidecar
 
     scan = read_scan(args.scan, volume=args.volume)
     for line in scan.warnings:

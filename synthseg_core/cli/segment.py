@@ -12,13 +12,13 @@ from synthseg_core.cli.model_options import add_model_options
 from synthseg_core.cli.output_files import refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
 from synthseg_core.cli.segment_outputs import OUTPUTS, Outputs, add_output_arguments, write_outputs
-from synthseg_core.models import load_card
+from synthseg_core.models.registry import load_card
 from synthseg_core.system.file_identity import sha256_of
 
 if TYPE_CHECKING:
-    from synthseg_core.loading import LoadedModel
-    from synthseg_core.scan_origin import Origin
-    from synthseg_core.segment import Segmentation, SegmentOptions
+    from synthseg_core.models.loading import LoadedModel
+    from synthseg_core.segmentation.scan_origin import Origin
+    from synthseg_core.segmentation.segment import Segmentation, SegmentOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +49,12 @@ def _segment(args: argparse.Namespace) -> None:
     card = load_card(args.model)
     crop = crop_of(args.crop)
     # Everything cheap has been checked; only now the second that torch takes to load.
-    from synthseg_core.devices import choose_device, use_threads
     from synthseg_core.images.reading import read_scan
-    from synthseg_core.loading import load_models
-    from synthseg_core.provenance import Provenance
-    from synthseg_core.scan_origin import Origin
-    from synthseg_core.segment import SegmentOptions, segment_scan
+    from synthseg_core.models.loading import load_models
+    from synthseg_core.networks.devices import choose_device, use_threads
+    from synthseg_core.segmentation.scan_origin import Origin
+    from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
+    from synthseg_core.segmentation.sidecars import Provenance
 
     device = choose_device(args.device)
     use_threads(args.threads)
@@ -73,8 +73,8 @@ def _segment(args: argparse.Namespace) -> None:
 def _write_decision(
     path: Path, result: Segmentation, model: LoadedModel, origin: Origin, options: SegmentOptions
 ) -> None:
-    from synthseg_core.decision import Basis, write_decision
-    from synthseg_core.segment import decision_of
+    from synthseg_core.segmentation.class_maps import Basis, write_decision
+    from synthseg_core.segmentation.segment import decision_of
 
     basis = Basis(
         model=model.card.name,

@@ -13,7 +13,7 @@ from synthseg_core.cli.output_files import check_outputs
 from synthseg_core.system.atomic import write_json, write_text
 
 if TYPE_CHECKING:
-    from synthseg_core.provenance import Provenance
+    from synthseg_core.segmentation.sidecars import Provenance
 
 _IMAGE, _NIFTI, _JSON = (".nii", ".nii.gz", ".mgz", ".npz"), (".nii", ".nii.gz"), (".json",)
 # Output -> the extensions that its file may have; --volumes 3 in place of --volume 3 must not make a file called 3.

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     """Check everything, train, and export the model."""
     began = time.monotonic()
     from synthseg_core.cli.train_settings import read_train_settings
-    from synthseg_core.devices import choose_device, use_threads
+    from synthseg_core.networks.devices import choose_device, use_threads
     from synthseg_core.system.progress import CountLine
     from synthseg_core.training.loop import run_training
     from synthseg_core.training.parallel import environment_ranks
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_precision(settings: Settings, folder: Path, device: torch.device) -> Experiment:
     """Settle on a number format: the one asked for, that of the training that goes on, or what suits the device."""
-    from synthseg_core.training.precision import automatic_precision
+    from synthseg_core.networks.precision import automatic_precision
     from synthseg_core.training.results import stored_config
 
     stored = stored_config(folder)
@@ -182,8 +182,8 @@ def _status(outcome: Outcome) -> int:
 
 def _facts(settings: Settings, prepared: Prepared, device: torch.device) -> dict[str, Any]:
     """Return what the card shall say, beside what the training folder knows."""
+    from synthseg_core.networks.hardware import hardware_text
     from synthseg_core.synth.recipe import Recipe
-    from synthseg_core.training.hardware import hardware_text
     from synthseg_core.training.parallel import environment_ranks
 
     facts: dict[str, Any] = {

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from synthseg_core import __version__
 from synthseg_core.errors import UsageError
-from synthseg_core.model_card import ModelCard
-from synthseg_core.models import DEFAULT_MODEL, default_model, load_card
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.registry import DEFAULT_MODEL, default_model, load_card
 from synthseg_core.system.atomic import check_writable
 
 if TYPE_CHECKING:
     from synthseg_core.evaluation.labelled import LabelledScan
     from synthseg_core.evaluation.validation import Scores
-    from synthseg_core.loading import Models
+    from synthseg_core.models.loading import Models
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,9 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the model and write the report."""
     card = _checked(args)
-    from synthseg_core.devices import choose_device, use_threads
     from synthseg_core.evaluation.report import SUMMARY_NAME, summary, write_report
-    from synthseg_core.loading import load_models
+    from synthseg_core.models.loading import load_models
+    from synthseg_core.networks.devices import choose_device, use_threads
 
     device = choose_device(args.device)
     use_threads(args.threads)
@@ -125,7 +125,7 @@ def _draws(args: argparse.Namespace) -> Any:
 
 def _scores(args: argparse.Namespace, models: Models, scans: Iterable[LabelledScan], truth: Iterable[int]) -> Scores:
     from synthseg_core.evaluation.validation import Scores, score_each, scored_labels
-    from synthseg_core.segment import SegmentOptions
+    from synthseg_core.segmentation.segment import SegmentOptions
 
     labels = scored_labels(models.segmentation.card.labels, truth)
     cases = []
@@ -155,7 +155,7 @@ def _record(card: ModelCard, dice: dict[str, Any]) -> None:
     """Write the scores into the card, beside those of other sets that it has."""
     from dataclasses import replace
 
-    from synthseg_core.card_text import rewrite_card
+    from synthseg_core.models.card_file import rewrite_card
 
     kept = {name: {key: value for key, value in one.items() if key != "cases"} for name, one in dice.items()}
     known = card.training.get("dice")

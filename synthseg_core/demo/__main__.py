@@ -13,7 +13,7 @@ from synthseg_core.demo.head_scans import write_scans
 from synthseg_core.demo.heads import write_heads
 from synthseg_core.demo.picture import write_picture
 from synthseg_core.errors import SynthSegError
-from synthseg_core.models import DEFAULT_MODEL, load_card
+from synthseg_core.models.registry import DEFAULT_MODEL, load_card
 
 
 def build_parser() -> argparse.ArgumentParser:

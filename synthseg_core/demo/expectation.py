@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from synthseg_core.model_card import ModelCard
+from synthseg_core.models.card import ModelCard
 
 _SETS = {"synthetic": "synthetic scans of heads that it was not trained on", "labelled": "labelled real scans"}
 

@@ -19,7 +19,7 @@ from synthseg_core.images.reading import read_scan, read_stored
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.colours import Colour, label_colours
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.model_card import ModelCard
+from synthseg_core.models.card import ModelCard
 from synthseg_core.scans import read_table
 from synthseg_core.system.atomic import atomic_path
 

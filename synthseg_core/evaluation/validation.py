@@ -11,8 +11,8 @@ from synthseg_core.errors import UsageError
 from synthseg_core.evaluation.labelled import LabelledScan
 from synthseg_core.evaluation.overlap import Overlap, overlap
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.loading import Models
-from synthseg_core.segment import SegmentOptions, segment_scan
+from synthseg_core.models.loading import Models
+from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
 
 
 @dataclass(frozen=True)

@@ -185,8 +185,8 @@ def _warmed_up(service: Service) -> _Warm:
         importlib.import_module(module)
     import torch
 
-    from synthseg_core import loading
-    from synthseg_core.devices import choose_device
+    from synthseg_core.models import loading
+    from synthseg_core.networks.devices import choose_device
 
     threads = torch.get_num_threads()
     device = choose_device(service.device)
@@ -203,7 +203,7 @@ def _cores() -> int:
 
 def _exact_for_all() -> AbstractContextManager[None]:
     """Return what keeps float32 exact throughout: jobs that ask for it one by one would take it from each other."""
-    from synthseg_core.devices import exact_float32
+    from synthseg_core.networks.devices import exact_float32
 
     return exact_float32()
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthseg_core.devices import exact_float32
 from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.networks.devices import exact_float32
 from synthseg_core.ops.fields import resize_nearest
 from synthseg_core.synth.channel import Channel
 from synthseg_core.synth.checks import check_draw, check_setup

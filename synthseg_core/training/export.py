@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from synthseg_core import __version__
-from synthseg_core.card_text import card_text
 from synthseg_core.errors import WeightsError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.model_card import GridSpec, InferenceSpec, ModelCard, WeightsFile
+from synthseg_core.models.arrays import model_bytes
+from synthseg_core.models.card import GridSpec, InferenceSpec, ModelCard, WeightsFile
+from synthseg_core.models.card_file import card_text
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
 from synthseg_core.networks.unet import UNet
-from synthseg_core.safetensors_layout import model_bytes
 from synthseg_core.system.atomic import write_bytes, write_text
 
 # The method that networks are trained with here, to be cited with their results.

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from synthseg_core.devices import CPU_ALLOCATOR
 from synthseg_core.errors import InputError, TrainingError
+from synthseg_core.networks.devices import CPU_ALLOCATOR
 from synthseg_core.system.atomic import write_json
 from synthseg_core.training.step import NonFiniteError
 

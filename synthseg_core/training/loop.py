@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from synthseg_core.devices import choose_device
+from synthseg_core.networks.devices import choose_device
 from synthseg_core.synth.seeds import sample_seed
 from synthseg_core.system.interruption import Interruption, deferred
 from synthseg_core.training.ahead import Ahead

@@ -73,8 +73,8 @@ def _inside(folder: Path) -> Path:
 def _read_model(path: Path, net: UNet) -> Mapping[str, Tensor]:
     """Return the arrays of a model's first network, or of a weights file of ours."""
     try:
-        from synthseg_core.models import load_card
-        from synthseg_core.weights import find_weights, load_state
+        from synthseg_core.models.registry import load_card
+        from synthseg_core.models.weights import find_weights, load_state
     except ImportError as error:
         raise WeightsError(
             path,

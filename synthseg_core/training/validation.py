@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthseg_core.networks.unet import UNet
+from synthseg_core.networks.windows import Shape3, predict_in_windows
 from synthseg_core.training.samples import Source
-from synthseg_core.training.sliding import Shape3, predict_in_windows
 from synthseg_core.training.step import forward
 
 Scores = NDArray[np.float64]

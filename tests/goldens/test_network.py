@@ -11,16 +11,11 @@ import torch
 from torch.nn import functional
 
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.loading import LoadedModel, Models, load_models, load_network
-from synthseg_core.models import load_card
-from synthseg_core.networks.inference import UNetRunner
+from synthseg_core.models.loading import LoadedModel, Models, load_models, load_network
+from synthseg_core.models.registry import load_card
 from synthseg_core.networks.unet import UNet
-from synthseg_core.posteriors import (
-    BlurPlan,
-    parcel_posteriors,
-    raw_quality,
-    segmentation_posteriors,
-)
+from synthseg_core.networks.unet_inference import UNetRunner
+from synthseg_core.segmentation.posteriors import BlurPlan, parcel_posteriors, raw_quality, segmentation_posteriors
 
 pytestmark = [pytest.mark.golden, pytest.mark.weights]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthseg_core.conform_record import ConformRecord, Grid
 from synthseg_core.images.affines import closest_ras
 from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
-from synthseg_core.parcels import apply_parcellation
-from synthseg_core.postprocess import clean_up, label_map_from, unpad
 from synthseg_core.quirks import REFERENCE
-from synthseg_core.volumetry import VolumeTable, parcel_volumes, soft_volumes, volume_table
+from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
+from synthseg_core.segmentation.parcels import apply_parcellation
+from synthseg_core.segmentation.record import ConformRecord, Grid
+from synthseg_core.segmentation.volumes import VolumeTable, parcel_volumes, soft_volumes, volume_table
 
 CASES = (
     *("default", "fast", "v1", "v1_fast", "parc", "parc_fast", "v1_parc", "oblique_pir", "las_parc"),

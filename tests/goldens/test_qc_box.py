@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.quality import one_hot, quality_box, quality_groups, tidy_scores
+from synthseg_core.segmentation.quality import one_hot, quality_box, quality_groups, tidy_scores
 
 CASES = ("whole_head", "wide", "whole_head_v1", "wide_v1")
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from synthseg_core.cli.main import main
-from synthseg_core.devices import use_threads
 from synthseg_core.images.reading import read_scan
-from synthseg_core.loading import load_models
-from synthseg_core.models import load_card
-from synthseg_core.quality import quality_tsv
-from synthseg_core.segment import segment_scan
+from synthseg_core.models.loading import load_models
+from synthseg_core.models.registry import load_card
+from synthseg_core.networks.devices import use_threads
+from synthseg_core.segmentation.quality import quality_tsv
+from synthseg_core.segmentation.segment import segment_scan
 
 pytestmark = [pytest.mark.golden, pytest.mark.weights, pytest.mark.slow]
 

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from synthseg_core.cli.main import main
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
-from synthseg_core.loading import Models, load_models
-from synthseg_core.models import load_card
+from synthseg_core.models.loading import Models, load_models
+from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE
-from synthseg_core.segment import Segmentation, SegmentOptions, segment_scan
+from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, segment_scan
 from tests.models import COARSE, FLIPPED, ONE_SIDED, ROBUST, STRUCTURE_LABELS, TINY
 from tests.phantoms import all_orientations, nested_ellipsoids, oblique_affine, phantom, reoriented, write_nifti
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.ops.components import largest_component
-from synthseg_core.parcels import apply_parcellation
-from synthseg_core.postprocess import clean_up, label_map_from
 from synthseg_core.quirks import NATIVE, REFERENCE, Quirks
-from synthseg_core.volumetry import hard_volumes, parcel_volumes, soft_volumes, volume_table
+from synthseg_core.segmentation.cleanup import clean_up, label_map_from
+from synthseg_core.segmentation.components import largest_component
+from synthseg_core.segmentation.parcels import apply_parcellation
+from synthseg_core.segmentation.volumes import hard_volumes, parcel_volumes, soft_volumes, volume_table
 from tests.properties.test_components import winner_is_unique
 
 TABLE = LabelTable(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core.fetch import Watcher
-from synthseg_core.http_client import Policy
-from synthseg_core.model_card import WeightsFile
+from synthseg_core.models.card import WeightsFile
+from synthseg_core.models.download import Watcher
+from synthseg_core.models.http import Policy
 from tests.unit.loopback_server import Loopback
 
 FAST = Policy(timeout_s=5, attempts=3, wait_s=0, progress_bytes=1)

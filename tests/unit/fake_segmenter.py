@@ -9,8 +9,8 @@ import pytest
 
 from synthseg_core.cli import reference_run
 from synthseg_core.images.volume import Volume
-from synthseg_core.quality import QualityScore
-from synthseg_core.volumetry import StructureVolume, VolumeTable
+from synthseg_core.segmentation.quality import QualityScore
+from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
 
 
 class FakeSegmenter:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from synthseg_core import adoption, models
-from synthseg_core.adoption import FACTS, adopt, main
-from synthseg_core.card_text import rewrite_card
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.loading import load_models
-from synthseg_core.models import default_model, load_card, read_card, registered_models
+from synthseg_core.models import make_default, registry
+from synthseg_core.models.card_file import rewrite_card
+from synthseg_core.models.loading import load_models
+from synthseg_core.models.make_default import FACTS, adopt, main
+from synthseg_core.models.registry import default_model, load_card, read_card, registered_models
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.export import export_model, trained_card
@@ -28,9 +28,9 @@ TRAINING = dict.fromkeys(FACTS, 1) | {"dice": {"synthetic": {"score": 0.5}}}
 def resources(tmp_path, monkeypatch) -> Path:
     """A copy of the package's resources, in place of them."""
     folder = tmp_path / "resources"
-    shutil.copytree(models.resources_folder(), folder)
-    monkeypatch.setattr(models, "resources_folder", lambda: folder)
-    monkeypatch.setattr(adoption, "resources_folder", lambda: folder)
+    shutil.copytree(registry.resources_folder(), folder)
+    monkeypatch.setattr(registry, "resources_folder", lambda: folder)
+    monkeypatch.setattr(make_default, "resources_folder", lambda: folder)
     return folder
 
 
@@ -102,7 +102,7 @@ def test_weights_of_another_training_are_refused(resources, tmp_path):
 
 
 def test_weights_that_are_too_large_are_refused(resources, tmp_path, monkeypatch):
-    monkeypatch.setattr(adoption, "MAX_BYTES", 1000)
+    monkeypatch.setattr(make_default, "MAX_BYTES", 1000)
     with pytest.raises(ModelError, match="at most 1000"):
         adopt(_exported(tmp_path / "model"))
 

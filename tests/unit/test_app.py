@@ -209,8 +209,8 @@ def test_stage_file_changes_only_with_its_content(bids):
 
 
 def test_stage_file_knows_weights_by_content_not_by_place(bids, tmp_path):
-    from synthseg_core.models import load_card
-    from synthseg_core.weights import find_weights
+    from synthseg_core.models.registry import load_card
+    from synthseg_core.models.weights import find_weights
 
     source = find_weights(load_card("tiny-random")).path
     (tmp_path / "w").mkdir()
@@ -223,7 +223,7 @@ def test_stage_file_knows_weights_by_content_not_by_place(bids, tmp_path):
 
 
 def test_titles_do_not_count_but_definitions_do(bids, tmp_path):
-    from synthseg_core.models import load_card
+    from synthseg_core.models.registry import load_card
 
     source = load_card("tiny-random").source
     text = source.read_text().replace("../weights/", f"{source.parent.parent}/weights/")

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from nibabel import imageglobals
 
-from synthseg_core.conform import ConformConfig, conform
 from synthseg_core.errors import GeometryError, InputError, OutputError
 from synthseg_core.images import checks
 from synthseg_core.images.reading import read_scan, write_volume
 from synthseg_core.images.volume import Volume
 from synthseg_core.quirks import NATIVE, REFERENCE
+from synthseg_core.segmentation.conform import ConformConfig, conform
 from synthseg_core.system.temporary import temporary_name
 from tests.phantoms import oblique_affine, phantom, reoriented, write_nifti
 from tests.privileges import ordinary_user

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from torch.nn import functional
 
-from synthseg_core.ops.blur import RowBlur, blur_in_place, taps
+from synthseg_core.segmentation.blur import RowBlur, blur_in_place, taps
 
 relaxed = settings(deadline=None, max_examples=40)
 

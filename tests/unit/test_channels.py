@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthseg_core.ops.channels import array_order_sum, most_probable, paired_sum
+from synthseg_core.segmentation.channels import array_order_sum, most_probable, paired_sum
 
 
 @pytest.mark.parametrize("count", [1, 4, 7, 8, 9, 31, 32, 33, 69])

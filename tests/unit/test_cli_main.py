@@ -14,7 +14,7 @@ import synthseg_core
 from synthseg_core.cli import main as entry
 from synthseg_core.cli.main import COMMANDS, build_parser, main
 from synthseg_core.errors import InputError
-from synthseg_core.models import default_model
+from synthseg_core.models.registry import default_model
 
 SEGMENT_FLAGS = [
     *("--model", "--weights", "--device", "--threads", "--fast", "--ct", "--crop", "--volume", "--source"),

@@ -17,12 +17,12 @@ from synthseg_core.cli import models as command
 from synthseg_core.cli.main import main
 from synthseg_core.cli.models import TerminalWatcher
 from synthseg_core.errors import InputError, OutputError
-from synthseg_core.fetch import Fetched
-from synthseg_core.http_client import Policy
-from synthseg_core.keras_layout import write_keras
-from synthseg_core.model_store import Condition, StoredModel, convert, import_folder, verify
-from synthseg_core.models import load_card, registered_models
-from synthseg_core.weights import find_weights, load_state, read_metadata
+from synthseg_core.models.download import Fetched
+from synthseg_core.models.http import Policy
+from synthseg_core.models.keras_file import write_keras
+from synthseg_core.models.registry import load_card, registered_models
+from synthseg_core.models.store import Condition, StoredModel, convert, import_folder, verify
+from synthseg_core.models.weights import find_weights, load_state, read_metadata
 from tests.privileges import ordinary_user
 from tests.unit.downloads import forget_proxies
 from tests.unit.loopback_server import instead
@@ -378,7 +378,7 @@ def test_an_unreadable_file_is_listed(card, tmp_path, weights_file, monkeypatch)
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("synthseg_core.model_store.identify", refuse)
+    monkeypatch.setattr("synthseg_core.models.store.identify", refuse)
     (outcome,) = import_folder(weights_file.parent, tmp_path / "store", [load_card(card)])
     assert outcome.detail == "a file that cannot be read (Permission denied)"
 

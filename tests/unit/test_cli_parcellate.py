@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from synthseg_core import quality as quality_module
 from synthseg_core.cli.main import main
-from synthseg_core.decision import read_decision
 from synthseg_core.images import checks
 from synthseg_core.images.reading import read_scan
-from synthseg_core.loading import load_models
-from synthseg_core.models import load_card
-from synthseg_core.quality import QUALITY_COLUMNS
-from synthseg_core.segment import SegmentOptions, segment_scan
+from synthseg_core.models.loading import load_models
+from synthseg_core.models.registry import load_card
+from synthseg_core.segmentation import quality as quality_module
+from synthseg_core.segmentation.class_maps import read_decision
+from synthseg_core.segmentation.quality import QUALITY_COLUMNS
+from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
 from synthseg_core.system.file_identity import sha256_of
 from synthseg_core.system.tables import read_tsv
 from tests.models import TINY, WHOLE, write_family

@@ -14,15 +14,15 @@ import torch
 
 from synthseg_core.cli.crop import crop_of
 from synthseg_core.cli.main import main
-from synthseg_core.decision import Basis, read_decision
 from synthseg_core.errors import UsageError
 from synthseg_core.images import checks
 from synthseg_core.images.reading import read_scan
 from synthseg_core.images.volume import Volume
-from synthseg_core.loading import load_models
-from synthseg_core.models import default_model, load_card
+from synthseg_core.models.loading import load_models
+from synthseg_core.models.registry import default_model, load_card
 from synthseg_core.networks.config import UNetConfig
-from synthseg_core.segment import SegmentOptions, segment_scan
+from synthseg_core.segmentation.class_maps import Basis, read_decision
+from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
 from synthseg_core.system.file_identity import sha256_of
 from tests.models import COARSE, PARCELLATION, STRUCTURE_LABELS, TINY, WHOLE
 from tests.phantoms import phantom, reoriented, write_nifti
@@ -237,7 +237,7 @@ def test_registered_model_by_name(segment, scan, tmp_path):
 
 
 def test_options_arrive(segment, scan, tmp_path, monkeypatch):
-    import synthseg_core.segment as library
+    import synthseg_core.segmentation.segment as library
 
     seen, real = {}, library.segment_scan
     monkeypatch.setattr(library, "segment_scan", lambda s, m, o: (seen.update(options=o), real(s, m, o))[1])
@@ -484,7 +484,7 @@ def test_unwritable_output(card, capsys):
     ],
 )
 def test_output_that_cannot_be_written_is_found_before_the_work(failing, tmp_path, monkeypatch, name, found):
-    import synthseg_core.segment as library
+    import synthseg_core.segmentation.segment as library
 
     monkeypatch.setattr(library, "segment_scan", lambda *args: pytest.fail("segmented for nothing"))
     (tmp_path / "folder.nii.gz").mkdir()
@@ -521,7 +521,7 @@ def test_extensions_in_capitals(segment, scan, tmp_path):
 
 
 def test_unknown_error_leaves_its_reason_too(segment, scan, tmp_path, monkeypatch):
-    import synthseg_core.segment as library
+    import synthseg_core.segmentation.segment as library
 
     def broken(*args):
         raise RuntimeError("a bug")
@@ -598,7 +598,7 @@ def test_doubts_reach_stderr_and_sidecar(segment, scan, tmp_path):
 
 
 def test_empty_segmentation_is_never_silent(segment, scan, tmp_path, monkeypatch):
-    from synthseg_core.networks.inference import UNetRunner
+    from synthseg_core.networks.unet_inference import UNetRunner
 
     def background(self, features):
         result = torch.zeros(4, *features.shape[2:])

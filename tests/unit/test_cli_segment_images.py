@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from synthseg_core.cli.main import main
-from synthseg_core.conform import scan_at
 from synthseg_core.errors import OutputError
 from synthseg_core.images import checks
 from synthseg_core.images.reading import Scan, read_scan, write_channels, write_volume
 from synthseg_core.images.volume import Volume
-from synthseg_core.loading import load_models
-from synthseg_core.models import load_card
-from synthseg_core.segment import SegmentOptions, segment_scan
+from synthseg_core.models.loading import load_models
+from synthseg_core.models.registry import load_card
+from synthseg_core.segmentation.conform import scan_at
+from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
 from synthseg_core.system.file_identity import sha256_of
 from tests.models import COARSE, FINER, TINY
 from tests.phantoms import phantom, reoriented, write_nifti

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthseg_core.ops.components import bounding_box, largest_component
+from synthseg_core.segmentation.components import bounding_box, largest_component
 
 
 def _mask(*voxels, shape=(5, 4, 7)):

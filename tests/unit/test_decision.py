@@ -10,12 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthseg_core.conform import ConformConfig, plan
-from synthseg_core.decision import Basis, Decision, channels_of, read_decision, require_model, write_decision
 from synthseg_core.errors import InputError, ModelError, OutputError
 from synthseg_core.images.reading import Scan
-from synthseg_core.model_card import GridSpec
-from synthseg_core.models import load_card
+from synthseg_core.models.card import GridSpec
+from synthseg_core.models.registry import load_card
+from synthseg_core.segmentation.class_maps import (
+    Basis,
+    Decision,
+    channels_of,
+    read_decision,
+    require_model,
+    write_decision,
+)
+from synthseg_core.segmentation.conform import ConformConfig, plan
 from tests.models import STRUCTURE_LABELS, TINY
 from tests.phantoms import phantom, reoriented
 

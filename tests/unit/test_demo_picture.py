@@ -11,7 +11,7 @@ from synthseg_core.demo.expectation import expectation
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
-from synthseg_core.models import load_card
+from synthseg_core.models.registry import load_card
 from synthseg_core.scan_row import ScanRow
 from synthseg_core.scans import write_table
 from tests.workflow.runs import REPOSITORY, run

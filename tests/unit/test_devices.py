@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from synthseg_core.devices import choose_device, exact_float32, explained_exhaustion, use_threads
 from synthseg_core.errors import InputError, UsageError
+from synthseg_core.networks.devices import choose_device, exact_float32, explained_exhaustion, use_threads
 
 
 @pytest.fixture

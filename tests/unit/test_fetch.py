@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from synthseg_core import fetch as fetch_module
 from synthseg_core.errors import FetchError
-from synthseg_core.fetch import Fetched, fetch, mirrors_of
-from synthseg_core.http_client import Policy
-from synthseg_core.model_card import WeightsFile
+from synthseg_core.models import download as fetch_module
+from synthseg_core.models.card import WeightsFile
+from synthseg_core.models.download import Fetched, fetch, mirrors_of
+from synthseg_core.models.http import Policy
 from tests.unit import loopback_server as server_side
 from tests.unit.downloads import CONTENT, FAST, Listener, assert_clean, starts, weights
 from tests.unit.loopback_server import Loopback, serve

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core import fetch as fetch_module
 from synthseg_core.errors import OutputError
-from synthseg_core.fetch import fetch
+from synthseg_core.models import download as fetch_module
+from synthseg_core.models.download import fetch
 from tests.unit import loopback_server as server_side
 from tests.unit.downloads import CONTENT, FAST, Listener, assert_clean, starts, weights
 from tests.unit.loopback_server import serve
@@ -109,9 +109,9 @@ FETCH = """
 import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
-from synthseg_core.fetch import Watcher, fetch
-from synthseg_core.http_client import Policy
-from synthseg_core.models import WeightsFile
+from synthseg_core.models.download import Watcher, fetch
+from synthseg_core.models.http import Policy
+from synthseg_core.models.registry import WeightsFile
 class Loud(Watcher):
     def note(self, line):
         print(line, flush=True)

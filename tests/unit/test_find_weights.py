@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from synthseg_core.errors import WeightsError
-from synthseg_core.model_card import ModelCard, WeightsFile
-from synthseg_core.models import load_card, registered_models
+from synthseg_core.models.card import ModelCard, WeightsFile
+from synthseg_core.models.registry import load_card, registered_models
+from synthseg_core.models.weights import FoundWeights, cache_folder, file_names, find_weights, places
 from synthseg_core.system.file_identity import sha256_of
-from synthseg_core.weights import FoundWeights, cache_folder, file_names, find_weights, places
 from tests.privileges import ordinary_user
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -116,7 +116,7 @@ def test_an_unreadable_file_is_one_line(card, tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("synthseg_core.weights.identify", refuse)
+    monkeypatch.setattr("synthseg_core.models.weights.identify", refuse)
     with pytest.raises(WeightsError, match="Permission denied"):
         find_weights(card, tmp_path / "own")
 

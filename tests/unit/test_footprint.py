@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthseg_core.conform import ConformConfig, plan
-from synthseg_core.conform_record import ConformRecord
 from synthseg_core.errors import InputError
-from synthseg_core.footprint import network_bytes, parcellation_bytes, segmentation_bytes
 from synthseg_core.images.reading import Scan
-from synthseg_core.loading import LoadedModel, Models, load_models
-from synthseg_core.model_card import GridSpec
-from synthseg_core.models import load_card
-from synthseg_core.segment import SegmentOptions, segment_scan
-from synthseg_core.weights import FoundWeights
+from synthseg_core.models.card import GridSpec
+from synthseg_core.models.loading import LoadedModel, Models, load_models
+from synthseg_core.models.registry import load_card
+from synthseg_core.models.weights import FoundWeights
+from synthseg_core.segmentation.conform import ConformConfig, plan
+from synthseg_core.segmentation.memory_estimate import network_bytes, parcellation_bytes, segmentation_bytes
+from synthseg_core.segmentation.record import ConformRecord
+from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
 from tests.models import TINY
 from tests.phantoms import phantom
 
@@ -93,7 +93,9 @@ def test_posteriors_of_a_crop_are_put_back_into_the_whole_grid(models):
 def test_a_crop_whose_posteriors_would_not_fit_is_refused_before_the_network_runs(models, monkeypatch):
     budget = _bytes(models, _record(CROP), whole_posteriors=True) - 1
     segment_scan(_scan(), models, SegmentOptions(crop=CROP, memory_bytes=budget))
-    monkeypatch.setattr("synthseg_core.segment.segmentation_posteriors", lambda *args, **kwargs: pytest.fail("ran"))
+    monkeypatch.setattr(
+        "synthseg_core.segmentation.segment.segmentation_posteriors", lambda *args, **kwargs: pytest.fail("ran")
+    )
     with pytest.raises(InputError, match="needs about"):
         segment_scan(_scan(), models, SegmentOptions(crop=CROP, memory_bytes=budget, posteriors=True))
 

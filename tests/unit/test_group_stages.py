@@ -13,8 +13,8 @@ from synthseg_core.grouping.sums import GROUPINGS, sums_of
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.scan_row import ScanRow
 from synthseg_core.scans import write_table
+from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
 from synthseg_core.system.tables import read_tsv
-from synthseg_core.volumetry import StructureVolume, VolumeTable
 from tests.trees import contents
 
 STAGES = ("segment", "parcellate", "qc")

@@ -10,8 +10,8 @@ from urllib.request import Request
 
 import pytest
 
-from synthseg_core import http_client
-from synthseg_core.http_client import MirrorError, Policy, TransientError, get, host_of
+from synthseg_core.models import http
+from synthseg_core.models.http import MirrorError, Policy, TransientError, get, host_of
 
 
 class RefusingOpener:
@@ -36,12 +36,12 @@ def refused_certificate() -> URLError:
         (URLError(TimeoutError("timed out")), TransientError, "no answer within 3 s"),
         (ConnectionResetError(104, "Connection reset by peer"), TransientError, "Connection reset by peer"),
         (ConnectionAbortedError(), TransientError, "ConnectionAbortedError"),
-        (http_client.http.client.BadStatusLine("junk"), TransientError, "junk"),
-        (http_client.http.client.InvalidURL("nonnumeric port: 'x'"), MirrorError, "nonnumeric port"),
+        (http.http.client.BadStatusLine("junk"), TransientError, "junk"),
+        (http.http.client.InvalidURL("nonnumeric port: 'x'"), MirrorError, "nonnumeric port"),
     ],
 )
 def test_faults_of_the_network_are_named(monkeypatch, error, kind, said):
-    monkeypatch.setattr(http_client, "_opener", lambda: RefusingOpener(error))
+    monkeypatch.setattr(http, "_opener", lambda: RefusingOpener(error))
     with pytest.raises(kind, match=said), get("https://example.org/x", 0, None, Policy(timeout_s=3)):
         pass
 
@@ -50,15 +50,13 @@ def test_faults_of_the_network_are_named(monkeypatch, error, kind, said):
 def test_redirections_out_of_https_are_refused(target):
     body = io.BytesIO()
     with pytest.raises(MirrorError, match="a redirection from https to"):
-        http_client._Redirects().redirect_request(Request("https://example.org/"), body, 302, "Found", {}, target)
+        http._Redirects().redirect_request(Request("https://example.org/"), body, 302, "Found", {}, target)
     assert body.closed
 
 
 def test_a_redirection_within_https_keeps_the_range():
     request = Request("https://example.org/", headers={"Range": "bytes=7-"})
-    following = http_client._Redirects().redirect_request(
-        request, io.BytesIO(), 302, "Found", {}, "https://other.example/x"
-    )
+    following = http._Redirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, "https://other.example/x")
     assert following is not None
     assert following.get_header("Range") == "bytes=7-"
 

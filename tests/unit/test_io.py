@@ -300,5 +300,5 @@ def test_unknown_output_extension(tmp_path):
 
 
 def test_importing_io_loads_no_torch():
-    code = "import sys, synthseg_core.images.reading, synthseg_core.conform; print('torch' in sys.modules)"
+    code = "import sys, synthseg_core.images.reading, synthseg_core.segmentation.conform; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -9,15 +9,15 @@ import pytest
 import torch
 import yaml
 
-from synthseg_core import loading
 from synthseg_core.errors import ModelError, WeightsError
-from synthseg_core.loading import load_models, load_network
-from synthseg_core.models import companion, load_card
+from synthseg_core.models import loading
+from synthseg_core.models.loading import load_models, load_network
+from synthseg_core.models.registry import companion, load_card
+from synthseg_core.models.weights import save_safetensors
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.unet import UNet
 from synthseg_core.system.file_identity import sha256_of
-from synthseg_core.weights import save_safetensors
 from tests.models import PARCELLATION, QUALITY, ROBUST, SEGMENTER, TINY, WHOLE, random_arrays, write_family
 
 SPECS = [

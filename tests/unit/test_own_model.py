@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from synthseg_core.cli.main import build_parser, main
-from synthseg_core.model_card import GridSpec, InferenceSpec, IntensitySpec, ModelCard, WeightsFile
+from synthseg_core.models.card import GridSpec, InferenceSpec, IntensitySpec, ModelCard, WeightsFile
 from synthseg_core.networks.config import UNetConfig
 from tests.pages import ROOT, SPAN, blocks, rows
 from tests.phantoms import phantom, write_nifti

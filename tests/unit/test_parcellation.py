@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthseg_core import quality as quality_module
-from synthseg_core.conform import conform_to
-from synthseg_core.decision import Basis, Decision, read_decision, write_decision
 from synthseg_core.errors import InputError
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.resampling import resample_classes
 from synthseg_core.images.volume import Volume
-from synthseg_core.loading import Models, load_companion, load_models
-from synthseg_core.models import load_card
-from synthseg_core.parcellation import LabelMapOn, ScanParcels, parcellate_scan, require_same_file
-from synthseg_core.posteriors import parcel_posteriors, quality_scores
-from synthseg_core.segment import Segmentation, SegmentOptions, conform_config, decision_of, segment_scan
-from synthseg_core.sparse_posteriors import Target, needed_voxels
+from synthseg_core.models.loading import Models, load_companion, load_models
+from synthseg_core.models.registry import load_card
+from synthseg_core.segmentation import quality as quality_module
+from synthseg_core.segmentation.class_maps import Basis, Decision, read_decision, write_decision
+from synthseg_core.segmentation.conform import conform_to
+from synthseg_core.segmentation.parcellate import LabelMapOn, ScanParcels, parcellate_scan, require_same_file
+from synthseg_core.segmentation.posteriors import parcel_posteriors, quality_scores
+from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, conform_config, decision_of, segment_scan
+from synthseg_core.segmentation.sparse_posteriors import Target, needed_voxels
 from synthseg_core.system import memory
 from tests.models import STRUCTURE_LABELS, write_family
 from tests.phantoms import phantom, reoriented

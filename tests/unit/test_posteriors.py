@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch.nn import functional
 
-from synthseg_core import quality as quality_module
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.loading import LoadedModel, Models, load_models
-from synthseg_core.models import load_card
-from synthseg_core.posteriors import (
+from synthseg_core.models.loading import LoadedModel, Models, load_models
+from synthseg_core.models.registry import load_card
+from synthseg_core.segmentation import quality as quality_module
+from synthseg_core.segmentation.posteriors import (
     BlurPlan,
     parcel_posteriors,
     quality_scores,
     raw_quality,
     segmentation_posteriors,
 )
-from synthseg_core.quality import quality_box
+from synthseg_core.segmentation.quality import quality_box
 from tests.models import PARCELLATION, ROBUST, TINY, write_family
 from tests.phantoms import nested_ellipsoids
 

@@ -9,9 +9,9 @@ import pytest
 
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.parcels import apply_parcellation
-from synthseg_core.postprocess import clean_up, label_map_from, unpad
 from synthseg_core.quirks import NATIVE, REFERENCE, Quirks
+from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
+from synthseg_core.segmentation.parcels import apply_parcellation
 
 SHAPE = (7, 5, 9)
 WHOLE = ((0, 0, 0), SHAPE)

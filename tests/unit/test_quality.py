@@ -7,7 +7,7 @@ import pytest
 
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.quality import QualityBox, one_hot, quality_box, quality_groups, tidy_scores
+from synthseg_core.segmentation.quality import QualityBox, one_hot, quality_box, quality_groups, tidy_scores
 
 GROUPS = LabelTable.builtin("qc_2.0")
 SEGMENTATION = LabelTable.builtin("segmentation_2.0")

@@ -19,7 +19,7 @@ from synthseg_core.cli.models import _megabytes
 from synthseg_core.demo.phantoms import MODEL
 from synthseg_core.grouping import LONG_NAME, SCANS_NAME, WIDE_NAME
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.models import default_model, load_card, registered_models
+from synthseg_core.models.registry import default_model, load_card, registered_models
 from synthseg_core.search import SUFFIXES
 from tests.pages import ROOT, SPAN, blocks, rows, sections
 from tests.phantoms import phantom, write_nifti

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from torch.nn import functional
 
-from synthseg_core.keras_layout import torch_shapes
-from synthseg_core.networks import quality_inference, slabs
+from synthseg_core.models.keras_file import torch_shapes
+from synthseg_core.networks import regressor_inference, slabs
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
-from synthseg_core.networks.quality_inference import RegressorRunner
 from synthseg_core.networks.regressor import Regressor
+from synthseg_core.networks.regressor_inference import RegressorRunner
 from tests.models import random_arrays
 
 
@@ -81,7 +81,9 @@ def test_slabs_give_the_answer_of_the_module(sizes, kernel, levels, multiples, s
     expected = _forward(net, groups)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            quality_inference, "slab_rows", lambda channels, shape, _: slabs.slab_rows(channels, shape, 1024 * slab_kib)
+            regressor_inference,
+            "slab_rows",
+            lambda channels, shape, _: slabs.slab_rows(channels, shape, 1024 * slab_kib),
         )
         found = RegressorRunner(net).run(groups)
     assert found.shape == (out,)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from torch.nn import functional
 
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
-from synthseg_core.networks.quality_inference import RegressorRunner
 from synthseg_core.networks.regressor import Regressor
+from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.networks.repetition import AxisPlan, Run, background_runs, select
 from tests.models import random_arrays
 

@@ -7,7 +7,6 @@ import doctest
 import numpy as np
 import pytest
 
-from synthseg_core import conform_record
 from synthseg_core.images import resampling as module
 from synthseg_core.images.resampling import (
     argmax_classes,
@@ -17,11 +16,12 @@ from synthseg_core.images.resampling import (
     resample_classes,
     sampling_at,
 )
+from synthseg_core.segmentation import record
 
 RNG = np.random.default_rng(3)
 
 
-@pytest.mark.parametrize("subject", [module, conform_record])
+@pytest.mark.parametrize("subject", [module, record])
 def test_examples_in_docstrings(subject):
     results = doctest.testmod(subject)
     assert results.attempted > 0

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from synthseg_core.errors import WeightsError
-from synthseg_core.safetensors_layout import METADATA_KEY, model_bytes, safetensors_bytes
+from synthseg_core.models.arrays import METADATA_KEY, model_bytes, safetensors_bytes
 
 RNG = np.random.default_rng(0)
 ARRAYS = {

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthseg_core import quality as quality_module
-from synthseg_core.conform import conform
 from synthseg_core.errors import InputError, ModelError
-from synthseg_core.footprint import network_bytes
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.loading import Models, load_models
-from synthseg_core.models import load_card
-from synthseg_core.posteriors import parcel_posteriors
+from synthseg_core.models.loading import Models, load_models
+from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE, REFERENCE
-from synthseg_core.segment import Segmentation, SegmentOptions, conform_config, segment_scan
+from synthseg_core.segmentation import quality as quality_module
+from synthseg_core.segmentation.conform import conform
+from synthseg_core.segmentation.memory_estimate import network_bytes
+from synthseg_core.segmentation.posteriors import parcel_posteriors
+from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, conform_config, segment_scan
 from synthseg_core.system import memory
 from synthseg_core.system.timing import StageTimes
 from tests.models import COARSE, PARCELLATION, ROBUST, STRUCTURE_LABELS, TINY, TinyModel, write_family
@@ -188,7 +188,7 @@ def test_crop(models):
 
 
 def test_fast_neither_averages_nor_searches_components(models, monkeypatch):
-    from synthseg_core import posteriors, segment
+    from synthseg_core.segmentation import posteriors, segment
 
     calls, real = [], segment.clean_up
     monkeypatch.setattr(posteriors, "_average_with_mirror", lambda *args, **kwargs: calls.append("average"))
@@ -334,7 +334,9 @@ def test_scan_that_would_not_fit_in_memory(models, monkeypatch):
 def test_network_that_would_not_fit_is_refused_before_it_runs(models, monkeypatch):
     """The conformed scan fits in the budget, the posteriors do not."""
     ran = []
-    monkeypatch.setattr("synthseg_core.segment.segmentation_posteriors", lambda *args, **kwargs: ran.append(args))
+    monkeypatch.setattr(
+        "synthseg_core.segmentation.segment.segmentation_posteriors", lambda *args, **kwargs: ran.append(args)
+    )
     budget = network_bytes(models["tiny"], (24, 32, 24)) - 1
     with pytest.raises(InputError, match=r"24 x 32 x 24 voxels of 1 mm for model tiny"):
         _segment(models["tiny"], FITTING, (19, 26, 17), memory_bytes=budget)

@@ -11,8 +11,8 @@ import time
 import pytest
 import torch
 
-from synthseg_core.loading import load_models, shelf
-from synthseg_core.models import load_card
+from synthseg_core.models.loading import load_models, shelf
+from synthseg_core.models.registry import load_card
 from synthseg_core.serving.place import Place
 from synthseg_core.serving.server import _settle_threads
 from synthseg_core.serving.surroundings import difference, surroundings

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from synthseg_core.networks.config import UNetConfig
+from synthseg_core.networks.precision import automatic_precision
 from synthseg_core.synth import BrainGenerator, Recipe
 from synthseg_core.synth.inputs import read_maps
 from synthseg_core.training.config import Intervals, OptimiserConfig, Stage, TrainConfig
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
-from synthseg_core.training.precision import automatic_precision
 
 PARAMETERS = 88_709
 _FAST = pytest.mark.skipif(

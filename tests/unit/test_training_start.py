@@ -60,9 +60,9 @@ def test_weights_of_another_network_are_refused(trained):
 
 
 def test_start_from_a_weights_file(trained, tmp_path):
-    from synthseg_core.keras_layout import write_keras
+    from synthseg_core.models.keras_file import write_keras
+    from synthseg_core.models.weights import save_safetensors
     from synthseg_core.networks.config import NetworkSpec
-    from synthseg_core.weights import save_safetensors
 
     state = {name: value.numpy() for name, value in read_checkpoint(trained / "last.pt")["network"].items()}
     spec = NetworkSpec("segmenter", "unet", NETWORK)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synthseg_core.networks.unet import UNet
-from synthseg_core.training.sliding import corners, predict_in_windows
+from synthseg_core.networks.windows import corners, predict_in_windows
 from synthseg_core.training.validation import DrawValidation, best_of, dice_by_class, score_of
 from tests.unit.training_source import NETWORK, SHAPE, Balls
 

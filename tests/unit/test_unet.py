@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional
 
 from synthseg_core.errors import ModelError
-from synthseg_core.keras_layout import torch_shapes
-from synthseg_core.models import load_card
+from synthseg_core.models.keras_file import torch_shapes
+from synthseg_core.models.registry import load_card
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
 from synthseg_core.networks.unet import NORM_EPSILON, ConvBlock, UNet
 from tests.models import random_arrays

@@ -23,8 +23,8 @@ from synthseg_core.images.reading import write_volume
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.remap import Remap
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.loading import load_models
-from synthseg_core.models import load_card
+from synthseg_core.models.loading import load_models
+from synthseg_core.models.registry import load_card
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.synth.generator import BrainGenerator

@@ -7,8 +7,7 @@ import pytest
 
 from synthseg_core.errors import GeometryError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.system.tables import read_tsv
-from synthseg_core.volumetry import (
+from synthseg_core.segmentation.volumes import (
     StructureVolume,
     VolumeTable,
     hard_volumes,
@@ -17,6 +16,7 @@ from synthseg_core.volumetry import (
     volume_table,
     voxel_mm3,
 )
+from synthseg_core.system.tables import read_tsv
 
 FOUR = LabelTable(
     name="four",

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from synthseg_core.errors import OutputError, WeightsError
-from synthseg_core.keras_layout import layers_of, parameter_count, torch_shapes, write_keras
-from synthseg_core.models import load_card, registered_models
+from synthseg_core.models.keras_file import layers_of, parameter_count, torch_shapes, write_keras
+from synthseg_core.models.registry import load_card, registered_models
+from synthseg_core.models.weights import find_weights, load_state, read_metadata, save_safetensors
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 from synthseg_core.system.file_identity import sha256_of
-from synthseg_core.weights import find_weights, load_state, read_metadata, save_safetensors
 
 UNET = NetworkSpec("segmenter", "unet", UNetConfig(in_channels=2, out_channels=3, features=2, levels=3))
 DENOISER = NetworkSpec(
@@ -388,7 +388,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
 
 
 def test_weights_do_not_import_torch():
-    code = "import sys, synthseg_core.weights; sys.exit('torch' in sys.modules or 'nibabel' in sys.modules)"
+    code = "import sys, synthseg_core.models.weights; sys.exit('torch' in sys.modules or 'nibabel' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -13,7 +13,7 @@ from synthseg_core.cli import generate
 from synthseg_core.demo.heads import write_heads
 from synthseg_core.errors import UsageError
 from synthseg_core.images.reading import read_stored
-from synthseg_core.models import load_card
+from synthseg_core.models.registry import load_card
 from synthseg_core.synth.presets import PRESETS
 from synthseg_core.synth.sample_files import SamplePaths
 from synthseg_core.system.tables import read_tsv

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from synthseg_core import load_card
+from synthseg_core.models.weights import save_safetensors
 from synthseg_core.networks.unet import UNet
-from synthseg_core.weights import save_safetensors
 
 card = load_card(Path(__file__).with_name("four-classes.yaml"))
 (spec,) = card.networks

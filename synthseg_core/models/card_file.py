@@ -1,4 +1,4 @@
-"""Model cards as YAML text: the inverse of :func:`synthseg_core.models.read_card`, without a YAML library."""
+"""Model cards as YAML text: the inverse of :func:`synthseg_core.models.registry.read_card`, without a YAML library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.model_card import ModelCard
+from synthseg_core.models.card import ModelCard
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 from synthseg_core.system.atomic import write_text
 

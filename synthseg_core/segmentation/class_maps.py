@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from synthseg_core.conform_record import ConformRecord
 from synthseg_core.errors import InputError, ModelError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.model_card import ModelCard
+from synthseg_core.models.card import ModelCard
+from synthseg_core.segmentation.record import ConformRecord
 from synthseg_core.system.atomic import atomic_path
 
 _KEYS = ("channels", "structures", "about")

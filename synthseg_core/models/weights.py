@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from synthseg_core.errors import WeightsError
-from synthseg_core.keras_layout import (
+from synthseg_core.models.arrays import METADATA_KEY, model_bytes
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.keras_file import (
     Arrays,
     layers_of,
     parameter_count,
@@ -24,9 +26,7 @@ from synthseg_core.keras_layout import (
     torch_shapes,
     write_keras,
 )
-from synthseg_core.model_card import ModelCard
 from synthseg_core.networks.config import NetworkSpec
-from synthseg_core.safetensors_layout import METADATA_KEY, model_bytes
 from synthseg_core.system.atomic import write_bytes
 from synthseg_core.system.file_identity import FileKind, identify, kind_of_file, sha256_of
 from synthseg_core.system.paths import is_file

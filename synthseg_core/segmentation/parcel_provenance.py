@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthseg_core import __version__
-from synthseg_core.decision import Decision
 from synthseg_core.description import CODE_NAME
 from synthseg_core.images.reading import Scan
-from synthseg_core.loading import LoadedModel
-from synthseg_core.model_card import ModelCard
-from synthseg_core.parcellation import ScanParcels
-from synthseg_core.provenance import model_entry
-from synthseg_core.scan_origin import Origin, source_entry
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.loading import LoadedModel
+from synthseg_core.segmentation.class_maps import Decision
+from synthseg_core.segmentation.parcellate import ScanParcels
+from synthseg_core.segmentation.scan_origin import Origin, source_entry
+from synthseg_core.segmentation.sidecars import model_entry
 
 
 @dataclass(frozen=True)

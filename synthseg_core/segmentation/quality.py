@@ -14,7 +14,7 @@ from synthseg_core.description import SCORE_COLUMNS
 from synthseg_core.errors import ModelError
 from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.ops.components import bounding_box
+from synthseg_core.segmentation.components import bounding_box
 from synthseg_core.system.tables import format_tsv
 
 # Edge of the cube that the quality network was trained on.

@@ -9,9 +9,9 @@ from typing import Any
 from synthseg_core.description import CODE_NAME, SCORE_COLUMNS
 from synthseg_core.images.reading import Scan
 from synthseg_core.labels.structures import structure
-from synthseg_core.loading import LoadedModel
-from synthseg_core.scan_origin import ONE_MM, Origin, common_entries, generated_by, source_entry
-from synthseg_core.segment import Segmentation, SegmentOptions
+from synthseg_core.models.loading import LoadedModel
+from synthseg_core.segmentation.scan_origin import ONE_MM, Origin, common_entries, generated_by, source_entry
+from synthseg_core.segmentation.segment import Segmentation, SegmentOptions
 
 __all__ = ["CODE_NAME", "Origin", "Provenance", "model_entry", "quality_sidecar", "sidecar", "source_entry"]
 

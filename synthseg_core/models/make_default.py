@@ -1,6 +1,6 @@
 """For developers, in a checkout: a trained model folder becomes a model that the package carries, and the default.
 
-``make default-weights FROM=FOLDER`` calls ``python -m synthseg_core.adoption FOLDER/card.yaml --name NAME``.
+``make default-weights FROM=FOLDER`` calls ``python -m synthseg_core.models.make_default FOLDER/card.yaml --name NAME``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from synthseg_core.card_text import card_text
 from synthseg_core.errors import SynthSegError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.model_card import ModelCard
-from synthseg_core.model_store import Condition, verify
-from synthseg_core.models import DEFAULT_FILE, load_card, read_card, resources_folder
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.card_file import card_text
+from synthseg_core.models.registry import DEFAULT_FILE, load_card, read_card, resources_folder
+from synthseg_core.models.store import Condition, verify
 from synthseg_core.system.atomic import write_bytes, write_text
 
 NAME = "default-2mm"
@@ -74,7 +74,8 @@ def adopt(card_path: Path, name: str = NAME, *, title: str | None = None, resour
 def main(argv: Sequence[str] | None = None) -> int:
     """Adopt the model that the command line names."""
     parser = argparse.ArgumentParser(
-        prog="python -m synthseg_core.adoption", description="Make a trained model the package's default one."
+        prog="python -m synthseg_core.models.make_default",
+        description="Make a trained model the package's default one.",
     )
     parser.add_argument("card", type=Path, metavar="CARD", help="card of the model folder")
     parser.add_argument("--name", default=NAME, help="name in the package (default: %(default)s)")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from synthseg_core.conform_record import ConformRecord, Grid
 from synthseg_core.images.affines import Shape3
-from synthseg_core.loading import Models
-from synthseg_core.model_card import ModelCard
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.loading import Models
 from synthseg_core.networks.config import NetworkConfig
+from synthseg_core.segmentation.record import ConformRecord, Grid
 
 _FLOAT64, _FLOAT32, _INT32, _UINT8 = 8, 4, 4, 1
 

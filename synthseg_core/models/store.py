@@ -9,11 +9,11 @@ from enum import Enum
 from pathlib import Path
 
 from synthseg_core.errors import InputError, WeightsError
-from synthseg_core.keras_layout import write_keras
-from synthseg_core.model_card import ModelCard
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.keras_file import write_keras
+from synthseg_core.models.weights import examine, file_names, load_state, locate, read_metadata, save_safetensors
 from synthseg_core.system.atomic import atomic_path
 from synthseg_core.system.file_identity import identify
-from synthseg_core.weights import examine, file_names, load_state, locate, read_metadata, save_safetensors
 
 _WEIGHT_FILES = (".h5", ".hdf5", ".safetensors", ".pth", ".pt", ".onnx")
 

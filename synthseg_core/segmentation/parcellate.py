@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core.conform import Conformed, conform_to
-from synthseg_core.conform_record import Grid
-from synthseg_core.decision import Decision
-from synthseg_core.devices import explained_exhaustion
 from synthseg_core.errors import InputError
-from synthseg_core.footprint import parcellation_bytes
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
-from synthseg_core.loading import LoadedModel
-from synthseg_core.model_card import ModelCard
-from synthseg_core.parcels import parcellate_planes
-from synthseg_core.plausibility import doubts
-from synthseg_core.posteriors import stream_parcel_posteriors
-from synthseg_core.segment import SegmentOptions, conform_config
-from synthseg_core.sparse_posteriors import SparsePosteriors, Target, cortex_of, needed_voxels, parcels_on
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.loading import LoadedModel
+from synthseg_core.networks.devices import explained_exhaustion
+from synthseg_core.segmentation.class_maps import Decision
+from synthseg_core.segmentation.conform import Conformed, conform_to
+from synthseg_core.segmentation.memory_estimate import parcellation_bytes
+from synthseg_core.segmentation.parcels import parcellate_planes
+from synthseg_core.segmentation.plausibility import doubts
+from synthseg_core.segmentation.posteriors import stream_parcel_posteriors
+from synthseg_core.segmentation.record import Grid
+from synthseg_core.segmentation.segment import SegmentOptions, conform_config
+from synthseg_core.segmentation.sparse_posteriors import SparsePosteriors, Target, cortex_of, needed_voxels, parcels_on
+from synthseg_core.segmentation.volumes import VolumeTable, hard_volumes, parcel_volumes, volume_table
 from synthseg_core.system import memory
 from synthseg_core.system.timing import current
-from synthseg_core.volumetry import VolumeTable, hard_volumes, parcel_volumes, volume_table
 
 # Files keep affines as float32, or as angles and edges; grids that differ by less are the same one.
 _SAME_AFFINE_MM = 1e-3
@@ -76,7 +76,7 @@ def parcellate_scan(
 ) -> ScanParcels:
     """Divide the cortex into parcels.
 
-    Label map and volumes are, bit for bit, those of :func:`synthseg_core.segment.segment_scan` with the same models.
+    Label map and volumes are, bit for bit, those of :func:`synthseg_core.segmentation.segment.segment_scan` with the same models.
 
     Parameters
     ----------

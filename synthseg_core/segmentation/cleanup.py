@@ -13,10 +13,10 @@ import numpy as np
 from synthseg_core.errors import ModelError
 from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.model_card import CLEAN_UPS
-from synthseg_core.ops.channels import array_order_sum, most_probable, paired_sum, planes
-from synthseg_core.ops.components import Box, bounding_box, largest_component
+from synthseg_core.models.card import CLEAN_UPS
 from synthseg_core.quirks import NATIVE, Quirks
+from synthseg_core.segmentation.channels import array_order_sum, most_probable, paired_sum, planes
+from synthseg_core.segmentation.components import Box, bounding_box, largest_component
 
 # Reference constants: the brain, and each class, is where the posteriors exceed a quarter; the fast modes drop every
 # posterior up to a fifth.

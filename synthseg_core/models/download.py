@@ -18,8 +18,8 @@ from itertools import chain
 from pathlib import Path
 
 from synthseg_core.errors import FetchError, SynthSegError
-from synthseg_core.http_client import MirrorError, Policy, RangeError, Reply, TransientError, get, host_of
-from synthseg_core.model_card import WeightsFile
+from synthseg_core.models.card import WeightsFile
+from synthseg_core.models.http import MirrorError, Policy, RangeError, Reply, TransientError, get, host_of
 from synthseg_core.system.atomic import output_error, write_json
 from synthseg_core.system.file_identity import FileKind, identify, kind_of_bytes
 

@@ -7,27 +7,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core.conform import ConformConfig, Conformed, answer_grid, conform, scan_on
-from synthseg_core.conform_record import ConformRecord, Grid, label_map_on
-from synthseg_core.decision import Basis, Decision, channels_of
-from synthseg_core.devices import explained_exhaustion
-from synthseg_core.footprint import segmentation_bytes
 from synthseg_core.images.affines import Shape3
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.resampling import resample_classes
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
-from synthseg_core.loading import Models
-from synthseg_core.model_card import ModelCard
-from synthseg_core.parcels import Parcellation, apply_parcellation
-from synthseg_core.plausibility import doubts
-from synthseg_core.posteriors import BlurPlan, Decisions, parcel_posteriors, quality_scores, segmentation_posteriors
-from synthseg_core.postprocess import clean_up, label_map_from, unpad
-from synthseg_core.quality import QualityScore
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.loading import Models
+from synthseg_core.networks.devices import explained_exhaustion
 from synthseg_core.quirks import NATIVE, Quirks
+from synthseg_core.segmentation.class_maps import Basis, Decision, channels_of
+from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
+from synthseg_core.segmentation.conform import ConformConfig, Conformed, answer_grid, conform, scan_on
+from synthseg_core.segmentation.memory_estimate import segmentation_bytes
+from synthseg_core.segmentation.parcels import Parcellation, apply_parcellation
+from synthseg_core.segmentation.plausibility import doubts
+from synthseg_core.segmentation.posteriors import (
+    BlurPlan,
+    Decisions,
+    parcel_posteriors,
+    quality_scores,
+    segmentation_posteriors,
+)
+from synthseg_core.segmentation.quality import QualityScore
+from synthseg_core.segmentation.record import ConformRecord, Grid, label_map_on
+from synthseg_core.segmentation.volumes import VolumeTable, hard_volumes, parcel_volumes, soft_volumes, volume_table
 from synthseg_core.system import memory
 from synthseg_core.system.timing import StageTimes, current
-from synthseg_core.volumetry import VolumeTable, hard_volumes, parcel_volumes, soft_volumes, volume_table
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ def segment_scan(
     scan
         From :func:`synthseg_core.images.reading.read_scan`, read with the same quirks.
     models
-        From :func:`synthseg_core.loading.load_models`; parcels and scores are computed if it holds their models.
+        From :func:`synthseg_core.models.loading.load_models`; parcels and scores are computed if it holds their models.
     times
         Collects seconds by stage; ``None``: whoever collects at the time.
 
@@ -184,7 +190,7 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: StageTi
 
 
 def decision_of(result: Segmentation, basis: Basis) -> Decision:
-    """Return what a segmentation leaves for parcels and quality scores; see :mod:`synthseg_core.decision`."""
+    """Return what a segmentation leaves for parcels and quality scores; see :mod:`synthseg_core.segmentation.class_maps`."""
     cortex = {label: side for side, label in CORTEX_LABELS.items()}
     return Decision(
         channels=result.decision,

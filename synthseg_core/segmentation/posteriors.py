@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from synthseg_core.devices import exact_float32
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.loading import LoadedModel
-from synthseg_core.networks.inference import UNetRunner
-from synthseg_core.ops.blur import RowBlur, blur_in_place
-from synthseg_core.ops.channels import most_probable
-from synthseg_core.quality import QualityScore, quality_groups, tidy_scores
+from synthseg_core.models.loading import LoadedModel
+from synthseg_core.networks.devices import exact_float32
+from synthseg_core.networks.unet_inference import UNetRunner
+from synthseg_core.segmentation.blur import RowBlur, blur_in_place
+from synthseg_core.segmentation.channels import most_probable
+from synthseg_core.segmentation.quality import QualityScore, quality_groups, tidy_scores
 
 ArrayConsumer = Callable[[int, int, np.ndarray], None]
 """Receives ``start, stop, rows``: rows [start, stop) of (N, I, J, K) along axis I."""

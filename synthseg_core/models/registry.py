@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.model_card import GridSpec, InferenceSpec, IntensitySpec, ModelCard, WeightsFile
+from synthseg_core.models.card import GridSpec, InferenceSpec, IntensitySpec, ModelCard, WeightsFile
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 from synthseg_core.system.paths import is_file
 

@@ -13,7 +13,7 @@ import numpy as np
 from synthseg_core.images.affines import Shape3
 from synthseg_core.images.resampling import AxisSampling
 from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
-from synthseg_core.parcels import candidates_of
+from synthseg_core.segmentation.parcels import candidates_of
 
 # (number in the plane or nothing for its own axis, weight) of the two samples that an interpolation reads.
 _Corner = tuple[np.ndarray, np.ndarray]

@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from synthseg_core.model_card import ModelCard
-from synthseg_core.model_shelf import ModelShelf
-from synthseg_core.models import companion
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.model_shelf import ModelShelf
+from synthseg_core.models.registry import companion
+from synthseg_core.models.weights import FoundWeights, load_state
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
-from synthseg_core.networks.inference import UNetRunner
-from synthseg_core.networks.quality_inference import RegressorRunner
 from synthseg_core.networks.regressor import Regressor
+from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.networks.unet import UNet
+from synthseg_core.networks.unet_inference import UNetRunner
 from synthseg_core.system.timing import current
-from synthseg_core.weights import FoundWeights, load_state
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
-from synthseg_core.ops.channels import array_order_sum, planes
-from synthseg_core.postprocess import check_channels
 from synthseg_core.quirks import NATIVE, Quirks
+from synthseg_core.segmentation.channels import array_order_sum, planes
+from synthseg_core.segmentation.cleanup import check_channels
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from synthseg_core.model_card import ModelCard
-from synthseg_core.weights import FoundWeights, Place, examine, find_weights, locate
+from synthseg_core.models.card import ModelCard
+from synthseg_core.models.weights import FoundWeights, Place, examine, find_weights, locate
 
 if TYPE_CHECKING:
     import torch

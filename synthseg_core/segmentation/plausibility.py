@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from synthseg_core.model_card import ModelCard
-from synthseg_core.volumetry import VolumeTable
+from synthseg_core.models.card import ModelCard
+from synthseg_core.segmentation.volumes import VolumeTable
 
 _MM3_PER_ML = 1000.0
 

@@ -1,0 +1,1 @@
+"""One scan in; label maps, volumes, parcels, scores and their sidecars out."""
