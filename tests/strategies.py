@@ -6,7 +6,7 @@ import string
 
 from hypothesis import strategies as st
 
-from synthseg_core.bids import DERIVED, ENTITIES, PRODUCTS, ScanName
+from synthseg_core.bids.names import DERIVED, ENTITIES, PRODUCTS, ScanName
 
 LETTERS = string.ascii_letters + string.digits
 RAW_ENTITIES = tuple(key for key in ENTITIES if key not in (*DERIVED, "sub", "ses"))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.plan import Plan
-from synthseg_core.bids import STAGES, products_of
-from synthseg_core.scan_row import ScanRow
-from synthseg_core.scans import read_table
+from synthseg_core.bids.names import STAGES, products_of
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import read_table
 
 # Stages whose results group tables hold, beside those of the segmentation.
 _GATHERED = ("parcellate", "qc")

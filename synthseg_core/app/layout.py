@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.bids import derivative, products_of
+from synthseg_core.bids.names import derivative, products_of
 
 
 @dataclass(frozen=True)

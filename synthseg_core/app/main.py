@@ -25,10 +25,10 @@ from synthseg_core.app.preflight import examine, first_of
 from synthseg_core.app.sharded_run import ShardedRun, run_in_shards, shard_options
 from synthseg_core.app.slurm_record import require_no_jobs
 from synthseg_core.app.status import layout_from, look_at, running_text
-from synthseg_core.discovery import looks_like_bids
+from synthseg_core.bids.discovery import looks_like_bids
+from synthseg_core.bids.scan_table import require_input
 from synthseg_core.errors import SynthSegError, UsageError
-from synthseg_core.grouping import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
-from synthseg_core.scans import require_input
+from synthseg_core.reports import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
 from synthseg_core.system.memory import physical_bytes
 from synthseg_core.system.signals import run_for_reader
 from synthseg_core.system.termination import terminated_like_interrupted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from synthseg_core.description import CODE_NAME
+from synthseg_core.bids.description import CODE_NAME
 from synthseg_core.errors import UsageError
 
 # What every version writes in these files.

@@ -15,13 +15,13 @@ from synthseg_core.app.layout import Layout
 from synthseg_core.app.output_folder import require_own_output
 from synthseg_core.app.selection import Selection
 from synthseg_core.app.stages import COMPANION_TASKS, SegmentStage, write_stage_file
-from synthseg_core.bids import STAGES, derivative, products_of
-from synthseg_core.description import dataset_file_names
+from synthseg_core.bids.description import dataset_file_names
+from synthseg_core.bids.names import STAGES, derivative, products_of
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import find_scans, home_of, read_table, source_uri, write_table
+from synthseg_core.bids.search import Search
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models.registry import resolved_name
-from synthseg_core.scan_row import ScanRow
-from synthseg_core.scans import find_scans, home_of, read_table, source_uri, write_table
-from synthseg_core.search import Search
 
 # With one of these, pybids searches.
 _PYBIDS_KEYS = ("bids_filter_file", "bids_database")
@@ -44,7 +44,7 @@ class Plan:
     segment
         Options of the segmentation.
     stages
-        Those that are asked for, in their order; see ``synthseg_core.bids.STAGES``.
+        Those that are asked for, in their order; see ``synthseg_core.bids.names.STAGES``.
     quality_threshold
         Scans with a quality score below are flagged.
     """

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthseg_core.app.plan import Plan
-from synthseg_core.bids import STAGES
+from synthseg_core.bids.names import STAGES
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import absent_labels
 from synthseg_core.errors import InputError
 from synthseg_core.images.formats import check_file
-from synthseg_core.scan_row import ScanRow
-from synthseg_core.scans import absent_labels
 
 _LISTED = 10
 

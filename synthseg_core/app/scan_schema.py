@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import InputError
-from synthseg_core.scan_row import ScanRow
 
 
 def check_rows(rows: Iterable[ScanRow], schema: Path) -> None:

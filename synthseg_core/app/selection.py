@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthseg_core.scan_row import ScanRow
-from synthseg_core.scans import select
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import select
 
 
 @dataclass(frozen=True)

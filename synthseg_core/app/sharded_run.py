@@ -30,7 +30,7 @@ from synthseg_core.app.plan import Plan
 from synthseg_core.app.shards import SHARDS_FILE, ShardOptions, pending_scans
 from synthseg_core.app.slurm import cancel, require_slurm, slurm_environment, submit, wait_until_gone
 from synthseg_core.app.slurm_record import SlurmRecord
-from synthseg_core.scans import write_table
+from synthseg_core.bids.scan_table import write_table
 from synthseg_core.system.atomic import write_text
 
 _STATUS, _LOG = "status", "slurm.log"

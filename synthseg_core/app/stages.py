@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.app.layout import Layout
+from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card, resolved_name
-from synthseg_core.scan_row import ScanRow
 from synthseg_core.system.atomic import write_json
 
 # Stage -> task of the companion model that it runs.

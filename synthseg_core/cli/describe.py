@@ -9,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 from synthseg_core import __version__
-from synthseg_core.bids import STAGES
-from synthseg_core.description import DatasetFacts, write_dataset_files
+from synthseg_core.bids.description import DatasetFacts, write_dataset_files
+from synthseg_core.bids.names import STAGES
+from synthseg_core.bids.participants import json_object
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
-from synthseg_core.participants import json_object
 
 CONTAINER_VARIABLE = "SYNTHSEG_CONTAINER"
 """Environment variable that container recipes set to the address of the image."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from synthseg_core.bids import STAGES
+from synthseg_core.bids.names import STAGES
+from synthseg_core.bids.scan_table import read_table
 from synthseg_core.errors import UsageError
-from synthseg_core.grouping import QUALITY_THRESHOLD, SCANS_NAME, gather, write_group_tables
-from synthseg_core.scans import read_table
+from synthseg_core.reports import QUALITY_THRESHOLD, SCANS_NAME, gather, write_group_tables
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

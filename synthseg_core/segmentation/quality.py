@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core.description import SCORE_COLUMNS
+from synthseg_core.bids.description import SCORE_COLUMNS
 from synthseg_core.errors import ModelError
 from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.table import LabelTable

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthseg_core import __version__
-from synthseg_core.description import CODE_NAME
+from synthseg_core.bids.description import CODE_NAME
 from synthseg_core.images.reading import Scan
 
 ONE_MM = "1 mm isotropic, covering the field of view of the scan"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthseg_core.description import CODE_NAME, SCORE_COLUMNS
+from synthseg_core.bids.description import CODE_NAME, SCORE_COLUMNS
 from synthseg_core.images.reading import Scan
 from synthseg_core.labels.structures import structure
 from synthseg_core.models.loading import LoadedModel

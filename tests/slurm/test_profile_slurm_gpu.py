@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from synthseg_core.scans import read_table
+from synthseg_core.bids.scan_table import read_table
 from synthseg_core.system.tables import read_tsv
 from tests.slurm.runs import SCANS, break_scan, kill_family, make_site, wait_for
 from tests.workflow.runs import planned, run

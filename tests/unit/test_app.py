@@ -20,12 +20,12 @@ from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import exit_status, main
 from synthseg_core.app.plan import Plan, layout_of, stages_of
-from synthseg_core.bids import derivative, products_of
-from synthseg_core.description import DATASET_FILES
+from synthseg_core.bids.description import DATASET_FILES
+from synthseg_core.bids.names import derivative, products_of
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import read_table, write_table
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.grouping import ScanStatus
-from synthseg_core.scan_row import ScanRow
-from synthseg_core.scans import read_table, write_table
+from synthseg_core.reports import ScanStatus
 from synthseg_core.system.temporary import temporary_name
 from tests.trees import make_tree
 

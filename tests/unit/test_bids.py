@@ -5,7 +5,7 @@ from importlib.resources import files
 import pytest
 from hypothesis import given
 
-from synthseg_core.bids import (
+from synthseg_core.bids.names import (
     ENTITIES,
     PRODUCTS,
     STAGES,

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from synthseg_core.app.configuration import checked
+from synthseg_core.bids.search import LAYOUTS, SUFFIXES
 from synthseg_core.errors import UsageError
-from synthseg_core.search import LAYOUTS, SUFFIXES
 from tests.pages import ROOT, SPAN, rows
 
 SCHEMAS = {name: f"workflow/schemas/{name}.schema.yaml" for name in ("config", "train", "scans", "shards")}

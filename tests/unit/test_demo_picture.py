@@ -4,16 +4,16 @@ import sys
 import numpy as np
 import pytest
 
-from synthseg_core.bids import derivative
+from synthseg_core.bids.names import derivative
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import write_table
 from synthseg_core.demo import __main__ as command
-from synthseg_core.demo import picture
-from synthseg_core.demo.expectation import expectation
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.registry import load_card
-from synthseg_core.scan_row import ScanRow
-from synthseg_core.scans import write_table
+from synthseg_core.reports import picture
+from synthseg_core.reports.expectation import expectation
 from tests.workflow.runs import REPOSITORY, run
 
 CARD = load_card("synthseg-2.0")

@@ -3,13 +3,13 @@ import sys
 import numpy as np
 import pytest
 
+from synthseg_core.bids.discovery import discover
+from synthseg_core.bids.search import Search
 from synthseg_core.demo import template
-from synthseg_core.discovery import discover
 from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import voxel_size
 from synthseg_core.images.reading import read_scan, read_stored
 from synthseg_core.images.volume import Volume
-from synthseg_core.search import Search
 from tests.phantoms import oblique_affine, phantom, write_nifti
 from tests.trees import contents
 

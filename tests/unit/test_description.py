@@ -5,9 +5,9 @@ import json
 import pytest
 
 from synthseg_core import __version__
+from synthseg_core.bids.description import DATASET_FILES, SCORE_COLUMNS, VOLUME_COLUMNS, dataset_file_names
 from synthseg_core.cli import describe
 from synthseg_core.cli.main import main
-from synthseg_core.description import DATASET_FILES, SCORE_COLUMNS, VOLUME_COLUMNS, dataset_file_names
 from synthseg_core.segmentation.volumes import COLUMNS
 from synthseg_core.system.tables import read_tsv
 from tests.models import COARSE, write_family

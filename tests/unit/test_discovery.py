@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthseg_core import discovery
-from synthseg_core.bids import ScanName, parse_name
-from synthseg_core.bidsignore import is_ignored, parse_rules
-from synthseg_core.discovery import discover
+from synthseg_core.bids import discovery
+from synthseg_core.bids.discovery import discover
+from synthseg_core.bids.ignore import is_ignored, parse_rules
+from synthseg_core.bids.names import ScanName, parse_name
+from synthseg_core.bids.search import Search
 from synthseg_core.errors import InputError
-from synthseg_core.search import Search
 from tests.privileges import ordinary_user
 from tests.trees import make_tree
 

@@ -2,12 +2,12 @@ import json
 
 import pytest
 
-from synthseg_core.bids import derivative, products_of
+from synthseg_core.bids.names import derivative, products_of
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.main import main
 from synthseg_core.errors import InputError
-from synthseg_core.grouping import gather, write_group_tables
-from synthseg_core.scan_row import ScanRow
-from synthseg_core.scans import write_table
+from synthseg_core.reports import gather, write_group_tables
 from synthseg_core.system.tables import read_tsv
 from tests.trees import contents
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from synthseg_core.bids import derivative, products_of
+from synthseg_core.bids.names import derivative, products_of
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.main import main
-from synthseg_core.grouping import gather, write_group_tables
-from synthseg_core.grouping.sums import GROUPINGS, sums_of
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.scan_row import ScanRow
-from synthseg_core.scans import write_table
+from synthseg_core.reports import gather, write_group_tables
+from synthseg_core.reports.sums import GROUPINGS, sums_of
 from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
 from synthseg_core.system.tables import read_tsv
 from tests.trees import contents
@@ -299,7 +299,7 @@ def test_sums_that_no_scan_has_take_no_column(tmp_path):
 
 
 def test_every_table_of_sums_is_used():
-    from synthseg_core.grouping import sums
+    from synthseg_core.reports import sums
 
     assert {path.stem for path in sums._folder().glob("*.tsv")} == {
         name for names in GROUPINGS.values() for name in names

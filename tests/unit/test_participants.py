@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from synthseg_core.participants import write_participants
+from synthseg_core.bids.participants import write_participants
 
 TABLE = "participant_id\tage\tsex\nsub-02\t31\tF\nsub-01\t28\tM\nsub-09\t5\tM\n"
 

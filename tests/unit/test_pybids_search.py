@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from synthseg_core import pybids_search
-from synthseg_core.bids import DERIVED, ENTITIES
+from synthseg_core.bids import pybids_search
+from synthseg_core.bids.names import DERIVED, ENTITIES
+from synthseg_core.bids.pybids_search import DATABASE_FILE, read_queries
+from synthseg_core.bids.scan_table import find_scans, source_uri
+from synthseg_core.bids.search import Search
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.pybids_search import DATABASE_FILE, read_queries
-from synthseg_core.scans import find_scans, source_uri
-from synthseg_core.search import Search
 from tests.trees import make_tree
 
 T1W = ["sub-01_ses-a", "sub-01_ses-b_run-01", "sub-01_ses-b_run-02", "sub-02", "sub-02_acq-x"]

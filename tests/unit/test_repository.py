@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from synthseg_core.scan_row import COLUMNS
+from synthseg_core.bids.scan_row import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

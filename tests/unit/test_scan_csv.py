@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthseg_core.discovery import looks_like_bids
+from synthseg_core.bids.discovery import looks_like_bids
+from synthseg_core.bids.scan_table import find_scans, home_of, read_table, require_input, source_uri, write_table
+from synthseg_core.bids.search import Search
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.scans import find_scans, home_of, read_table, require_input, source_uri, write_table
-from synthseg_core.search import Search
 from tests.trees import make_tree
 
 FILES = ["a.nii.gz", "b.nii", "c.mgz", "x y/a.nii", "sub-7/anat/sub-7_run-2_FLAIR.nii.gz"]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from synthseg_core.app.scan_schema import check_rows
+from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import InputError
-from synthseg_core.scan_row import ScanRow
 from tests.workflow.runs import REPOSITORY
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "scans.schema.yaml"

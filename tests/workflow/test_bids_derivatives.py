@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core.bids import PRODUCTS, STAGES, ScanName, derivative, products_of
+from synthseg_core.bids.names import PRODUCTS, STAGES, ScanName, derivative, products_of
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.main import main
 from synthseg_core.images import checks
-from synthseg_core.scan_row import ScanRow
-from synthseg_core.scans import write_table
 from synthseg_core.system.tables import read_tsv
 from tests.phantoms import phantom, write_nifti
 from tests.trees import contents

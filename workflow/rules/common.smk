@@ -8,7 +8,7 @@ from snakemake.utils import validate
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.scan_schema import check_rows
 from synthseg_core.app.training import TrainingPlan
-from synthseg_core.bids import STEM_PATTERN
+from synthseg_core.bids.names import STEM_PATTERN
 
 # A plan is made of millions of objects that all stay: looking for garbage among them costs a sixth of the time.
 gc.set_threshold(200_000, 20, 100)

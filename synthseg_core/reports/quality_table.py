@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from synthseg_core.grouping.gathering import OfScan, Scores
-from synthseg_core.grouping.keys import KEY_COLUMNS, key_cells
-from synthseg_core.grouping.origins import MAKER_COLUMNS
+from synthseg_core.reports.gathering import OfScan, Scores
+from synthseg_core.reports.keys import KEY_COLUMNS, key_cells
+from synthseg_core.reports.origins import MAKER_COLUMNS
 
 # As in the tables of single scans.
 _DECIMALS = 4

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from synthseg_core.bids import ScanName
+from synthseg_core.bids.names import ScanName
 
 # File names may have 255 bytes; the longest ending of a derivative and the parts of temporary names need some of them.
 _LONGEST_NAME = 180

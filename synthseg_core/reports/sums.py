@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from synthseg_core.grouping.sizes import Sizes, Structure
+from synthseg_core.reports.volumes import Sizes, Structure
 from synthseg_core.system.tables import read_tsv
 
 # Segmentation -> tables in resources/groupings that are about it.

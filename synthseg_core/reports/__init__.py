@@ -1,8 +1,8 @@
 """The group level: what became of every scan, and the numbers of all of them, from derivatives and logs alone."""
 
-from synthseg_core.grouping.gathering import GroupTables, gather
-from synthseg_core.grouping.statuses import STATUSES, ScanStatus
-from synthseg_core.grouping.writing import (
+from synthseg_core.reports.gathering import GroupTables, gather
+from synthseg_core.reports.statuses import STATUSES, ScanStatus
+from synthseg_core.reports.writing import (
     GROUPED_NAME,
     LONG_NAME,
     QUALITY_NAME,

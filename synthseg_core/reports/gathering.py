@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from synthseg_core.bids import derivative
+from synthseg_core.bids.names import derivative
+from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import InputError
-from synthseg_core.grouping.origins import Maker, Origin, read_origin
-from synthseg_core.grouping.sizes import Sizes, SizesReader
-from synthseg_core.grouping.statuses import STATUSES, ScanStatus, StageStatus, examine, overall
-from synthseg_core.scan_row import ScanRow
+from synthseg_core.reports.origins import Maker, Origin, read_origin
+from synthseg_core.reports.statuses import STATUSES, ScanStatus, StageStatus, examine, overall
+from synthseg_core.reports.volumes import Sizes, SizesReader
 from synthseg_core.system.tables import read_tsv
 
 # Stage -> table of volumes, sidecar that says what made it, and segmentation in the names of group tables.

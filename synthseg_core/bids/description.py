@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+from synthseg_core.bids.readme_text import readme
 from synthseg_core.labels.viewers import (
     LABEL_COLUMNS,
     Meaning,
@@ -19,7 +20,6 @@ from synthseg_core.labels.viewers import (
     with_parcels,
 )
 from synthseg_core.models.card import ModelCard
-from synthseg_core.readme_text import readme
 from synthseg_core.system.atomic import write_text
 
 BIDS_VERSION = "1.11.1"

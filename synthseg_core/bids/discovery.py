@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from synthseg_core.bids import UNNAMED_SUFFIX, ScanName, label_from, parse_name
-from synthseg_core.bidsignore import is_ignored, read_bidsignore
+from synthseg_core.bids.ignore import is_ignored, read_bidsignore
+from synthseg_core.bids.names import UNNAMED_SUFFIX, ScanName, label_from, parse_name
+from synthseg_core.bids.scan_row import ScanRow, file_problem, legible, named_row, nameless_row, without_clashes
+from synthseg_core.bids.search import BIDS_EXTENSIONS, FOLDER_EXTENSIONS, LAYOUTS, SUFFIXES, Search
 from synthseg_core.errors import InputError
-from synthseg_core.scan_row import ScanRow, file_problem, legible, named_row, nameless_row, without_clashes
-from synthseg_core.search import BIDS_EXTENSIONS, FOLDER_EXTENSIONS, LAYOUTS, SUFFIXES, Search
 from synthseg_core.system.paths import is_allowed, is_folder
 
 __all__ = ["LAYOUTS", "SUFFIXES", "Search", "discover", "looks_like_bids", "require_dataset"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synthseg_core.scan_row import ScanRow
+from synthseg_core.bids.scan_row import ScanRow
 
 KEY_COLUMNS: dict[str, dict[str, str]] = {
     "participant_id": {"Description": "Participant"},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from synthseg_core.description import CODE_NAME
+from synthseg_core.bids.description import CODE_NAME
 
 UNKNOWN = ""
 

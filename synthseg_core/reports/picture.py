@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from synthseg_core.bids import derivative
-from synthseg_core.demo.expectation import expectation
+from synthseg_core.bids.names import derivative
+from synthseg_core.bids.scan_table import read_table
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.affines import Size3
 from synthseg_core.images.planes import PLANES, Cut, Plane, cut, outlines
@@ -20,7 +20,7 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.labels.colours import Colour, label_colours
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard
-from synthseg_core.scans import read_table
+from synthseg_core.reports.expectation import expectation
 from synthseg_core.system.atomic import atomic_path
 
 # In the template's space this lies between the left thalamus and hippocampus: the three planes through it show the

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from synthseg_core.description import VOLUME_COLUMNS
+from synthseg_core.bids.description import VOLUME_COLUMNS
 from synthseg_core.errors import InputError
 from synthseg_core.system.tables import read_tsv
 

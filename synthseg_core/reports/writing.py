@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from synthseg_core.bids.participants import write_participants
 from synthseg_core.errors import InputError
-from synthseg_core.grouping.gathering import GroupTables
-from synthseg_core.grouping.origins import generated_by
-from synthseg_core.grouping.quality_table import quality_columns, quality_rows
-from synthseg_core.grouping.scan_table import scan_columns, scan_rows
-from synthseg_core.grouping.sizes import ABSENT
-from synthseg_core.grouping.volume_tables import (
+from synthseg_core.reports.gathering import GroupTables
+from synthseg_core.reports.origins import generated_by
+from synthseg_core.reports.quality_table import quality_columns, quality_rows
+from synthseg_core.reports.tables import scan_columns, scan_rows
+from synthseg_core.reports.volume_tables import (
     GROUPED_COLUMNS,
     LONG_COLUMNS,
     grouped_columns,
@@ -22,7 +22,7 @@ from synthseg_core.grouping.volume_tables import (
     wide_columns,
     wide_rows,
 )
-from synthseg_core.participants import write_participants
+from synthseg_core.reports.volumes import ABSENT
 from synthseg_core.system.atomic import atomic_path, write_json
 
 SCANS_NAME = "group_scans"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synthseg_core.bids import derivative, products_of
-from synthseg_core.grouping.reasons import guess, last_record, reason_text
-from synthseg_core.scan_row import ScanRow
+from synthseg_core.bids.names import derivative, products_of
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.reports.reasons import guess, last_record, reason_text
 
 STATUSES = ("done", "failed", "missing", "skipped")
 # Stages whose outputs are made by the job of another one; its logs are theirs.

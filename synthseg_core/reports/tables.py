@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from synthseg_core.grouping.gathering import GroupTables
-from synthseg_core.grouping.keys import KEY_COLUMNS, key_cells
-from synthseg_core.grouping.origins import MAKER_COLUMNS, Origin
-from synthseg_core.grouping.statuses import ScanStatus
+from synthseg_core.reports.gathering import GroupTables
+from synthseg_core.reports.keys import KEY_COLUMNS, key_cells
+from synthseg_core.reports.origins import MAKER_COLUMNS, Origin
+from synthseg_core.reports.statuses import ScanStatus
 
 _LEVELS = {
     "done": "everything that was asked for is there",

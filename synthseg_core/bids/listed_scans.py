@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from synthseg_core.bids import DERIVED, ENTITIES, UNNAMED_SUFFIX, ScanName, label_from
-from synthseg_core.discovery import bids_name, path_label
+from synthseg_core.bids.discovery import bids_name, path_label
+from synthseg_core.bids.names import DERIVED, ENTITIES, UNNAMED_SUFFIX, ScanName, label_from
+from synthseg_core.bids.scan_lines import TableEntry, agreeing_rows
+from synthseg_core.bids.scan_row import ScanRow, file_problem, legible, named_row, nameless_row
+from synthseg_core.bids.search import FOLDER_EXTENSIONS
 from synthseg_core.errors import InputError
 from synthseg_core.models.registry import DEFAULT_MODEL, registered_models
-from synthseg_core.scan_lines import TableEntry, agreeing_rows
-from synthseg_core.scan_row import ScanRow, file_problem, legible, named_row, nameless_row
-from synthseg_core.search import FOLDER_EXTENSIONS
 from synthseg_core.system.delimited import (
     EMPTY_CELLS,
     Record,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from synthseg_core.scan_row import ScanRow, nameless_row
+from synthseg_core.bids.scan_row import ScanRow, nameless_row
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Datasets: names, search, the scan table, what describes a derivative dataset."""
