@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from synthseg_core.synth import GenerationLabels, LabelMaps, Recipe
-from synthseg_core.synth.ranges import Range
+from synthseg_core.synth.randomness import Range
 from synthseg_core.synth.specs import CropSpec, DeformationSpec
 from tests.phantoms import oblique_affine
 

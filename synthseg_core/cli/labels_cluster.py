@@ -17,7 +17,7 @@ from synthseg_core.images.pairs import Case, match, read_on_grid
 from synthseg_core.images.reading import read_grid, write_volume
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.known import FIRST_TISSUE
-from synthseg_core.synth.priors import rescale
+from synthseg_core.synth.prior_estimation import rescale
 from synthseg_core.synth.unlabelled import (
     FIT_VOXELS,
     N_CLASSES,

@@ -9,8 +9,16 @@ from pathlib import Path
 
 from synthseg_core.cli.label_options import label_list
 from synthseg_core.images.pairs import match
-from synthseg_core.synth.label_maps import values_text
-from synthseg_core.synth.priors import SCALES, BlockPriors, Scale, ScanStatistics, combine, measure, saturated_classes
+from synthseg_core.synth.maps import values_text
+from synthseg_core.synth.prior_estimation import (
+    SCALES,
+    BlockPriors,
+    Scale,
+    ScanStatistics,
+    combine,
+    measure,
+    saturated_classes,
+)
 from synthseg_core.synth.priors_report import priors_text, scans_text
 from synthseg_core.system.atomic import check_writable, write_text
 from synthseg_core.system.progress import CountLine

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     from synthseg_core.training.loop import run_training
     from synthseg_core.training.parallel import environment_ranks
     from synthseg_core.training.prepare import prepare
-    from synthseg_core.training.task import RunOptions
+    from synthseg_core.training.run import RunOptions
 
     settings = read_train_settings(args)
     use_threads(args.threads)

@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the model and write the report."""
     card = _checked(args)
-    from synthseg_core.evaluation.report import SUMMARY_NAME, summary, write_report
+    from synthseg_core.evaluation.score_tables import SUMMARY_NAME, summary, write_report
     from synthseg_core.models.loading import load_models
     from synthseg_core.networks.devices import choose_device, use_threads
 

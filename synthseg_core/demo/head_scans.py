@@ -10,8 +10,8 @@ from synthseg_core.images.label_maps import stem
 from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
 from synthseg_core.synth import BrainGenerator, Recipe, read_maps
-from synthseg_core.synth.priors_table import IntensityPriors
-from synthseg_core.synth.ranges import Range
+from synthseg_core.synth.priors import IntensityPriors
+from synthseg_core.synth.randomness import Range
 from synthseg_core.synth.specs import (
     BiasFieldSpec,
     CropSpec,

@@ -51,7 +51,7 @@ def pack(source: Path | str | Sequence[Path | str], progress: Progress | None = 
     Raises
     ------
     InputError
-        As :func:`synthseg_core.synth.label_maps.read_label_maps` does, or if there are more than 256 labels.
+        As :func:`synthseg_core.synth.maps.read_label_maps` does, or if there are more than 256 labels.
     """
     files = files_of(source)
     bytes_needed = len(files) * math.prod(files.shape)

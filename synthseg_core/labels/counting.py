@@ -11,7 +11,7 @@ import numpy as np
 
 from synthseg_core.images.affines import Shape3, Size3, voxel_size
 from synthseg_core.images.label_maps import common_grid, label_map_paths, read_ras_labels
-from synthseg_core.synth.label_maps import Progress
+from synthseg_core.synth.maps import Progress
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from synthseg_core.ops.fields import resize_linear
+from synthseg_core.synth.fields import resize_linear
 from synthseg_core.synth.specs import BiasFieldSpec
 
 
@@ -22,7 +22,7 @@ def log_bias_field(
     """Return the logarithm of a bias field, (I, J, K) float32.
 
     Gaussian noise on ``ceil(n * scale)`` nodes per axis, interpolated linearly; unless grids are centred, about the
-    last ``1 / scale`` voxels of an axis are constant (see :func:`synthseg_core.ops.fields.resize_positions`).
+    last ``1 / scale`` voxels of an axis are constant (see :func:`synthseg_core.synth.fields.resize_positions`).
     """
     nodes = [math.ceil(n * spec.scale) for n in shape]
     noise = torch.randn(nodes, generator=generator).to(device) * std

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from synthseg_core.synth.bias_field import log_bias_field
 from synthseg_core.synth.draw import BACKGROUND, BIAS, LOW_RESOLUTION, NOISE, BackgroundDraw, ChannelDraw, Draw
+from synthseg_core.synth.intensities import paint
 from synthseg_core.synth.intensity import clip_and_gamma, gradient_magnitude
-from synthseg_core.synth.mixture import paint
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.resolution import (
     AxisMatrices,

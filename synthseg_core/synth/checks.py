@@ -5,7 +5,7 @@ from __future__ import annotations
 from synthseg_core.errors import UsageError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.draw import Draw
-from synthseg_core.synth.mixture import check_priors
+from synthseg_core.synth.intensities import check_priors
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.shapes import SampleShape
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synthseg_core.ops.fields import (
+from synthseg_core.synth.fields import (
     axis_positions,
     integrate_velocity,
     interpolate_axis,
@@ -85,7 +85,7 @@ class Warp:
     displacement : (3, I/2, J/2, K/2)
         The elastic part u on a coarser grid, voxels; ``None``: none.
     centred_grid
-        How the coarser grid lies on the full one, see :func:`synthseg_core.ops.fields.resize_positions`.
+        How the coarser grid lies on the full one, see :func:`synthseg_core.synth.fields.resize_positions`.
     """
 
     shape: Shape3

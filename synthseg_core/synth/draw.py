@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from synthseg_core.errors import InputError
-from synthseg_core.synth.ranges import Triple
+from synthseg_core.synth.randomness import Triple
 from synthseg_core.synth.resolution import Acquisition
 from synthseg_core.synth.seeds import spread
 from synthseg_core.synth.shapes import Shape3

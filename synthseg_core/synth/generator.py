@@ -16,12 +16,12 @@ from torch import Tensor
 
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.networks.devices import exact_float32
-from synthseg_core.ops.fields import resize_nearest
 from synthseg_core.synth.channel import Channel
 from synthseg_core.synth.checks import check_draw, check_setup
 from synthseg_core.synth.deformation import Warp, affine_matrix, elastic_displacement, whole, window
 from synthseg_core.synth.draw import ELASTIC, Draw
-from synthseg_core.synth.label_maps import LabelMaps
+from synthseg_core.synth.fields import resize_nearest
+from synthseg_core.synth.maps import LabelMaps
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.sampling import draw_sample
 from synthseg_core.synth.seeds import generator

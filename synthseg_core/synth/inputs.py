@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.label_maps import LabelMaps, Progress, Unknown, read_label_maps
+from synthseg_core.synth.maps import LabelMaps, Progress, Unknown, read_label_maps
 from synthseg_core.synth.recipe import Recipe
 
 
@@ -18,7 +18,7 @@ def read_maps(
     unknown: Unknown = "refuse",
     progress: Progress | None = None,
 ) -> LabelMaps:
-    """Read label maps for a recipe; see :func:`synthseg_core.synth.label_maps.read_label_maps`.
+    """Read label maps for a recipe; see :func:`synthseg_core.synth.maps.read_label_maps`.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from synthseg_core.errors import UsageError
-from synthseg_core.synth.priors_table import IntensityPriors
-from synthseg_core.synth.ranges import Range
+from synthseg_core.synth.priors import IntensityPriors
+from synthseg_core.synth.randomness import Range
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.specs import (
     BackgroundSpec,

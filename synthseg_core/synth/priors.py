@@ -1,237 +1,151 @@
-"""Estimate intensity priors: what each class of tissue looks like in scans that come with label maps.
-
-For each scan the median and the median absolute deviation of each class; over scans their mean and standard deviation
-(Billot et al., MIDL 2020, as in the published estimation script). Two differences: deviations are always scaled to
-that of a normal distribution, which there depended on the version of a library; and a class that a scan lacks has no
-part in the averages, where it entered them as zero.
-"""
+"""Intensity priors as a table: hyper-parameters of the mean and standard deviation of each Gaussian class."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
 import numpy as np
 
-from synthseg_core.errors import InputError
-from synthseg_core.images.label_maps import read_ras_labels, stem
-from synthseg_core.images.pairs import Case, read_on_grid
-from synthseg_core.images.reading import count_volumes
-from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.label_maps import Progress, unknown_values
+from synthseg_core.errors import InputError, UsageError
+from synthseg_core.system.settings import build_fields, update
+from synthseg_core.system.tables import read_tsv
 
-# Reference: the darkest and brightest 2 % say more about fat and artefacts than about tissue.
-PERCENTILES = (2.0, 98.0)
-HIGHEST = 255.0
-MOST_CHANNELS = 3
-# Deviation of a normal distribution per median absolute deviation: 1 / quantile(0.75).
-NORMAL_PER_MAD = 1.482602218505602
-
-# Which voxels' percentiles become 0 and 255.
-Scale = Literal["all", "above-zero", "as-stored"]
-SCALES = get_args(Scale)
-
-_UNLISTED = -1
+DISTRIBUTIONS = ("uniform", "normal")
+COLUMNS = ("class", "mean_of_mean", "std_of_mean", "mean_of_std", "std_of_std")
+Pair = tuple[float, float]
+Pairs = tuple[Pair, ...]
 
 
 @dataclass(frozen=True)
-class ScanStatistics:
-    """Intensities of each class in one channel of one scan.
+class IntensityPriors:
+    """Hyper-parameters per block (modality) and class.
 
     Parameters
     ----------
-    subject, modality, channel
-        File name without extension, name of the folder, number of the volume in the file.
-    voxels : (K,)
-        Voxels that were used; for classes other than 0 the positive ones.
-    medians, deviations : (K,)
-        Median, and median absolute deviation scaled to a standard deviation; NaN where there are no voxels.
+    means, stds
+        Per block and class a pair: (mean, standard deviation) if ``normal``, (lowest, highest) if ``uniform``.
+    distribution
+        ``normal`` or ``uniform``.
+    block_per_channel
+        Block c belongs to channel c; otherwise every channel draws its block.
     """
 
-    subject: str
-    modality: str
-    channel: int
-    voxels: np.ndarray
-    medians: np.ndarray
-    deviations: np.ndarray
+    means: tuple[Pairs, ...]
+    stds: tuple[Pairs, ...]
+    distribution: str = "normal"
+    block_per_channel: bool = False
 
-
-@dataclass(frozen=True)
-class BlockPriors:
-    """Hyper-parameters of one modality and channel.
-
-    Parameters
-    ----------
-    subjects : (K,)
-        Scans that have the class.
-    means, stds : (2, K)
-        Mean and standard deviation over scans, of the medians and of the deviations.
-    """
-
-    modality: str
-    channel: int
-    subjects: np.ndarray
-    means: np.ndarray
-    stds: np.ndarray
-
-
-def measure(
-    cases: Sequence[Case],
-    labels: GenerationLabels,
-    *,
-    scale: Scale = "all",
-    ignore_unknown: bool = False,
-    progress: Progress | None = None,
-) -> tuple[ScanStatistics, ...]:
-    """Measure every scan, one at a time in memory.
-
-    Parameters
-    ----------
-    cases
-        Label maps with their scans.
-    scale
-        Map the 2nd and 98th percentile of ``all`` voxels of each scan, or of those ``above-zero``, to 0 and 255 first;
-        or take intensities ``as-stored``.
-    ignore_unknown
-        Leave voxels out whose label the list lacks, instead of refusing the map.
-    progress
-        Called with the number of cases done and of all cases.
-
-    Raises
-    ------
-    InputError
-        If a file is unreadable, a scan does not lie on the grid of its map, or a label is not in the list.
-    """
-    channels = [_channels([case.images[m][1] for case in cases]) for m in range(len(cases[0].images))]
-    found: list[ScanStatistics] = []
-    for number, case in enumerate(cases, start=1):
-        volume = read_ras_labels(case.label_map)
-        classes = class_map(volume.data, labels, case.label_map, ignore_unknown)
-        for (modality, path), count in zip(case.images, channels, strict=True):
-            for channel in range(count):
-                image = read_on_grid(path, volume, case.label_map, channel)
-                statistics = class_statistics(_scaled(image, scale), classes, labels.n_classes)
-                _check_contrast(statistics[0], path)
-                found.append(ScanStatistics(stem(path), modality, channel, *statistics))
-        if progress is not None:
-            progress(number, len(cases))
-    return tuple(found)
-
-
-def _scaled(image: np.ndarray, scale: Scale) -> np.ndarray:
-    if scale == "as-stored":
-        return image
-    return rescale(image, image[image > 0] if scale == "above-zero" else None)
-
-
-def rescale(image: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
-    """Clip to the 2nd and 98th percentile and map these to 0 and 255; float32.
-
-    Parameters
-    ----------
-    reference
-        Voxels whose percentiles are taken; ``None``: all of the image.
-    """
-    if reference is not None and not reference.size:
-        return np.zeros(image.shape, np.float32)
-    low, high = np.percentile(image if reference is None else reference, PERCENTILES)
-    if low == high:
-        return np.zeros(image.shape, np.float32)
-    return ((np.clip(image, low, high) - low) * (HIGHEST / (high - low))).astype(np.float32)
-
-
-def class_map(label_map: np.ndarray, labels: GenerationLabels, path: Path, ignore_unknown: bool = False) -> np.ndarray:
-    """Return the Gaussian class of each voxel, int16; -1 where the label is not in the list and that is ignored."""
-    table = np.full(max(labels.values) + 2, _UNLISTED, np.int16)
-    table[list(labels.values)] = labels.classes
-    classes = table[np.minimum(label_map, len(table) - 1)]
-    if not ignore_unknown and (classes == _UNLISTED).any():
-        raise unknown_values(path, np.unique(label_map[classes == _UNLISTED]).tolist(), labels)
-    return classes
-
-
-def class_statistics(
-    image: np.ndarray, classes: np.ndarray, n_classes: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return voxels used, median and deviation of each class; of classes other than 0 only positive voxels count."""
-    voxels, medians, deviations = np.zeros(n_classes, np.int64), *np.full((2, n_classes), np.nan)
-    for number in range(n_classes):
-        values = image[classes == number]
-        values = values[values > 0] if number else values
-        voxels[number] = len(values)
-        if len(values):
-            medians[number], deviations[number] = median_and_deviation(values)
-    return voxels, medians, deviations
-
-
-def median_and_deviation(values: np.ndarray) -> tuple[float, float]:
-    """Return the median, and the median absolute deviation scaled as for a normal distribution."""
-    median = np.median(values)
-    return float(median), NORMAL_PER_MAD * float(np.median(np.abs(values - median)))
-
-
-def combine(statistics: Iterable[ScanStatistics]) -> tuple[BlockPriors, ...]:
-    """Average over scans, for each modality and channel; scans without a class have no part in its averages.
-
-    A class that no scan has gets the mean and the spread over all other tissue classes, so that it can still be drawn.
-    """
-    blocks: dict[tuple[str, int], list[ScanStatistics]] = {}
-    for row in statistics:
-        blocks.setdefault((row.modality, row.channel), []).append(row)
-    return tuple(map(_combined, blocks.values()))
-
-
-def saturated_classes(statistics: Iterable[ScanStatistics]) -> tuple[int, ...]:
-    """Return the classes of which rescaling pushed half or more to the upper end, in some scan."""
-    tops = [np.flatnonzero(row.medians[1:] >= HIGHEST) + 1 for row in statistics]
-    return tuple(sorted({int(number) for top in tops for number in top}))
-
-
-def _combined(rows: Sequence[ScanStatistics]) -> BlockPriors:
-    medians, deviations = (np.stack([getattr(row, name) for row in rows]) for name in ("medians", "deviations"))
-    subjects = np.isfinite(medians).sum(axis=0)
-    means, stds = (_filled(_mean_and_std(values)) for values in (medians, deviations))
-    return BlockPriors(rows[0].modality, rows[0].channel, subjects, means, stds)
-
-
-def _mean_and_std(values: np.ndarray) -> np.ndarray:
-    """Return mean and population standard deviation of (N, K) over N as (2, K); NaN where a class never occurs."""
-    present = np.isfinite(values)
-    count = np.where(present.any(axis=0), present.sum(axis=0), np.nan)
-    mean = np.where(present, values, 0).sum(axis=0) / count
-    variance = np.where(present, (values - mean) ** 2, 0).sum(axis=0) / count
-    return np.stack([mean, np.sqrt(variance)])
-
-
-def _filled(hyper: np.ndarray) -> np.ndarray:
-    """Give classes that never occur the mean and spread over the other classes, background apart."""
-    tissue = hyper[0, 1:][np.isfinite(hyper[0, 1:])]
-    fallback = np.array([tissue.mean(), tissue.std()]) if len(tissue) else np.zeros(2)
-    return np.where(np.isfinite(hyper), hyper, fallback[:, None])
-
-
-def _channels(paths: Sequence[Path]) -> int:
-    """Return how many channels are measured in the scans of one modality; refuse scans with unequal numbers."""
-    counts = [count_volumes(path) for path in paths]
-    for path, count in zip(paths, counts, strict=True):
-        if count != counts[0]:
+    def __post_init__(self) -> None:
+        shapes = {len(block) for block in (*self.means, *self.stds)}
+        pairs = [pair for block in (*self.means, *self.stds) for pair in block]
+        if self.distribution not in DISTRIBUTIONS or len(self.means) != len(self.stds) or len(shapes) != 1:
             raise InputError(
-                path,
-                found=f"{count} volumes",
-                expected=f"{counts[0]}, as in {paths[0].name}",
-                remedy="give each modality a folder of its own",
+                "intensity priors",
+                found=f"{self.distribution}, {len(self.means)} and {len(self.stds)} blocks of {sorted(shapes)} classes",
+                expected=f"{' or '.join(DISTRIBUTIONS)}, and as many means as stds",
+                remedy="correct the table",
             )
-    return min(counts[0], MOST_CHANNELS)
+        valid = _valid_normal if self.distribution == "normal" else _valid_uniform
+        if wrong := [pair for pair in pairs if not (all(map(math.isfinite, pair)) and valid(*pair))]:
+            raise InputError(
+                "intensity priors",
+                found=f"the pair {wrong[0]}",
+                expected="a mean and a deviation of 0 or more" if self.distribution == "normal" else "low, then high",
+                remedy="correct the table",
+            )
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.means[0])
+
+    @classmethod
+    def from_content(cls, content: Any, subject: str) -> IntensityPriors:
+        """Read what a recipe says: a table (file, or name of one of the package's), or numbers.
+
+        A mapping may add ``distribution`` and ``block_per_channel`` to ``table``, or to ``means`` and ``stds``, which
+        are numbers as in the fields of this class or ``.npy`` files as SynthSeg has them.
+        """
+        entries = {"table": content} if isinstance(content, str) else content
+        if not isinstance(entries, Mapping) or ("table" in entries and {"means", "stds"} & set(entries)):
+            raise UsageError(
+                subject, found=f"{content!r}", expected="a table, or means and stds", remedy="correct the entry"
+            )
+        if "table" not in entries:
+            arrays = {k: _array(Path(v), subject) for k, v in entries.items() if k in ("means", "stds") and _is_text(v)}
+            return build_fields(cls, {**entries, **arrays}, subject)
+        name = str(entries["table"])
+        if not Path(name).suffix and not _own_table(name).is_file():
+            raise UsageError(
+                subject, found=f"{name!r}", expected="t1_priors, or a file that ends in .tsv", remedy="correct it"
+            )
+        table = cls.read(Path(name)) if Path(name).suffix else cls.builtin(name)
+        return update(table, {k: v for k, v in entries.items() if k != "table"}, subject)
+
+    @classmethod
+    def read(cls, path: Path, distribution: str = "normal", block_per_channel: bool = False) -> IntensityPriors:
+        """Read a table with the columns of ``COLUMNS`` and optionally ``block``, rows of a block in class order."""
+        rows = read_tsv(path, required=COLUMNS)
+        blocks: dict[str, list[dict[str, str]]] = {}
+        for row in rows:
+            blocks.setdefault(row.get("block", "0"), []).append(row)
+        for block in blocks.values():
+            if [row["class"] for row in block] != [str(k) for k in range(len(block))]:
+                raise InputError(
+                    path,
+                    found="classes out of order",
+                    expected="0, 1, 2, ... in each block",
+                    remedy="correct the table",
+                )
+        means = tuple(_pairs(path, block, "mean_of_mean", "std_of_mean") for block in blocks.values())
+        stds = tuple(_pairs(path, block, "mean_of_std", "std_of_std") for block in blocks.values())
+        return cls(means, stds, distribution, block_per_channel)
+
+    @classmethod
+    def builtin(cls, name: str = "t1_priors") -> IntensityPriors:
+        """Return one of the package's own tables."""
+        return cls.read(_own_table(name))
 
 
-def _check_contrast(voxels: np.ndarray, path: Path) -> None:
-    """Refuse a scan that shows nothing where its map has labels."""
-    if not voxels[1:].any():
+def _own_table(name: str) -> Path:
+    return Path(str(files("synthseg_core") / "resources" / "synth" / f"{name}.tsv"))
+
+
+def _valid_normal(_mean: float, std: float) -> bool:
+    return std >= 0
+
+
+def _valid_uniform(low: float, high: float) -> bool:
+    return low <= high
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _array(path: Path, subject: str) -> list[Any]:
+    """Read an array of the reference, (2 M, K): for each of M blocks a row of first and one of second parameters."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(path, found=str(error), expected="a .npy file of numbers", remedy="check the path") from error
+    if array.ndim != 2 or len(array) % 2 or array.dtype.kind not in "iuf":
         raise InputError(
             path,
-            found="no voxel above zero in any class but background",
-            expected="a scan of the head in the label map",
-            remedy="check that scan and map belong together",
+            found=f"an array of shape {array.shape}",
+            expected="(2 x blocks, classes)",
+            remedy=f"give arrays as SynthSeg uses them, or a table, to {subject}",
         )
+    return np.asarray(array, np.float64).reshape(-1, 2, array.shape[1]).swapaxes(1, 2).tolist()
+
+
+def _pairs(path: Path, rows: list[dict[str, str]], first: str, second: str) -> Pairs:
+    try:
+        return tuple((float(row[first]), float(row[second])) for row in rows)
+    except ValueError as error:
+        raise InputError(path, found=str(error), expected="numbers", remedy="correct the table") from error

@@ -7,8 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.priors import HIGHEST, NORMAL_PER_MAD, PERCENTILES, BlockPriors, Scale, ScanStatistics
-from synthseg_core.synth.priors_table import COLUMNS
+from synthseg_core.synth.prior_estimation import (
+    HIGHEST,
+    NORMAL_PER_MAD,
+    PERCENTILES,
+    BlockPriors,
+    Scale,
+    ScanStatistics,
+)
+from synthseg_core.synth.priors import COLUMNS
 from synthseg_core.system.tables import format_tsv
 
 ALL_COLUMNS = ("block", "modality", "channel", *COLUMNS, "scans", "labels")

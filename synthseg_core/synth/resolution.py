@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthseg_core.synth.ranges import Triple, chance, uniform
+from synthseg_core.synth.randomness import Triple, chance, uniform
 from synthseg_core.synth.specs import ResolutionSpec
 
 # Standard deviation of the blur as a share of the slice thickness, and in voxels where nothing is lost.

@@ -8,8 +8,8 @@ import torch
 
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.draw import NUMBERS, BackgroundDraw, ChannelDraw, Draw
-from synthseg_core.synth.mixture import draw_mixture
-from synthseg_core.synth.ranges import Triple, chance, normal, uniform
+from synthseg_core.synth.intensities import draw_mixture
+from synthseg_core.synth.randomness import Triple, chance, normal, uniform
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.resolution import draw_acquisition
 from synthseg_core.synth.seeds import generator, spread

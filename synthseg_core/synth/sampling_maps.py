@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from synthseg_core.ops.fields import axis_positions
-from synthseg_core.synth.ranges import Triple
+from synthseg_core.synth.fields import axis_positions
+from synthseg_core.synth.randomness import Triple
 from synthseg_core.synth.resolution import sample_count
 
 

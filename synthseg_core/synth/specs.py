@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synthseg_core.errors import UsageError
-from synthseg_core.synth.priors_table import IntensityPriors
-from synthseg_core.synth.ranges import Range
+from synthseg_core.synth.priors import IntensityPriors
+from synthseg_core.synth.randomness import Range
 
 AFFINE_ORDERS = ("scale_shear_rotate", "rotate_shear_scale")
 CROP_CENTRES = ("anywhere", "brain")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from synthseg_core.networks.unet import NORM_MOMENTUM
-from synthseg_core.training.ema import decay_after
+from synthseg_core.training.averages import decay_after
 
 
 def set_momentum(net: nn.Module, step: int) -> None:

@@ -14,7 +14,7 @@ from synthseg_core.errors import GeometryError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.synth.generator import BrainGenerator
-from synthseg_core.synth.label_maps import LabelMaps, Progress, Unknown, read_label_maps
+from synthseg_core.synth.maps import LabelMaps, Progress, Unknown, read_label_maps
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.seeds import sample_seed
 from synthseg_core.system.settings import to_content

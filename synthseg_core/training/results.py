@@ -15,10 +15,10 @@ from synthseg_core.training.budget import affordable
 from synthseg_core.training.checkpoint import BEST, LAST, write_checkpoint
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.recorder import Recorder
+from synthseg_core.training.run import Task
 from synthseg_core.training.snapshot import require_matplotlib, write_snapshot
 from synthseg_core.training.state import TrainingState, snapshot_of
 from synthseg_core.training.step import StepResult, forward
-from synthseg_core.training.task import Task
 from synthseg_core.training.validation import Validate, is_better, score_of
 
 CONFIG = "config.json"

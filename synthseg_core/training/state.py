@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from synthseg_core.networks.unet import UNet
+from synthseg_core.training.averages import WeightAverage
 from synthseg_core.training.checkpoint import random_states, restore_random_states
 from synthseg_core.training.config import OptimiserConfig, TrainConfig
-from synthseg_core.training.ema import WeightAverage
 from synthseg_core.training.initial import initialise
 from synthseg_core.training.plan import Position, position
 

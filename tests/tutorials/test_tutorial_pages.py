@@ -15,7 +15,7 @@ from synthseg_core.demo.heads import write_heads
 from synthseg_core.labels.known import table_entries
 from synthseg_core.synth import Recipe, read_recipe
 from synthseg_core.synth.presets import PRESETS
-from synthseg_core.synth.priors_table import IntensityPriors
+from synthseg_core.synth.priors import IntensityPriors
 from tests.pages import ROOT, SPAN, blocks, rows
 from tests.tutorials.scripts import FOLDER, load, stems
 

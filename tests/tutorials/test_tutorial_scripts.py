@@ -13,7 +13,7 @@ import torch
 from synthseg_core.demo.heads import write_heads
 from synthseg_core.models.registry import load_card
 from synthseg_core.synth import Draw, GenerationLabels
-from synthseg_core.synth.priors_table import IntensityPriors
+from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.system.tables import read_tsv
 from tests.tutorials.scripts import run
 

@@ -13,7 +13,7 @@ import torch
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.label_maps import read_label_maps
+from synthseg_core.synth.maps import read_label_maps
 from tests.label_phantoms import SHAPE, VALUES, halves, label_volume, write_list, write_maps
 from tests.phantoms import all_orientations, nested_ellipsoids, oblique_affine, reoriented, write_nifti
 
@@ -302,7 +302,7 @@ HIDDEN = ("scipy", "pandas", "yaml", "h5py", "safetensors", "matplotlib", "sklea
 sys.modules.update(dict.fromkeys(HIDDEN))
 from synthseg_core.cli.main import main
 from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.label_maps import read_label_maps
+from synthseg_core.synth.maps import read_label_maps
 assert main(["labels", "scan", "maps", "--out", "list.tsv"]) == 0
 from pathlib import Path
 assert len(read_label_maps("maps", GenerationLabels.read(Path("list.tsv")))) == 2

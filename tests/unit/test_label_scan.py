@@ -13,7 +13,7 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.labels.counting import LabelScan, count_labels, scan_label_maps
 from synthseg_core.labels.known import FIRST_TISSUE, builtin_entries, guessed, known_entries
 from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.label_maps import read_label_maps
+from synthseg_core.synth.maps import read_label_maps
 from synthseg_core.system.tables import read_tsv
 from tests.label_phantoms import LIST, SHAPE, halves, label_volume, write_list, write_maps
 from tests.phantoms import oblique_affine, reoriented, write_nifti

@@ -11,7 +11,7 @@ from synthseg_core.errors import InputError
 from synthseg_core.images.packed import pack, packed_path, read_packed, write_packed
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.label_maps import read_label_maps
+from synthseg_core.synth.maps import read_label_maps
 from tests.label_phantoms import LIST, halves, label_volume, write_list
 from tests.phantoms import oblique_affine, reoriented, write_nifti
 

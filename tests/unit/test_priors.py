@@ -14,7 +14,7 @@ from synthseg_core.errors import InputError
 from synthseg_core.images.pairs import match
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.priors import (
+from synthseg_core.synth.prior_estimation import (
     NORMAL_PER_MAD,
     ScanStatistics,
     class_map,
@@ -24,7 +24,7 @@ from synthseg_core.synth.priors import (
     rescale,
     saturated_classes,
 )
-from synthseg_core.synth.priors_table import IntensityPriors
+from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.system.tables import read_tsv
 from tests.label_phantoms import LIST, halves, label_volume, write_list, write_maps
 from tests.phantoms import reoriented, write_nifti

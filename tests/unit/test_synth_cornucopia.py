@@ -10,7 +10,7 @@ import torch
 
 from synthseg_core.errors import UsageError
 from synthseg_core.synth import GenerationLabels
-from synthseg_core.synth.cornucopia_backend import CornucopiaGenerator, CornucopiaParameters
+from synthseg_core.synth.cornucopia import CornucopiaGenerator, CornucopiaParameters
 from tests.synth_phantoms import phantom_maps
 
 FAST = CornucopiaParameters(patch=(24, 32, 28), order=1, gmm_fwhm=False)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthseg_core.ops.fields import integrate_velocity, resize_linear, resize_nearest
 from synthseg_core.synth.deformation import Warp, affine_matrix, elastic_displacement, rotation_matrix, whole, window
+from synthseg_core.synth.fields import integrate_velocity, resize_linear, resize_nearest
 from synthseg_core.synth.specs import DeformationSpec
 
 OFFICIAL, HALVED = DeformationSpec(), DeformationSpec(elastic_scale=0.08)

@@ -11,8 +11,8 @@ from scipy import stats
 
 from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe
 from synthseg_core.synth.deformation import affine_matrix
-from synthseg_core.synth.mixture import draw_mixture
-from synthseg_core.synth.priors_table import IntensityPriors
+from synthseg_core.synth.intensities import draw_mixture
+from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.synth.resolution import draw_acquisition
 from synthseg_core.synth.specs import MixtureSpec, ResolutionSpec
 from tests.synth_phantoms import PAIRS, hollow_maps

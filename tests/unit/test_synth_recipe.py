@@ -13,8 +13,8 @@ import yaml
 from synthseg_core.errors import SynthSegError
 from synthseg_core.synth import Recipe, read_recipe
 from synthseg_core.synth.presets import PRESETS
-from synthseg_core.synth.priors_table import IntensityPriors
-from synthseg_core.synth.ranges import Range
+from synthseg_core.synth.priors import IntensityPriors
+from synthseg_core.synth.randomness import Range
 from synthseg_core.synth.recipe_file import recipe_from_mapping, recipe_to_mapping
 
 # Column "official" of the published parameters, then what the other presets change.

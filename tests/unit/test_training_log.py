@@ -12,7 +12,7 @@ from synthseg_core.training.config import Intervals, Stage
 from synthseg_core.training.log import Table, read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.progress import ProgressLine, Report, duration, text_of
-from synthseg_core.training.task import RunOptions
+from synthseg_core.training.run import RunOptions
 from tests.unit.training_source import Balls, tiny_config
 
 REPORT = Report(230, 1000, "dice", 0.51234, 1.257, 3725.0)

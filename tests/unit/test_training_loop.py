@@ -19,9 +19,9 @@ from synthseg_core.training.config import Intervals, OptimiserConfig, Stage
 from synthseg_core.training.initial import initialise
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
+from synthseg_core.training.run import RunOptions
 from synthseg_core.training.samples import require_fit
 from synthseg_core.training.schedule import Schedule
-from synthseg_core.training.task import RunOptions
 from synthseg_core.training.validation import DrawValidation
 from tests.unit.training_source import NETWORK, Balls, tiny_config
 

@@ -7,8 +7,8 @@ import torch
 
 from synthseg_core.errors import UsageError
 from synthseg_core.networks.config import UNetConfig
+from synthseg_core.training.averages import WeightAverage, decay_after
 from synthseg_core.training.config import Stage, TrainConfig
-from synthseg_core.training.ema import WeightAverage, decay_after
 from synthseg_core.training.plan import position
 from synthseg_core.training.schedule import Schedule
 

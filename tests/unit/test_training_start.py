@@ -18,9 +18,9 @@ from synthseg_core.training.config import Intervals, Stage
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.recompute import recompute_features
+from synthseg_core.training.run import RunOptions
 from synthseg_core.training.snapshot import coloured, mid_slices, write_snapshot
 from synthseg_core.training.start import start_from
-from synthseg_core.training.task import RunOptions
 from tests.unit.training_source import NETWORK, Balls, tiny_config
 
 

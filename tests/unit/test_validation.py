@@ -28,7 +28,7 @@ from synthseg_core.models.registry import load_card
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.synth.generator import BrainGenerator
-from synthseg_core.synth.label_maps import LabelMaps, read_label_maps
+from synthseg_core.synth.maps import LabelMaps, read_label_maps
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.specs import CropSpec
 from synthseg_core.system.tables import read_tsv

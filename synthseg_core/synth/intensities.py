@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from synthseg_core.errors import UsageError
-from synthseg_core.synth.priors_table import IntensityPriors, Pairs
-from synthseg_core.synth.ranges import chance, normal, uniform
+from synthseg_core.synth.priors import IntensityPriors, Pairs
+from synthseg_core.synth.randomness import chance, normal, uniform
 from synthseg_core.synth.specs import MixtureSpec
 
 # Share of samples whose background is exactly zero, and share whose background is dark or zero.
