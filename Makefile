@@ -29,13 +29,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # Not again when something is installed: the same scans would be segmented again.
 demo/bids/README.md: | $(INSTALLED)
-	$(BIN)/python -m synthseg_core.demo dataset demo/bids
+	$(BIN)/python -m synthseg_core.cli.demo dataset demo/bids
 
 demo: demo/bids/README.md
 	$(BIN)/synthseg-bids demo/bids demo/derivatives participant --model $(DEMO_MODEL)
-	$(BIN)/python -m synthseg_core.demo picture demo/derivatives demo/segmentations.png --model $(DEMO_MODEL)
+	$(BIN)/python -m synthseg_core.cli.demo picture demo/derivatives demo/segmentations.png --model $(DEMO_MODEL)
 	@echo
-	@$(BIN)/python -m synthseg_core.demo weights --model $(DEMO_MODEL)
+	@$(BIN)/python -m synthseg_core.cli.demo weights --model $(DEMO_MODEL)
 	@echo "Look at demo/segmentations.png, and at the tables in demo/derivatives. Run 'make demo' again and nothing is"
 	@echo "segmented; delete a file in demo/derivatives and only what is missing comes back."
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.cli.main import main
-from synthseg_core.demo.heads import write_heads
 from synthseg_core.synth import Sample
 
 

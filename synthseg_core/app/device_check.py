@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from synthseg_core.app.child import child_environment
+from synthseg_core.app.snakemake import child_environment
 from synthseg_core.errors import UsageError
 
 # Every machine has these.

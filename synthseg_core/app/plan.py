@@ -14,7 +14,7 @@ from synthseg_core import __version__
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.output_folder import require_own_output
 from synthseg_core.app.selection import Selection
-from synthseg_core.app.stages import COMPANION_TASKS, SegmentStage, write_stage_file
+from synthseg_core.app.stage_options import COMPANION_TASKS, SegmentStage, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
 from synthseg_core.bids.names import STAGES, derivative, products_of
 from synthseg_core.bids.scan_row import ScanRow

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from synthseg_core.cli.worker.address import socket_path
+from synthseg_core.cli.worker.environment import ADDRESS, PER_SCAN
+from synthseg_core.cli.worker.listener import is_answered
 from synthseg_core.errors import SynthSegError
-from synthseg_core.serving.address import socket_path
-from synthseg_core.serving.listener import is_answered
-from synthseg_core.serving.surroundings import ADDRESS, PER_SCAN
 
 _START_S = 10.0
 _END_S = 10.0

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _with_worker(address: str, words: list[str]) -> int:
     """Let a worker run the command; without one it runs here."""
-    from synthseg_core.serving.client import run_in_worker
+    from synthseg_core.cli.worker.client import run_in_worker
 
     try:
         status = run_in_worker(address, words)

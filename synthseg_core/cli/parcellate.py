@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthseg_core.cli.model_options import add_model_options
-from synthseg_core.cli.output_files import check_outputs, flag, refuse_repeats
+from synthseg_core.cli.options import add_model_options
+from synthseg_core.cli.outputs import check_outputs, flag, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
 from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from synthseg_core.cli.model_options import add_model_options
-from synthseg_core.cli.output_files import check_outputs, refuse_repeats
+from synthseg_core.cli.options import add_model_options
+from synthseg_core.cli.outputs import check_outputs, refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
 from synthseg_core.models.registry import companion, load_card
 from synthseg_core.segmentation.class_maps import read_decision, require_model

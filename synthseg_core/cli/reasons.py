@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from synthseg_core.cli.output_files import check_extension
+from synthseg_core.cli.outputs import check_extension
 from synthseg_core.errors import OutputError, SynthSegError
 from synthseg_core.system.atomic import output_error, write_text
 

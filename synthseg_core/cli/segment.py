@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthseg_core.cli.crop import crop_of
-from synthseg_core.cli.model_options import add_model_options
-from synthseg_core.cli.output_files import refuse_repeats
+from synthseg_core.cli.options import add_model_options
+from synthseg_core.cli.outputs import refuse_repeats
 from synthseg_core.cli.reasons import reason_kept
 from synthseg_core.cli.segment_outputs import OUTPUTS, Outputs, add_output_arguments, write_outputs
 from synthseg_core.models.registry import load_card

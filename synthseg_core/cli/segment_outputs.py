@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthseg_core.cli.output_files import check_outputs
+from synthseg_core.cli.outputs import check_outputs
 from synthseg_core.system.atomic import write_json, write_text
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.serving.server import Service, serve
-from synthseg_core.serving.surroundings import PER_SCAN
+from synthseg_core.cli.worker.environment import PER_SCAN
+from synthseg_core.cli.worker.server import Service, serve
 
 # What the commands load only once they have checked everything else.
 _LATE = (

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from synthseg_core.app.arguments import build_parser as build_app_parser
+from synthseg_core.cli.demo.__main__ import build_parser as build_demo_parser
+from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.cli.main import build_parser
-from synthseg_core.demo.__main__ import build_parser as build_demo_parser
-from synthseg_core.demo.heads import write_heads
 from synthseg_core.labels.known import table_entries
 from synthseg_core.synth import Recipe, read_recipe
 from synthseg_core.synth.presets import PRESETS
@@ -47,7 +47,7 @@ def test_commands_can_be_typed_as_they_stand(stem, line):
             build_app_parser().parse_args(words)
         case ["synthseg", command, *words]:
             build_parser(command).parse_args([command, *words])
-        case ["python", "-m", "synthseg_core.demo", *words]:
+        case ["python", "-m", "synthseg_core.cli.demo", *words]:
             build_demo_parser().parse_args(words)
         case ["python", script, *words]:
             assert (ROOT / script).parent == FOLDER

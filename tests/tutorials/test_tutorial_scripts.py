@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthseg_core.demo.heads import write_heads
+from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.models.registry import load_card
 from synthseg_core.synth import Draw, GenerationLabels
 from synthseg_core.synth.priors import IntensityPriors

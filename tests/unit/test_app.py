@@ -12,14 +12,14 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from synthseg_core.app import bundle, child, configuration
+from synthseg_core.app import bundle, configuration, snakemake
 from synthseg_core.app.arguments import build_parser, config_values
-from synthseg_core.app.child import ChildEnd, SnakemakeCall
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import exit_status, main
 from synthseg_core.app.plan import Plan, layout_of, stages_of
+from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall
 from synthseg_core.bids.description import DATASET_FILES
 from synthseg_core.bids.names import derivative, products_of
 from synthseg_core.bids.scan_row import ScanRow
@@ -373,7 +373,7 @@ def test_command_line_of_snakemake(tmp_path):
 
 
 def test_plan_of_a_dry_run_is_passed_on(tmp_path, monkeypatch, capsys):
-    end = child.dry_run_snakemake(
+    end = snakemake.dry_run_snakemake(
         script(tmp_path, monkeypatch, "import sys; print('ä', sys.argv[1:]); sys.exit(3)"), "all"
     )
     assert (end.status, end.interrupted) == (3, False)
@@ -391,7 +391,7 @@ def test_plan_that_nobody_reads(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", SimpleNamespace(write=refuse, flush=lambda: None))
         with pytest.raises(BrokenPipeError):
-            child.dry_run_snakemake(script(tmp_path, monkeypatch, code), "all")
+            snakemake.dry_run_snakemake(script(tmp_path, monkeypatch, code), "all")
     assert note.read_text() == "to its end"
 
 
@@ -403,7 +403,7 @@ def test_signals_interrupt_the_whole_group(tmp_path, monkeypatch, number):
         "except KeyboardInterrupt: sys.exit(100 + abs(p.wait()))"
     )
     handler = signal.getsignal(number)
-    end = child.run_snakemake(script(tmp_path, monkeypatch, code))
+    end = snakemake.run_snakemake(script(tmp_path, monkeypatch, code))
     assert end == ChildEnd(100 + signal.SIGINT, interrupted=True)
     assert signal.getsignal(number) is handler
 
@@ -419,8 +419,8 @@ def test_signal_that_comes_before_the_child_is_passed_on(tmp_path, monkeypatch):
         time.sleep(0.3)  # until the child's Python has its handlers
         return process
 
-    monkeypatch.setattr(child.subprocess, "Popen", late)
-    assert child.run_snakemake(caller).interrupted
+    monkeypatch.setattr(snakemake.subprocess, "Popen", late)
+    assert snakemake.run_snakemake(caller).interrupted
 
 
 def test_killed_child_takes_its_jobs_along(tmp_path, monkeypatch):
@@ -429,7 +429,7 @@ def test_killed_child_takes_its_jobs_along(tmp_path, monkeypatch):
         "import os, subprocess, sys; p = subprocess.Popen(['sleep', '30'])\n"
         f"open({str(note)!r}, 'w').write(str(p.pid)); os.kill(os.getpid(), 9)"
     )
-    end = child.run_snakemake(script(tmp_path, monkeypatch, code))
+    end = snakemake.run_snakemake(script(tmp_path, monkeypatch, code))
     assert end == ChildEnd(-9, interrupted=False)
     status = Path(f"/proc/{note.read_text()}/status")
     deadline = time.monotonic() + 5
@@ -461,19 +461,19 @@ def test_child_is_asked_to_end_when_the_front_door_is_killed(tmp_path):
 
 
 def test_missing_command_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(child.sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(child.sys, "argv", [str(tmp_path / "synthseg-bids")])
+    monkeypatch.setattr(snakemake.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(snakemake.sys, "argv", [str(tmp_path / "synthseg-bids")])
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="synthseg: found no such command"):
-        child.run_snakemake(call(tmp_path))
+        snakemake.run_snakemake(call(tmp_path))
 
 
 def test_lock_that_snakemake_cannot_remove(tmp_path, monkeypatch):
-    assert not child.has_locks(tmp_path)
+    assert not snakemake.has_locks(tmp_path)
     make_tree(tmp_path, [".snakemake/locks/0.input.lock"])
-    assert child.has_locks(tmp_path)
+    assert snakemake.has_locks(tmp_path)
     with pytest.raises(UsageError, match=r"\(no way\)"):
-        child.unlock(script(tmp_path, monkeypatch, "import sys; sys.exit('no way')"))
+        snakemake.unlock(script(tmp_path, monkeypatch, "import sys; sys.exit('no way')"))
 
 
 # Bundle and exit status

@@ -2,8 +2,8 @@
 
 import os
 
-from synthseg_core.app import child
-from synthseg_core.app.child import ChildEnd, SnakemakeCall, child_environment
+from synthseg_core.app import snakemake
+from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, child_environment
 
 
 def test_profile_of_the_users_environment_is_not_taken(tmp_path, monkeypatch):
@@ -18,9 +18,9 @@ def test_profile_of_the_users_environment_is_not_taken(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.setenv("SNAKEMAKE_PROFILE", str(tmp_path / "theirs"))
-    monkeypatch.setattr(child, "snakefile", lambda: tmp_path / "Snakefile")
+    monkeypatch.setattr(snakemake, "snakefile", lambda: tmp_path / "Snakefile")
     call = SnakemakeCall(tmp_path, tmp_path / "run_config.yaml", tmp_path / "profile", 1, 0)
-    assert child.run_snakemake(call, "all") == ChildEnd(0, interrupted=False)
+    assert snakemake.run_snakemake(call, "all") == ChildEnd(0, interrupted=False)
     assert (tmp_path / "made").is_file()
 
 

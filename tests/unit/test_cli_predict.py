@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from synthseg_core.cli import reference_run
+from synthseg_core.cli.dropin import run
+from synthseg_core.cli.dropin.flags import ModelFlags
 from synthseg_core.cli.main import main
-from synthseg_core.cli.reference_flags import ModelFlags
 from synthseg_core.errors import UsageError
 from synthseg_core.system.tables import read_tsv
 from tests.phantoms import phantom, write_nifti
@@ -239,7 +239,7 @@ def test_columns_are_known_before_any_result(segmenter, study, tmp_path):
     assert len(columns) == 102
     assert columns[-1] == "ctx-rh-insula"
     flags, _ = segmenter.loaded[-1]
-    assert reference_run.quality_columns(flags) == (
+    assert run.quality_columns(flags) == (
         "general white matter",
         "general grey matter",
         "general csf",
@@ -283,4 +283,4 @@ def test_table_of_failures_that_is_a_folder(segmenter, study, tmp_path, capsys):
 def test_impossible_number_of_threads():
     flags = ModelFlags("synthseg-2.0", False, False, False, None, 100_000, "cpu", None, None)
     with pytest.raises(UsageError, match="--threads: found 100000; expected 1 to 1024"):
-        reference_run.load(flags, quality=False)
+        run.load(flags, quality=False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthseg_core.dataset_rows import (
+from synthseg_core.cli.dropin.dataset_table import (
     Columns,
     Row,
     Suffixes,

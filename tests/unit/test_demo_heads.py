@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthseg_core.demo.__main__ import main
-from synthseg_core.demo.heads import EXTENT_MM, head
+from synthseg_core.cli.demo.__main__ import main
+from synthseg_core.cli.demo.heads import EXTENT_MM, head
 from synthseg_core.images.reading import read_scan, read_stored
 from synthseg_core.synth import GenerationLabels
 

@@ -7,7 +7,7 @@ import pytest
 from synthseg_core.bids.names import derivative
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import write_table
-from synthseg_core.demo import __main__ as command
+from synthseg_core.cli.demo import __main__ as command
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
@@ -112,8 +112,8 @@ def test_commands_of_the_makefile_exist(tmp_path):
     lines = run(
         ["make", "-n", "-W", "pyproject.toml", "demo", "DEMO_MODEL=tiny-random"], REPOSITORY
     ).stdout.splitlines()
-    words = [line.split() for line in lines if "-m synthseg_core.demo" in line]
-    parsed = [command.build_parser().parse_args(line[line.index("synthseg_core.demo") + 1 :]) for line in words]
+    words = [line.split() for line in lines if "-m synthseg_core.cli.demo" in line]
+    parsed = [command.build_parser().parse_args(line[line.index("synthseg_core.cli.demo") + 1 :]) for line in words]
     assert [options.action for options in parsed][-2:] == ["picture", "weights"]
     assert {options.model for options in parsed if hasattr(options, "model")} == {"tiny-random"}
 
@@ -121,14 +121,14 @@ def test_commands_of_the_makefile_exist(tmp_path):
 def test_phantoms_and_template_are_written(tmp_path, capsys, monkeypatch):
     assert command.main(["phantoms", str(tmp_path / "p")]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
-    monkeypatch.setattr("synthseg_core.demo.template.find_spec", lambda _: None)
+    monkeypatch.setattr("synthseg_core.cli.demo.template.find_spec", lambda _: None)
     assert command.main(["dataset", str(tmp_path / "t")]) == 2
     assert "no nilearn" in capsys.readouterr().err
 
 
 def test_matplotlib_is_loaded_only_to_draw():
     done = run(
-        [sys.executable, "-c", "import sys, synthseg_core.demo.__main__ as m; print('matplotlib' in sys.modules)"],
+        [sys.executable, "-c", "import sys, synthseg_core.cli.demo.__main__ as m; print('matplotlib' in sys.modules)"],
         REPOSITORY,
     )
     assert done.stdout.strip() == "False"

@@ -5,7 +5,7 @@ import pytest
 
 from synthseg_core.bids.discovery import discover
 from synthseg_core.bids.search import Search
-from synthseg_core.demo import template
+from synthseg_core.cli.demo import template
 from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import voxel_size
 from synthseg_core.images.reading import read_scan, read_stored

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core import ledger
+from synthseg_core.cli.dropin import ledger
+from synthseg_core.cli.dropin.ledger import Entry, Identity
 from synthseg_core.errors import InputError, OutputError
-from synthseg_core.ledger import Entry, Identity
 
 SETTINGS = {"model": "synthseg-2.0", "weights": {"synthseg_2.0.h5": "ab" * 32}, "crop": [64, 64, 32]}
 

@@ -15,9 +15,9 @@ import pytest
 from synthseg_core.app.arguments import build_parser as build_app_parser
 from synthseg_core.bids.names import PRODUCTS
 from synthseg_core.bids.search import SUFFIXES
+from synthseg_core.cli.demo.phantoms import MODEL
 from synthseg_core.cli.main import COMMANDS, build_parser
 from synthseg_core.cli.models import _megabytes
-from synthseg_core.demo.phantoms import MODEL
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.registry import default_model, load_card, registered_models
 from synthseg_core.reports import LONG_NAME, SCANS_NAME, WIDE_NAME

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthseg_core.cli.dropin.tables import SharedTable, format_row, score_text, single_scan_table, volume_text
 from synthseg_core.errors import OutputError
-from synthseg_core.reference_csv import SharedTable, format_row, score_text, single_scan_table, volume_text
 from synthseg_core.system import appended
 
 

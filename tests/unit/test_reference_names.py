@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthseg_core import reference_names as names
+from synthseg_core.cli.dropin import names as names
+from synthseg_core.cli.dropin.names import InputMode
 from synthseg_core.errors import InputError
-from synthseg_core.reference_names import InputMode
 
 stems = st.text(st.characters(codec="ascii", categories=("L", "N"), include_characters="-_ "), min_size=1, max_size=12)
 extensions = st.sampled_from([".nii.gz", ".nii", ".mgz", ".npz"])

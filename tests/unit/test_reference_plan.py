@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from synthseg_core.cli.dropin.names import InputMode
+from synthseg_core.cli.dropin.plan import Request, make_plan
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.reference_names import InputMode
-from synthseg_core.reference_plan import Request, make_plan
 from tests.privileges import ordinary_user
 
 

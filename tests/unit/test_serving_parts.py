@@ -11,12 +11,12 @@ import time
 import pytest
 import torch
 
+from synthseg_core.cli.worker.environment import difference, surroundings
+from synthseg_core.cli.worker.place import Place
+from synthseg_core.cli.worker.server import _settle_threads
+from synthseg_core.cli.worker.turns import Gate, JobStages
 from synthseg_core.models.loading import load_models, shelf
 from synthseg_core.models.registry import load_card
-from synthseg_core.serving.place import Place
-from synthseg_core.serving.server import _settle_threads
-from synthseg_core.serving.surroundings import difference, surroundings
-from synthseg_core.serving.turns import Gate, JobStages
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.timing import checkpoint, collected_here, current
 from tests.models import TINY
@@ -218,7 +218,7 @@ def test_differences_that_matter(monkeypatch):
 
 STREAMS = """
 import os, sys, threading, warnings
-from synthseg_core.serving.streams import JobStreams
+from synthseg_core.cli.worker.streams import JobStreams
 
 streams = JobStreams()
 streams.install()

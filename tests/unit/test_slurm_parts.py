@@ -6,19 +6,19 @@ import os
 import pytest
 import yaml
 
-from synthseg_core.app import sharded_run
 from synthseg_core.app.bundle import bundle_folder, executor_of, profile_folder
-from synthseg_core.app.child import ChildEnd, SnakemakeCall
-from synthseg_core.app.cluster_run import run_on_slurm
 from synthseg_core.app.configuration import checked
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import main
 from synthseg_core.app.plan import Plan
-from synthseg_core.app.sharded_run import ShardedRun, run_in_shards, shard_options
-from synthseg_core.app.shards import Allocation, pending_scans
-from synthseg_core.app.slurm import live_jobs, slurm_environment
-from synthseg_core.app.slurm_record import SlurmRecord, require_no_jobs
+from synthseg_core.app.slurm import run as sharded_run
+from synthseg_core.app.slurm.cluster_run import run_on_slurm
+from synthseg_core.app.slurm.commands import live_jobs, slurm_environment
+from synthseg_core.app.slurm.record import SlurmRecord, require_no_jobs
+from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, shard_options
+from synthseg_core.app.slurm.shards import Allocation, pending_scans
+from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall
 from synthseg_core.errors import UsageError
 from tests.trees import make_tree
 
@@ -118,7 +118,7 @@ def two_shards(tmp_path, monkeypatch):
     for name, answer in (("require_slurm", None), ("submit", "7"), ("summary_of", "output_file\tplan\n")):
         monkeypatch.setattr(sharded_run, name, lambda *_, answer=answer: answer)
     monkeypatch.setattr(sharded_run, "run_snakemake", lambda *_: ChildEnd(0, interrupted=False))
-    monkeypatch.setattr("synthseg_core.app.slurm_record.live_jobs", lambda name: [])
+    monkeypatch.setattr("synthseg_core.app.slurm.record.live_jobs", lambda name: [])
     return run, end
 
 
@@ -213,8 +213,8 @@ def test_a_computer_without_slurm(tmp_path, profile, capsys, without_slurm):
 
 
 def test_plugin_that_is_not_installed(tmp_path, monkeypatch):
-    monkeypatch.setattr("synthseg_core.app.cluster_run.require_slurm", lambda: None)
-    monkeypatch.setattr("synthseg_core.app.cluster_run.find_spec", lambda name: None)
+    monkeypatch.setattr("synthseg_core.app.slurm.cluster_run.require_slurm", lambda: None)
+    monkeypatch.setattr("synthseg_core.app.slurm.cluster_run.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'synthseg-bids\[slurm\]'"):
         run_on_slurm(None, Layout(tmp_path, tmp_path))  # pyright: ignore
 

@@ -119,7 +119,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_sample(tmp_path):
 
 
 def test_the_draw_of_a_failure_makes_the_sample_again(tmp_path):
-    from synthseg_core.demo.heads import write_heads
+    from synthseg_core.cli.demo.heads import write_heads
     from synthseg_core.synth import BrainGenerator, Draw, Recipe
     from synthseg_core.synth.inputs import read_maps
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.cli.main import build_parser
 from synthseg_core.cli.train_settings import read_train_settings
-from synthseg_core.demo.heads import write_heads
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.training import loop
 from synthseg_core.training.experiment import PRESETS, Experiment

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from synthseg_core.serving.listener import is_answered
+from synthseg_core.cli.worker.listener import is_answered
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 PROGRAM = [sys.executable, "-m", "synthseg_core.cli.main"]

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from synthseg_core.app.configuration import _with_defaults
-from synthseg_core.app.training import _FREE, STAGES, TrainingPlan
+from synthseg_core.app.training_plan import _FREE, STAGES, TrainingPlan
 from synthseg_core.cli import generate
-from synthseg_core.demo.heads import write_heads
+from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.errors import UsageError
 from synthseg_core.images.reading import read_stored
 from synthseg_core.models.registry import load_card

@@ -7,7 +7,7 @@ from snakemake.utils import validate
 
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.scan_schema import check_rows
-from synthseg_core.app.training import TrainingPlan
+from synthseg_core.app.training_plan import TrainingPlan
 from synthseg_core.bids.names import STEM_PATTERN
 
 # A plan is made of millions of objects that all stay: looking for garbage among them costs a sixth of the time.

@@ -29,7 +29,7 @@ class Request(NamedTuple):
     encodings
         Encoding and treatment of errors of standard output and error.
     surroundings
-        See :mod:`synthseg_core.serving.surroundings`.
+        See :mod:`synthseg_core.cli.worker.environment`.
     """
 
     words: list[str]

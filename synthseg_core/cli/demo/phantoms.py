@@ -76,7 +76,7 @@ def write_dataset(folder: Path) -> list[Path]:
         folder / "dataset_description.json",
         {"Name": "Phantoms", "BIDSVersion": "1.11.1", "DatasetType": "raw", "Authors": ["synthseg-bids"]},
     )
-    write_text(folder / "README.md", "Nested ellipsoids, made by synthseg_core.demo.phantoms. Nobody's heads.\n")
+    write_text(folder / "README.md", "Nested ellipsoids, made by synthseg_core.cli.demo.phantoms. Nobody's heads.\n")
     for seed, scan in enumerate(SCANS):
         write_volume(folder / scan.path, phantom(scan, seed), dtype=np.int16)
     return [folder / scan.path for scan in SCANS]

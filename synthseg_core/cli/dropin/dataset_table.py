@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthseg_core.cli.dropin.names import without_extension
+from synthseg_core.cli.dropin.plan import ScanOutputs
 from synthseg_core.errors import InputError, OutputError, UsageError
 from synthseg_core.images.formats import check_file
-from synthseg_core.reference_names import without_extension
-from synthseg_core.reference_plan import ScanOutputs
 from synthseg_core.system.atomic import check_writable
 from synthseg_core.system.delimited import EMPTY_CELLS, absolute, yes_no_words, yes_or_no
 from synthseg_core.system.paths import real_path

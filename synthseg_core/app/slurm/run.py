@@ -17,7 +17,12 @@ from typing import Any
 import yaml
 
 from synthseg_core.app.bundle import shards_schema
-from synthseg_core.app.child import (
+from synthseg_core.app.configuration import checked, write_config
+from synthseg_core.app.plan import Plan
+from synthseg_core.app.slurm.commands import cancel, require_slurm, slurm_environment, submit, wait_until_gone
+from synthseg_core.app.slurm.record import SlurmRecord
+from synthseg_core.app.slurm.shards import SHARDS_FILE, ShardOptions, pending_scans
+from synthseg_core.app.snakemake import (
     FOREIGN_VARIABLES,
     ChildEnd,
     SnakemakeCall,
@@ -25,11 +30,6 @@ from synthseg_core.app.child import (
     run_snakemake,
     summary_of,
 )
-from synthseg_core.app.configuration import checked, write_config
-from synthseg_core.app.plan import Plan
-from synthseg_core.app.shards import SHARDS_FILE, ShardOptions, pending_scans
-from synthseg_core.app.slurm import cancel, require_slurm, slurm_environment, submit, wait_until_gone
-from synthseg_core.app.slurm_record import SlurmRecord
 from synthseg_core.bids.scan_table import write_table
 from synthseg_core.system.atomic import write_text
 

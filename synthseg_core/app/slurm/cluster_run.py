@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.util import find_spec
 
-from synthseg_core.app.child import ChildEnd, SnakemakeCall, run_snakemake
 from synthseg_core.app.layout import Layout
-from synthseg_core.app.slurm import require_slurm
-from synthseg_core.app.slurm_record import SlurmRecord
+from synthseg_core.app.slurm.commands import require_slurm
+from synthseg_core.app.slurm.record import SlurmRecord
+from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, run_snakemake
 from synthseg_core.errors import UsageError
 
 _PLUGIN = "snakemake_executor_plugin_slurm"

@@ -1,4 +1,4 @@
-"""Command line of the demonstration: ``python -m synthseg_core.demo dataset|phantoms|heads|picture|weights``."""
+"""Command line of the demonstration: ``python -m synthseg_core.cli.demo dataset|phantoms|heads|picture|weights``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthseg_core.demo import phantoms, template
-from synthseg_core.demo.head_scans import write_scans
-from synthseg_core.demo.heads import write_heads
+from synthseg_core.cli.demo import phantoms, template
+from synthseg_core.cli.demo.head_scans import write_scans
+from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.errors import SynthSegError
 from synthseg_core.models.registry import DEFAULT_MODEL, load_card
 from synthseg_core.reports.expectation import expectation
@@ -18,7 +18,7 @@ from synthseg_core.reports.picture import write_picture
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser."""
-    parser = argparse.ArgumentParser(prog="python -m synthseg_core.demo", description="The parts of make demo.")
+    parser = argparse.ArgumentParser(prog="python -m synthseg_core.cli.demo", description="The parts of make demo.")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     dataset = actions.add_parser("dataset", help="write a BIDS dataset made from a template")
     dataset.add_argument("folder", type=Path)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _act(options)
     except SynthSegError as error:
-        sys.stderr.write(f"synthseg_core.demo: error: {error}\n")
+        sys.stderr.write(f"synthseg_core.cli.demo: error: {error}\n")
         return 2
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.app.layout import Layout
-from synthseg_core.app.stages import write_stage_file
+from synthseg_core.app.stage_options import write_stage_file
 from synthseg_core.errors import UsageError
 
 STAGES = ("generate", "train", "validate")

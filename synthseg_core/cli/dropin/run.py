@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthseg_core.cli.reference_flags import ModelFlags
+from synthseg_core.cli.dropin.flags import ModelFlags
+from synthseg_core.cli.dropin.plan import ScanOutputs
+from synthseg_core.cli.dropin.tables import score_text, volume_text
 from synthseg_core.errors import UsageError
 from synthseg_core.images.reading import Scan, read_scan, write_volume
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
 from synthseg_core.models.weights import find_weights
 from synthseg_core.quirks import REFERENCE
-from synthseg_core.reference_csv import score_text, volume_text
-from synthseg_core.reference_plan import ScanOutputs
 from synthseg_core.segmentation.volumes import volume_table
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from synthseg_core.serving.messages import Request, send_request
-from synthseg_core.serving.surroundings import PER_SCAN, surroundings
+from synthseg_core.cli.worker.environment import PER_SCAN, surroundings
+from synthseg_core.cli.worker.messages import Request, send_request
 
 # A worker answers at once, even while it loads torch; one that does not is stopped or hangs.
 _PATIENCE_S = 30.0

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from synthseg_core.dataset_rows import Table
+from synthseg_core.cli.dropin.dataset_table import Table
 from synthseg_core.errors import InputError
 from synthseg_core.system.tables import format_tsv
 

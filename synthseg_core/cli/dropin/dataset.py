@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthseg_core import __version__, dataset_rows, ledger
-from synthseg_core.batch import Failure, FailureTable, Progress, Stages, run_batch
-from synthseg_core.cli import reference_run
-from synthseg_core.cli.reference_flags import ModelFlags, add_model_flags, checked_flags
-from synthseg_core.dataset_results import results_table, volumes_of
-from synthseg_core.dataset_rows import Columns, Row, Suffixes, Table, shortened
+from synthseg_core import __version__
+from synthseg_core.cli.batch import Failure, FailureTable, Progress, Stages, run_batch
+from synthseg_core.cli.dropin import dataset_table, ledger, run
+from synthseg_core.cli.dropin.dataset_results import results_table, volumes_of
+from synthseg_core.cli.dropin.dataset_table import Columns, Row, Suffixes, Table, shortened
+from synthseg_core.cli.dropin.flags import ModelFlags, add_model_flags, checked_flags
+from synthseg_core.cli.dropin.ledger import Entry, Identity, Ledger
+from synthseg_core.cli.dropin.names import subject_name
+from synthseg_core.cli.dropin.plan import ScanOutputs, refuse_collisions
+from synthseg_core.cli.dropin.tables import single_scan_table
 from synthseg_core.errors import InputError, SynthSegError
 from synthseg_core.images.reading import Scan
-from synthseg_core.ledger import Entry, Identity, Ledger
-from synthseg_core.reference_csv import single_scan_table
-from synthseg_core.reference_names import subject_name
-from synthseg_core.reference_plan import ScanOutputs, refuse_collisions
 from synthseg_core.system.appended import start_table
 from synthseg_core.system.delimited import absolute
 
@@ -97,9 +97,9 @@ class _Places:
 def run(args: argparse.Namespace) -> int:
     """Check the table, find out what is to do, do it, and gather the results."""
     flags = checked_flags(args)
-    table = dataset_rows.read_table(args.csv, Columns(args.path_column, args.ct_column, flags.ct))
+    table = dataset_table.read_table(args.csv, Columns(args.path_column, args.ct_column, flags.ct))
     outputs = _named_outputs(table, args)
-    broken = dataset_rows.unreadable(table.rows)
+    broken = dataset_table.unreadable(table.rows)
     if len(broken) == len(table.rows):
         raise _nothing_to_do(table, broken)
     missing = {row.line for row, _ in broken}
@@ -144,8 +144,8 @@ def _named_outputs(table: Table, args: argparse.Namespace) -> dict[int, ScanOutp
         args.suffix_resample if args.resample else None,
         args.suffix_qc if args.qc else None,
     )
-    outputs = {row.line: dataset_rows.outputs_of(row, args.csv, suffixes, args.out) for row in table.rows}
-    dataset_rows.refuse_duplicates(table, [outputs[row.line].segmentation for row in table.rows])
+    outputs = {row.line: dataset_table.outputs_of(row, args.csv, suffixes, args.out) for row in table.rows}
+    dataset_table.refuse_duplicates(table, [outputs[row.line].segmentation for row in table.rows])
     places = _places(args)
     refuse_collisions(
         [args.csv, *(row.scan for row in table.rows)],
@@ -158,7 +158,7 @@ def _named_outputs(table: Table, args: argparse.Namespace) -> dict[int, ScanOutp
 def _jobs(rows: Sequence[Row], outputs: Mapping[int, ScanOutputs], flags: ModelFlags, *, quality: bool) -> list[_Job]:
     """Add to each row the settings that its results depend on; missing weights are an error here."""
     variants = {ct: replace(flags, ct=ct) for ct in {row.ct for row in rows}}
-    settings = {ct: reference_run.settings_of(variant, quality=quality) for ct, variant in variants.items()}
+    settings = {ct: run.settings_of(variant, quality=quality) for ct, variant in variants.items()}
     return [_Job(row, outputs[row.line], variants[row.ct], settings[row.ct]) for row in rows]
 
 
@@ -190,7 +190,7 @@ def _report(table: Table, faults: Sequence[tuple[Row, SynthSegError]], failures:
 
 def _writable(jobs: Sequence[_Job], table: Table, failures: FailureTable) -> list[_Job]:
     """Return the jobs whose outputs can be written; the others fail now, or end the run if there is nothing else."""
-    faults = {job.row.line: dataset_rows.unwritable(job.row, job.outputs) for job in jobs}
+    faults = {job.row.line: dataset_table.unwritable(job.row, job.outputs) for job in jobs}
     closed = [(job.row, error) for job in jobs if (error := faults[job.row.line]) is not None]
     if len(closed) == len(jobs):
         raise closed[0][1]
@@ -215,11 +215,11 @@ def _to_do(jobs: Sequence[_Job], book: Ledger) -> list[_Job]:
 
 def _compute(jobs: Sequence[_Job], book: Ledger, args: argparse.Namespace, failures: FailureTable) -> None:
     """Run the jobs."""
-    models = reference_run.load(jobs[0].flags, quality=args.qc)
+    models = run.load(jobs[0].flags, quality=args.qc)
     stages: Stages[_Job, _Source, Segmentation] = Stages(
         name=lambda job: str(job.row.scan),
-        read=lambda job: _Source(reference_run.read(job.row.scan), Identity.of(job.row.scan)),
-        compute=lambda job, source: reference_run.compute(
+        read=lambda job: _Source(run.read(job.row.scan), Identity.of(job.row.scan)),
+        compute=lambda job, source: run.compute(
             source.scan, models, job.flags, keep_posteriors=args.post, overlapped=len(jobs) > 1
         ),
         write=lambda job, source, result: _write(job, source, result, book),
@@ -230,17 +230,17 @@ def _compute(jobs: Sequence[_Job], book: Ledger, args: argparse.Namespace, failu
 
 def _write(job: _Job, source: _Source, result: Segmentation, book: Ledger) -> Sequence[str]:
     """Write all outputs of one scan, then record it."""
-    reference_run.write_images(job.outputs, source.scan, result)
+    run.write_images(job.outputs, source.scan, result)
     cropped = job.flags.crop is not None
-    _write_table(job, job.outputs.volumes, reference_run.volumes_row(result, cropped=cropped))
+    _write_table(job, job.outputs.volumes, run.volumes_row(result, cropped=cropped))
     if job.outputs.quality is not None:
-        _write_table(job, job.outputs.quality, reference_run.quality_row(result))
+        _write_table(job, job.outputs.quality, run.quality_row(result))
     sizes = {path: path.stat().st_size if path.exists() else None for path in job.outputs.paths()}
     book.add(job.outputs.segmentation, Entry(source.identity, job.settings, sizes, __version__))
     return result.warnings
 
 
-def _write_table(job: _Job, path: Path | None, row: reference_run.Row) -> None:
+def _write_table(job: _Job, path: Path | None, row: run.Row) -> None:
     assert path is not None
     start_table(path, single_scan_table(subject_name(job.row.scan), row.columns, row.cells))
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from synthseg_core.serving.messages import Request
-from synthseg_core.serving.place import Place
-from synthseg_core.serving.surroundings import ONE_THREAD, PER_SCAN, difference
+from synthseg_core.cli.worker.environment import ONE_THREAD, PER_SCAN, difference
+from synthseg_core.cli.worker.messages import Request
+from synthseg_core.cli.worker.place import Place
 
 Command = Callable[[list[str]], int]
 """Runs a command line in the calling thread and returns its exit status."""

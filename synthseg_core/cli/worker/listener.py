@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from synthseg_core.cli.worker.address import check_length
 from synthseg_core.errors import UsageError
-from synthseg_core.serving.address import check_length
 from synthseg_core.system.atomic import output_error
 
 _BACKLOG = 128

@@ -9,7 +9,7 @@ import yaml
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import current_owner
 from synthseg_core.app.plan import stages_of
-from synthseg_core.app.slurm_record import queue_text
+from synthseg_core.app.slurm.record import queue_text
 from synthseg_core.bids.scan_table import read_table
 from synthseg_core.errors import UsageError
 from synthseg_core.reports import GroupTables, gather

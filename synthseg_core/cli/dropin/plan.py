@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthseg_core import reference_names as names
+from synthseg_core.cli.dropin import names as names
+from synthseg_core.cli.dropin.names import InputMode
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.formats import READABLE, extension
-from synthseg_core.reference_names import InputMode
 from synthseg_core.system.paths import is_file, is_folder, real_path
 
 # Option and file name suffix of each image output of the reference command.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthseg_core.app.layout import Layout
-from synthseg_core.app.slurm import live_jobs, wait_until_gone
+from synthseg_core.app.slurm.commands import live_jobs, wait_until_gone
 from synthseg_core.errors import UsageError
 from synthseg_core.system.atomic import write_json
 
