@@ -9,7 +9,7 @@ import torch
 
 from synthseg_core.synth import GenerationLabels, LabelMaps, Recipe
 from synthseg_core.synth.randomness import Range
-from synthseg_core.synth.specs import CropSpec, DeformationSpec
+from synthseg_core.synth.recipe import CropSpec, DeformationSpec
 from tests.phantoms import oblique_affine
 
 SHAPE = (44, 56, 50)

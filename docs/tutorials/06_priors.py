@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tutorial import common_parser, label_maps, synthseg
 
-from synthseg_core.cli.demo.head_scans import write_scans
+from synthseg_core.cli.demo.heads import write_scans
 from synthseg_core.images.label_maps import label_map_paths
 from synthseg_core.system.tables import read_tsv
 

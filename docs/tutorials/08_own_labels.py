@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tutorial import common_parser, label_maps, synthseg
 
-from synthseg_core.cli.demo.head_scans import write_scans
+from synthseg_core.cli.demo.heads import write_scans
 from synthseg_core.cli.main import main as command
 from synthseg_core.images.label_maps import label_map_paths
 from synthseg_core.images.reading import read_stored, write_volume

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from synthseg_core import __version__
-from synthseg_core.bids.search import LAYOUTS
+from synthseg_core.bids.discovery import LAYOUTS
 from synthseg_core.models.registry import default_model
 from synthseg_core.system.paths import is_file
 

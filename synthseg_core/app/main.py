@@ -1,4 +1,7 @@
-"""``synthseg-bids``: the BIDS App. Makes the scan table, runs Snakemake, gathers the group tables, sums up."""
+"""``synthseg-bids``: the BIDS App. Makes the scan table, runs Snakemake, gathers the group tables, sums up.
+
+Temporary files that killed jobs left among the derivatives.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.app.arguments import build_parser, build_status_parser, config_values, split_off_snakemake
-from synthseg_core.app.bids_validator import validation_report
+from synthseg_core.app.preflight import validation_report
 from synthseg_core.app.bundle import executor_of, profile_folder, profile_without, resources_of
 from synthseg_core.app.configuration import checked, write_config
-from synthseg_core.app.device_check import require_device
-from synthseg_core.app.gather import layout_from, look_at, running_text
-from synthseg_core.app.group_level import rows_to_gather, stages_to_gather
+from synthseg_core.app.preflight import require_device
+from synthseg_core.app.gather import layout_from, look_at, rows_to_gather, running_text, stages_to_gather
 from synthseg_core.app.layout import Layout
-from synthseg_core.app.leftovers import remove_leftovers
 from synthseg_core.app.lock import RunLock, run_lock
 from synthseg_core.app.plan import Plan, layout_of
 from synthseg_core.app.preflight import examine, first_of
-from synthseg_core.app.slurm.cluster_run import run_on_slurm
+from synthseg_core.app.slurm.run import run_on_slurm
 from synthseg_core.app.slurm.record import require_no_jobs
 from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, shard_options
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
@@ -29,9 +30,16 @@ from synthseg_core.bids.discovery import looks_like_bids
 from synthseg_core.bids.scan_table import require_input
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.reports import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
+from synthseg_core.system.atomic import remove_abandoned
 from synthseg_core.system.memory import physical_bytes
-from synthseg_core.system.signals import run_for_reader
-from synthseg_core.system.termination import terminated_like_interrupted
+from synthseg_core.system.signals import run_for_reader, terminated_like_interrupted
+
+
+def remove_leftovers(plan: Plan) -> None:
+    """Remove temporary files of dead processes from every folder that this run writes to."""
+    for folder in {Path(path).parent for path in plan.all_files()} | {plan.layout.settings("segment").parent}:
+        remove_abandoned(folder)
+
 
 # What Snakemake ends with if its command line is wrong.
 _USAGE_ERROR = 2

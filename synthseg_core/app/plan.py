@@ -1,4 +1,7 @@
-"""What a workflow configuration means: folders, scans, stages, targets. The Snakefile and the front door share it."""
+"""What a workflow configuration means: folders, scans, stages, targets. The Snakefile and the front door share it.
+
+Which scans of the table a run is about: labels of participants and sessions, or a part of them all.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,47 @@ from typing import Any
 from urllib.parse import quote
 
 from synthseg_core import __version__
-from synthseg_core.app.layout import Layout
-from synthseg_core.app.output_folder import require_own_output
-from synthseg_core.app.selection import Selection
+from synthseg_core.app.layout import Layout, require_own_output
 from synthseg_core.app.stage_options import COMPANION_TASKS, SegmentStage, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
+from synthseg_core.bids.discovery import Search
 from synthseg_core.bids.names import STAGES, derivative, products_of
 from synthseg_core.bids.scan_row import ScanRow
-from synthseg_core.bids.scan_table import find_scans, home_of, read_table, source_uri, write_table
-from synthseg_core.bids.search import Search
+from synthseg_core.bids.scan_table import find_scans, home_of, read_table, select, source_uri, write_table
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models.registry import resolved_name
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Labels without ``sub-`` and ``ses-``; empty: all.
+
+    Parameters
+    ----------
+    participants, sessions
+        Those that are taken.
+    exclude_participants
+        Those that are not.
+    """
+
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    exclude_participants: tuple[str, ...] = ()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Selection:
+        """Take the selection from a configuration that fits the schema."""
+        return cls(*(tuple(config[key]) for key in ("participants", "sessions", "exclude_participants")))
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a run is about some participants or sessions only, perhaps beside others like it."""
+        return bool(self.participants or self.sessions)
+
+    def of(self, rows: Iterable[ScanRow]) -> tuple[ScanRow, ...]:
+        """Return the rows that are selected."""
+        return select(rows, self.participants, self.sessions, exclude_participants=self.exclude_participants)
+
 
 # With one of these, pybids searches.
 _PYBIDS_KEYS = ("bids_filter_file", "bids_database")

@@ -1,16 +1,28 @@
-"""What a run finds before its first job: how many scans, what is done, what is left out, and what will fail."""
+"""What a run finds before its first job: how many scans, what is done, what is left out, and what will fail.
+
+What the BIDS validator says of a dataset, where it is installed. It advises; scans are judged one by one.
+
+Whether jobs that run on this machine find their device, asked before results of earlier runs are replaced.
+"""
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from synthseg_core.app.plan import Plan
+from synthseg_core.app.snakemake import child_environment
 from synthseg_core.bids.names import STAGES
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import absent_labels
-from synthseg_core.errors import InputError
+from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.formats import check_file
 
 _LISTED = 10
@@ -89,3 +101,63 @@ def _fault(row: ScanRow) -> str:
     except InputError as error:
         return f"{row.path}: found {error.found}; {error.remedy}"
     return ""
+
+
+_COMMAND = "bids-validator-deno"
+
+
+def validation_report(dataset: Path) -> list[str]:
+    """Return the errors that the validator finds, by kind; nothing where it is not installed or finds none."""
+    command = _command()
+    if command is None:
+        return []
+    done = subprocess.run(
+        [command, str(dataset), "--format", "json", "--ignoreNiftiHeaders"],
+        check=False, capture_output=True, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    try:
+        report: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+        issues = report["issues"]["issues"]
+    except (ValueError, KeyError, TypeError):
+        return [f"The BIDS validator gave no answer (status {done.returncode})."]
+    errors = Counter(issue["code"] for issue in issues if issue["severity"] == "error")
+    lines = first_of(f"{code} ({count})" for code, count in sorted(errors.items()))
+    return ["The BIDS validator finds errors, which need not matter here:", *lines] if errors else []
+
+
+def _command() -> str | None:
+    """Return the validator of this environment, or one in the search path."""
+    beside = Path(sys.executable).with_name(_COMMAND)
+    return str(beside) if beside.is_file() else shutil.which(_COMMAND)
+
+
+# Every machine has these.
+_EVERYWHERE = ("auto", "cpu")
+# In a process of its own: torch takes seconds and memory that this one does not need otherwise.
+_QUESTION = """\
+import json, sys
+from synthseg_core.networks.devices import choose_device
+from synthseg_core.errors import SynthSegError
+try:
+    choose_device(sys.argv[1])
+except SynthSegError as error:
+    print(json.dumps(error.record()))
+"""
+
+
+def require_device(name: str) -> None:
+    """Raise ``UsageError`` if this machine has no such device, or nobody could find out."""
+    if name in _EVERYWHERE:
+        return
+    words = [sys.executable, "-c", _QUESTION, name]
+    done = subprocess.run(words, env=child_environment(), stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise UsageError(
+            "--device",
+            found=f"a failure of status {done.returncode} when asking for {name}",
+            expected="torch to answer",
+            remedy="see above, or use --device cpu",
+        )
+    if done.stdout:
+        fault = json.loads(done.stdout)
+        raise UsageError("--device", found=fault["found"], expected=fault["expected"], remedy=fault["remedy"])

@@ -17,7 +17,7 @@ from synthseg_core.bids.listed_scans import table_rows
 from synthseg_core.bids.names import parse_stem
 from synthseg_core.bids.pybids_search import pybids_rows
 from synthseg_core.bids.scan_row import COLUMNS, ScanRow
-from synthseg_core.bids.search import LAYOUTS, Search
+from synthseg_core.bids.discovery import LAYOUTS, Search
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.paths import is_file

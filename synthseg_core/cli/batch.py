@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Generic, TextIO, TypeVar
 
 from synthseg_core.errors import SynthSegError
-from synthseg_core.system.appended import append_whole, start_table
+from synthseg_core.system.tables import append_whole, start_table
 from synthseg_core.system.atomic import check_writable, output_error
 from synthseg_core.system.tables import format_tsv
 

@@ -86,7 +86,7 @@ def _numbered(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePath
     from synthseg_core.networks.devices import choose_device
     from synthseg_core.synth import BrainGenerator, read_recipe
     from synthseg_core.synth.sample_files import Recorder, SamplePaths
-    from synthseg_core.synth.seeds import sample_seed
+    from synthseg_core.synth.randomness import sample_seed
 
     device = choose_device(args.device)
     recipe = read_recipe(args.recipe, _changes(args.set))

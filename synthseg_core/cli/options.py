@@ -1,10 +1,19 @@
-"""Options that say with which model, and on what hardware, a stage of the workflow computes."""
+"""Options that say with which model, and on what hardware, a stage of the workflow computes.
+
+The ``--crop`` option, which several commands have.
+
+The ``--labels`` option of commands that need a label list: a file, or a list of the package by name.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+from synthseg_core.errors import UsageError
+from synthseg_core.images.affines import Shape3
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.models.registry import DEFAULT_MODEL, default_model
 
 
@@ -21,3 +30,23 @@ def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     return model
+
+
+def crop_of(values: Sequence[int] | None) -> Shape3 | None:
+    """Return the crop in voxels from one or three numbers; ``UsageError`` for anything else."""
+    if values is None:
+        return None
+    if len(values) not in (1, 3) or min(values) < 1:
+        raise UsageError(
+            "--crop",
+            found=" ".join(map(str, values)),
+            expected="1 or 3 positive numbers of voxels",
+            remedy="give one size for all axes, or one for each",
+        )
+    i, j, k = values if len(values) == 3 else (values[0],) * 3
+    return i, j, k
+
+
+def label_list(text: str, classes: str = "class") -> GenerationLabels:
+    """Read a label list; what has no folder and no extension is a name such as ``generation_54``."""
+    return GenerationLabels.read(Path(text), classes) if Path(text).suffix else GenerationLabels.builtin(text, classes)

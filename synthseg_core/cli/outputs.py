@@ -1,12 +1,18 @@
-"""Checks of the files that a command is to write, before anything is computed."""
+"""Checks of the files that a command is to write, before anything is computed.
+
+Why a command failed, kept as one line of JSON (``--log-json``) for whoever gathers the reasons of many scans.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from synthseg_core.errors import UsageError
-from synthseg_core.system.atomic import check_writable
+from synthseg_core.errors import OutputError, SynthSegError, UsageError
+from synthseg_core.system.atomic import check_writable, output_error, write_text
 from synthseg_core.system.paths import real_path
 
 
@@ -62,3 +68,48 @@ def refuse_repeats(inputs: Mapping[str, Path | None], outputs: Mapping[str, Path
             raise UsageError(
                 flag(name), found=f"{path}, which is {other} too", expected="a file of its own", remedy="rename one"
             )
+
+
+@contextmanager
+def reason_kept(command: str, log: Path | None, subject: Path) -> Iterator[None]:
+    """Run the body; if it fails, write the reason to ``log`` and let the error go on.
+
+    Parameters
+    ----------
+    command
+        Name of the subcommand, for warnings.
+    log
+        File for the reason; ``None``: nobody asked. The record of an earlier attempt is removed first.
+    subject
+        What an error without a subject of its own is about.
+    """
+    if log is not None:
+        check_extension("log_json", log, (".json",))
+        _forget(log)
+    try:
+        yield
+    except Exception as error:  # known or not, it goes on from here; only its reason is kept
+        if log is not None:
+            _keep(command, log, error, subject)
+        raise
+
+
+def _forget(log: Path) -> None:
+    """Remove the record of an earlier attempt."""
+    try:
+        if log.is_file():
+            log.unlink()
+    except OSError as error:
+        raise output_error(log, error) from error
+
+
+def _keep(command: str, log: Path, error: Exception, subject: Path) -> None:
+    """Write the record of a failure; that this fails as well must not hide the failure."""
+    if isinstance(error, SynthSegError):
+        record = error.record()
+    else:
+        record = {"error": type(error).__name__, "subject": str(subject), "message": str(error)}
+    try:
+        write_text(log, json.dumps(record) + "\n")
+    except OutputError as second:
+        print(f"synthseg {command}: warning: {second}", file=sys.stderr)

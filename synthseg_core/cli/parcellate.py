@@ -12,7 +12,7 @@ import numpy as np
 
 from synthseg_core.cli.options import add_model_options
 from synthseg_core.cli.outputs import check_outputs, flag, refuse_repeats
-from synthseg_core.cli.reasons import reason_kept
+from synthseg_core.cli.outputs import reason_kept
 from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
@@ -119,7 +119,7 @@ def _parcellate(args: argparse.Namespace) -> None:
 
 def _segmentations(args: argparse.Namespace, outputs: Outputs, decision: Decision) -> dict[str, LabelMapOn]:
     """Read the label maps whose cortex is to be divided, by output."""
-    from synthseg_core.images.label_file import read_label_file
+    from synthseg_core.images.label_maps import read_label_file
     from synthseg_core.segmentation.parcellate import LabelMapOn
 
     record = decision.record
@@ -142,8 +142,8 @@ def _sidecar(
     made_with: tuple[ModelCard, Decision, LoadedModel],
     result: ScanParcels,
 ) -> dict[str, object]:
-    from synthseg_core.segmentation.parcel_provenance import Segmented, parcel_sidecar
-    from synthseg_core.segmentation.scan_origin import Origin
+    from synthseg_core.segmentation.sidecars import Segmented, parcel_sidecar
+    from synthseg_core.segmentation.sidecars import Origin
 
     card, decision, model = made_with
     source = args.segmentation_source or (args.segmentation and args.segmentation.name)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from synthseg_core.cli.label_options import label_list
+from synthseg_core.cli.options import label_list
 from synthseg_core.images.pairs import match
 from synthseg_core.synth.maps import values_text
 from synthseg_core.synth.prior_estimation import (
@@ -19,7 +19,7 @@ from synthseg_core.synth.prior_estimation import (
     measure,
     saturated_classes,
 )
-from synthseg_core.synth.priors_report import priors_text, scans_text
+from synthseg_core.synth.prior_estimation import priors_text, scans_text
 from synthseg_core.system.atomic import check_writable, write_text
 from synthseg_core.system.progress import CountLine
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthseg_core.cli.options import add_model_options
 from synthseg_core.cli.outputs import check_outputs, refuse_repeats
-from synthseg_core.cli.reasons import reason_kept
+from synthseg_core.cli.outputs import reason_kept
 from synthseg_core.models.registry import companion, load_card
 from synthseg_core.segmentation.class_maps import read_decision, require_model
 from synthseg_core.system.atomic import write_json, write_text

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from synthseg_core.cli.outputs import check_outputs, refuse_repeats
-from synthseg_core.cli.reasons import reason_kept
+from synthseg_core.cli.outputs import reason_kept
 from synthseg_core.system.atomic import write_json
 from synthseg_core.system.file_identity import sha256_of
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 def _resample(args: argparse.Namespace) -> None:
     from synthseg_core.images.reading import read_scan, write_volume
     from synthseg_core.segmentation.conform import scan_at
-    from synthseg_core.segmentation.scan_origin import Origin, resampled_sidecar
+    from synthseg_core.segmentation.sidecars import Origin, resampled_sidecar
 
     scan = read_scan(args.scan, volume=args.volume)
     for line in scan.warnings:

@@ -161,7 +161,7 @@ def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
 
 def _finish(settings: Settings, prepared: Prepared, outcome: Outcome, facts: dict[str, Any]) -> int:
     """Export the model, or say how to go on."""
-    from synthseg_core.training.finished import export_run
+    from synthseg_core.training.export import export_run
 
     score = "" if outcome.best_score is None else f", best validation Dice {outcome.best_score:.3f}"
     print(f"{outcome.folder}: {outcome.step} steps in {outcome.seconds / 60:.1f} minutes{score}")
@@ -182,7 +182,7 @@ def _status(outcome: Outcome) -> int:
 
 def _facts(settings: Settings, prepared: Prepared, device: torch.device) -> dict[str, Any]:
     """Return what the card shall say, beside what the training folder knows."""
-    from synthseg_core.networks.hardware import hardware_text
+    from synthseg_core.networks.devices import hardware_text
     from synthseg_core.synth.recipe import Recipe
     from synthseg_core.training.parallel import environment_ranks
 

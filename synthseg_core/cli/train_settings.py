@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.errors import UsageError
-from synthseg_core.synth.inputs import read_labels
+from synthseg_core.synth.maps import read_labels
 from synthseg_core.synth.recipe_file import read_recipe, recipe_from_mapping
 from synthseg_core.system.settings import update
 from synthseg_core.training.budget import parse_duration

@@ -115,7 +115,7 @@ def _sets(args: argparse.Namespace, models: Models) -> dict[str, Scores]:
 
 def _draws(args: argparse.Namespace) -> Any:
     from synthseg_core.evaluation.draws import FixedDraws
-    from synthseg_core.synth.inputs import read_maps
+    from synthseg_core.synth.maps import read_maps
     from synthseg_core.synth.recipe_file import read_recipe
 
     recipe = read_recipe(args.recipe)

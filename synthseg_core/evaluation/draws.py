@@ -19,7 +19,7 @@ from synthseg_core.synth.draw import Draw
 from synthseg_core.synth.generator import BrainGenerator
 from synthseg_core.synth.maps import LabelMaps
 from synthseg_core.synth.recipe import Recipe
-from synthseg_core.synth.specs import CropSpec
+from synthseg_core.synth.recipe import CropSpec
 from synthseg_core.system.atomic import atomic_path
 
 FIRST_SEED = 1000

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from synthseg_core.errors import GeometryError
-from synthseg_core.images.label_file import read_label_file
+from synthseg_core.images.label_maps import read_label_file
 from synthseg_core.images.reading import Scan, read_scan
 from synthseg_core.labels.remap import Remap
 

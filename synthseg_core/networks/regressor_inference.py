@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from synthseg_core.networks.convolution import conv3d
+from synthseg_core.networks.slabs import conv3d
 from synthseg_core.networks.regressor import Regressor, ResidualBlock
 from synthseg_core.networks.repetition import AxisPlan, Run, background_runs, select
 from synthseg_core.networks.slabs import normalise_and_pool, padded_rows, prepared, slab_rows

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from synthseg_core.networks.convolution import conv3d
+from synthseg_core.networks.slabs import conv3d
 from synthseg_core.networks.slabs import (
     SLAB_BYTES,
     empty_map,

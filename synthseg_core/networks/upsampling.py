@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from synthseg_core.networks.convolution import conv3d
+from synthseg_core.networks.slabs import conv3d
 
 PARITIES = tuple(itertools.product((0, 1), repeat=3))
 

@@ -1,4 +1,7 @@
-"""What made the results of a scan, and what is doubtful about them: read from their sidecars."""
+"""What made the results of a scan, and what is doubtful about them: read from their sidecars.
+
+Columns that say which scan a row of a group table is about.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from synthseg_core.bids.description import CODE_NAME
+from synthseg_core.bids.scan_row import ScanRow
 
 UNKNOWN = ""
 
@@ -87,3 +91,16 @@ def _get(content: Any, key: str) -> Any:
 def _text(content: Any, key: str) -> str:
     value = _get(content, key)
     return value if isinstance(value, str) else UNKNOWN
+
+
+KEY_COLUMNS: dict[str, dict[str, str]] = {
+    "participant_id": {"Description": "Participant"},
+    "session_id": {"Description": "Session; n/a where the dataset has none"},
+    "suffix": {"Description": "Kind of scan, for instance T1w"},
+    "scan": {"Description": "First part of the paths of the scan's derivatives"},
+}
+
+
+def key_cells(row: ScanRow) -> dict[str, str | None]:
+    """Return the cells of a scan."""
+    return {key: getattr(row, key) or None for key in KEY_COLUMNS}

@@ -1,4 +1,7 @@
-"""One picture of a derivative dataset: every scan in three planes, without and with its labels."""
+"""One picture of a derivative dataset: every scan in three planes, without and with its labels.
+
+What to expect of the weights that a demonstration uses, in the words of their card.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,8 +23,28 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.labels.colours import Colour, label_colours
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard
-from synthseg_core.reports.expectation import expectation
 from synthseg_core.system.atomic import atomic_path
+
+_SETS = {"synthetic": "synthetic scans of heads that it was not trained on", "labelled": "labelled real scans"}
+
+
+def expectation(card: ModelCard) -> list[str]:
+    """Return lines of text: which weights, and their measured Dice where the card records it."""
+    return [f"{card.name}: {card.title.removeprefix(f'{card.name}: ')}", *_measured(card.training.get("dice"))]
+
+
+def _measured(dice: Any) -> Iterator[str]:
+    """Return a line for each set of scans that the model was measured on."""
+    scores = [(name, one["score"]) for name, one in _mapping(dice).items() if _mapping(one).get("score") is not None]
+    for name, score in scores:
+        yield f"mean Dice on {_SETS.get(name, name)}: {score:.2f} (1 is perfect, 0 no overlap)"
+    if not scores:
+        yield "its card records no measured Dice"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
 
 # In the template's space this lies between the left thalamus and hippocampus: the three planes through it show the
 # basal ganglia, the ventricles, both hippocampi, the brain-stem and the cerebellum.

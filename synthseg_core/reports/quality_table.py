@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from synthseg_core.reports.gathering import OfScan, Scores
-from synthseg_core.reports.keys import KEY_COLUMNS, key_cells
+from synthseg_core.reports.origins import KEY_COLUMNS, key_cells
 from synthseg_core.reports.origins import MAKER_COLUMNS
 
 # As in the tables of single scans.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from synthseg_core.reports.gathering import GroupTables
-from synthseg_core.reports.keys import KEY_COLUMNS, key_cells
+from synthseg_core.reports.origins import KEY_COLUMNS, key_cells
 from synthseg_core.reports.origins import MAKER_COLUMNS, Origin
 from synthseg_core.reports.statuses import ScanStatus
 

@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 from synthseg_core.bids.description import VOLUME_COLUMNS
 from synthseg_core.reports.gathering import OfScan
-from synthseg_core.reports.keys import KEY_COLUMNS, key_cells
+from synthseg_core.reports.origins import KEY_COLUMNS, key_cells
 from synthseg_core.reports.origins import MAKER_COLUMNS
-from synthseg_core.reports.sums import Adder, sums_of
+from synthseg_core.reports.volumes import Adder, sums_of
 from synthseg_core.reports.volumes import ABSENT, Sizes, Structure, text_of
 
 _Entries: TypeAlias = Sequence[OfScan[Sizes]]

@@ -1,10 +1,19 @@
-"""Volumes of one scan in little memory: numbers in arrays, structures shared by all scans that have the same ones."""
+"""Volumes of one scan in little memory: numbers in arrays, structures shared by all scans that have the same ones.
+
+Sums of structures that people ask for - both sides, tissues, lobes - as data, applied to finished volumes.
+
+A sum is given for a scan only if its table has every member by number and by name: a model that lacks a structure, or
+uses its number for something else, has no such sum.
+"""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
@@ -64,3 +73,59 @@ def text_of(volume_mm3: float) -> str:
 
 def _number(text: str) -> float:
     return float("nan") if text == ABSENT else float(text)
+
+
+# Segmentation -> tables in resources/groupings that are about it.
+GROUPINGS = {"synthseg": ("tissues", "bilateral"), "synthsegparc": ("lobes", "bilateral_parcels")}
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A named sum of structures; ``members`` are labels with their names."""
+
+    name: str
+    members: tuple[tuple[str, str], ...]
+
+    @property
+    def description(self) -> str:
+        """What is added up."""
+        return " + ".join(name for _, name in self.members)
+
+
+@cache
+def sums_of(segmentation: str) -> tuple[Sum, ...]:
+    """Return the sums of a segmentation, in the order of their tables."""
+    return tuple(one for table in GROUPINGS[segmentation] for one in read_sums(_folder() / f"{table}.tsv"))
+
+
+def read_sums(path: Path) -> tuple[Sum, ...]:
+    """Read a table with the columns group, label, name; a group has one row a member."""
+    members: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in read_tsv(path, required=("group", "label", "name")):
+        members[row["group"]].append((row["label"], row["name"]))
+    return tuple(Sum(name, tuple(parts)) for name, parts in members.items())
+
+
+class Adder:
+    """Applies sums to the volumes of scans; where their members stand is looked up once for each kind of table."""
+
+    def __init__(self, sums: Sequence[Sum]) -> None:
+        self._sums = sums
+        self._places: dict[tuple[Structure, ...], dict[str, list[int]]] = {}
+
+    def of(self, sizes: Sizes) -> Mapping[str, float]:
+        """Return the sums that are complete, mm³, of soft volumes."""
+        places = self._places.get(sizes.structures)
+        if places is None:
+            places = self._places.setdefault(sizes.structures, _places(self._sums, sizes.structures))
+        return {name: sum(sizes.soft[place] for place in where) for name, where in places.items()}
+
+
+def _places(sums: Sequence[Sum], structures: Sequence[Structure]) -> dict[str, list[int]]:
+    known = {(index, name): place for place, (index, name, _) in enumerate(structures)}
+    complete = (one for one in sums if all(member in known for member in one.members))
+    return {one.name: [known[member] for member in one.members] for one in complete}
+
+
+def _folder() -> Path:
+    return Path(str(files("synthseg_core") / "resources" / "groupings"))

@@ -17,11 +17,11 @@ from synthseg_core.segmentation.class_maps import Decision
 from synthseg_core.segmentation.conform import Conformed, conform_to
 from synthseg_core.segmentation.memory_estimate import parcellation_bytes
 from synthseg_core.segmentation.parcels import parcellate_planes
-from synthseg_core.segmentation.plausibility import doubts
+from synthseg_core.segmentation.volumes import doubts
 from synthseg_core.segmentation.posteriors import stream_parcel_posteriors
 from synthseg_core.segmentation.record import Grid
 from synthseg_core.segmentation.segment import SegmentOptions, conform_config
-from synthseg_core.segmentation.sparse_posteriors import SparsePosteriors, Target, cortex_of, needed_voxels, parcels_on
+from synthseg_core.segmentation.parcels import SparsePosteriors, Target, cortex_of, needed_voxels, parcels_on
 from synthseg_core.segmentation.volumes import VolumeTable, hard_volumes, parcel_volumes, volume_table
 from synthseg_core.system import memory
 from synthseg_core.system.timing import current

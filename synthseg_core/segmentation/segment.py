@@ -21,7 +21,7 @@ from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
 from synthseg_core.segmentation.conform import ConformConfig, Conformed, answer_grid, conform, scan_on
 from synthseg_core.segmentation.memory_estimate import segmentation_bytes
 from synthseg_core.segmentation.parcels import Parcellation, apply_parcellation
-from synthseg_core.segmentation.plausibility import doubts
+from synthseg_core.segmentation.volumes import doubts
 from synthseg_core.segmentation.posteriors import (
     BlurPlan,
     Decisions,

@@ -1,4 +1,9 @@
-"""Sidecars of a segmentation: what made it, from what, with which options, and what is doubtful. No clock, no host."""
+"""Sidecars of a segmentation: what made it, from what, with which options, and what is doubtful. No clock, no host.
+
+Sidecar of parcels: both models, the scan, the segmentation they were made from, and what is doubtful.
+
+Where a scan came from, as sidecars say it; without torch, so that commands without a network can use it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,78 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from synthseg_core import __version__
 from synthseg_core.bids.description import CODE_NAME, SCORE_COLUMNS
 from synthseg_core.images.reading import Scan
 from synthseg_core.labels.structures import structure
+from synthseg_core.models.card import ModelCard
 from synthseg_core.models.loading import LoadedModel
-from synthseg_core.segmentation.scan_origin import ONE_MM, Origin, common_entries, generated_by, source_entry
+from synthseg_core.segmentation.class_maps import Decision
+from synthseg_core.segmentation.parcellate import ScanParcels
 from synthseg_core.segmentation.segment import Segmentation, SegmentOptions
+
+ONE_MM = "1 mm isotropic, covering the field of view of the scan"
+"""What ``res-1mm`` means."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a scan came from.
+
+    Parameters
+    ----------
+    source
+        How to name the scan: a BIDS URI or a path that means something beside the outputs.
+    sha256
+        Of the file.
+    volume
+        Which volume of a 4-D file was taken, counted from 0; ``None``: the only or the first one.
+    """
+
+    source: str
+    sha256: str
+    volume: int | None = None
+
+
+def common_entries(origin: Origin, description: str) -> dict[str, Any]:
+    """Return the entries that BIDS wants of every image that is made from a scan and lies in its space."""
+    return {"Description": description, "Sources": [origin.source], "SpatialReference": origin.source}
+
+
+def generated_by() -> list[dict[str, str]]:
+    """Return what made a file, in the form of BIDS."""
+    return [{"Name": CODE_NAME, "Version": __version__}]
+
+
+def source_entry(scan: Scan, origin: Origin) -> dict[str, Any]:
+    """Return what identifies a scan."""
+    return {
+        "File": scan.source.name,
+        "SHA256": origin.sha256,
+        "Volume": origin.volume,
+        "ShapeVoxels": list(scan.volume.shape),
+        "VoxelSizeMm": [round(edge, 6) for edge in scan.volume.voxel_size],
+    }
+
+
+def resampled_sidecar(scan: Scan, origin: Origin, *, interpolated: bool) -> dict[str, Any]:
+    """Return the content of the JSON file beside a scan at 1 mm.
+
+    Parameters
+    ----------
+    interpolated
+        Whether voxels were computed; a scan that has this grid already is copied.
+    """
+    how = "low-pass filtered where voxels grow, then interpolated linearly" if interpolated else "on its own grid"
+    return {
+        **common_entries(origin, f"The scan at 1 mm, {how}; intensities are those of the scan"),
+        "SkullStripped": False,
+        "Resolution": ONE_MM,
+        "GeneratedBy": generated_by(),
+        "Source": source_entry(scan, origin),
+        "Warnings": list(scan.warnings),
+    }
+
 
 __all__ = ["CODE_NAME", "Origin", "Provenance", "model_entry", "quality_sidecar", "sidecar", "source_entry"]
 
@@ -131,4 +202,62 @@ def _options(options: SegmentOptions) -> Mapping[str, Any]:
         "Fast": options.fast,
         "CT": options.ct,
         "CropVoxels": None if options.crop is None else list(options.crop),
+    }
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """The segmentation whose cortex was divided.
+
+    Parameters
+    ----------
+    card
+        Of the model that made it.
+    decision
+        What it left.
+    sources
+        Names of its label maps.
+    """
+
+    card: ModelCard
+    decision: Decision
+    sources: tuple[str, ...]
+
+    def model_entry(self) -> dict[str, Any]:
+        """Return what identifies the model and its weights; those on disk may be others by now."""
+        return {
+            "Name": self.card.name,
+            "Family": self.card.family,
+            "WeightsSHA256": self.decision.basis.weights_sha256,
+            "Licence": self.card.weights.licence,
+            "Citation": list(self.card.citation),
+        }
+
+    def options(self) -> dict[str, Any]:
+        """Return the options that it was made with."""
+        basis, record = self.decision.basis, self.decision.record
+        crop = None if record.crop is None else list(record.core_shape)
+        return {"Fast": basis.fast, "CT": basis.ct, "CropVoxels": crop}
+
+
+def parcel_sidecar(
+    scan: Scan, origin: Origin, segmented: Segmented, model: LoadedModel, result: ScanParcels
+) -> dict[str, Any]:
+    """Return the content of the JSON file beside a label map with parcels (BIDS keys first, then our own)."""
+    return {
+        "Description": f"Label map with parcels of the cortex by {model.card.title}",
+        "Sources": [origin.source, *segmented.sources],
+        "SpatialReference": origin.source,
+        "Manual": False,
+        "Resolution": {"1mm": "1 mm isotropic, covering the field of view of the scan"},
+        "GeneratedBy": [{"Name": CODE_NAME, "Version": __version__}],
+        "Model": model_entry(model),
+        "SegmentationModel": segmented.model_entry(),
+        "Options": segmented.options(),
+        "Source": source_entry(scan, origin),
+        "Volumes": (
+            "soft volumes are sums of posteriors, scaled so that the parcels of a side add up to its cortex; "
+            "hard volumes count voxels of the label map; mm^3"
+        ),
+        "Warnings": list(result.warnings),
     }

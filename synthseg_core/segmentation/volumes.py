@@ -1,4 +1,7 @@
-"""Volumes of structures: soft (sums of posteriors) and hard (voxel counts), in mm³, and the table that holds them."""
+"""Volumes of structures: soft (sums of posteriors) and hard (voxel counts), in mm³, and the table that holds them.
+
+Doubts about a result: an empty or implausible segmentation is reported, never passed on in silence.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 from synthseg_core.errors import GeometryError
 from synthseg_core.images.affines import Size3
 from synthseg_core.labels.table import LabelTable
+from synthseg_core.models.card import ModelCard
 from synthseg_core.system.tables import format_tsv
 
 TOTAL_NAME = "total intracranial"
@@ -205,3 +209,32 @@ def _cells(row: StructureVolume) -> dict[str, object]:
         "soft_volume_mm3": f"{row.soft_mm3:.3f}",
         "hard_volume_mm3": None if row.hard_mm3 is None else f"{row.hard_mm3:.3f}",
     }
+
+
+_MM3_PER_ML = 1000.0
+
+
+def doubts(volumes: VolumeTable, card: ModelCard) -> tuple[str, ...]:
+    """Return warnings about a volume table, one line each.
+
+    A model card may give the range of total volumes that a whole head can have (``plausible_total_ml``) and so say
+    when a scan is cut off, badly placed or of something else.
+    """
+    structures = [row for row in volumes.rows if row.label in card.labels.labels]
+    labelled_mm3 = sum(row.hard_mm3 or 0.0 for row in structures)
+    if not labelled_mm3 > 0:
+        return ("the segmentation is empty: no structure was found",)
+    warnings = []
+    total_ml = sum(row.soft_mm3 for row in structures) / _MM3_PER_ML
+    if card.plausible_total_ml is not None:
+        low, high = card.plausible_total_ml
+        if not low <= total_ml <= high:
+            warnings.append(
+                f"all structures together have {total_ml:.0f} ml, outside {low:g} to {high:g} ml: "
+                "is the whole head in the field of view, with the right voxel size?"
+            )
+    if missing := [row.name for row in structures if row.hard_mm3 == 0]:
+        warnings.append(
+            f"no voxel of {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" * (len(missing) > 5))
+        )
+    return tuple(warnings)

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from synthseg_core.errors import UsageError
-from synthseg_core.synth.intensity import normalise
+from synthseg_core.synth.intensities import normalise
 from synthseg_core.synth.maps import LabelMaps
 from synthseg_core.synth.randomness import chance, uniform
-from synthseg_core.synth.seeds import generator, spread
+from synthseg_core.synth.randomness import generator, spread
 
 # Streams of a sample's seed: which map and whether it is mirrored; what cornucopia draws.
 _OWN, _LIBRARY = range(2)

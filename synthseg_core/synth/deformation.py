@@ -15,7 +15,7 @@ from synthseg_core.synth.fields import (
     positions_within,
     resize_linear,
 )
-from synthseg_core.synth.specs import DeformationSpec
+from synthseg_core.synth.recipe import DeformationSpec
 
 Shape3 = tuple[int, int, int]
 Triple = tuple[float, float, float]

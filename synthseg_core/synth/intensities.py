@@ -1,14 +1,24 @@
-"""Intensities: one Gaussian per class, with random or prior-driven parameters."""
+"""Intensities: one Gaussian per class, with random or prior-driven parameters.
+
+Multiplicative bias fields.
+
+Intensity augmentation: clipping, normalisation, gamma, gradient magnitude.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from synthseg_core.errors import UsageError
+from synthseg_core.synth.fields import resize_linear
 from synthseg_core.synth.priors import IntensityPriors, Pairs
 from synthseg_core.synth.randomness import chance, normal, uniform
-from synthseg_core.synth.specs import MixtureSpec
+from synthseg_core.synth.recipe import BiasFieldSpec, MixtureSpec
 
 # Share of samples whose background is exactly zero, and share whose background is dark or zero.
 _ZERO_BACKGROUND, _DARK_BACKGROUND = 0.05, 0.3
@@ -87,3 +97,48 @@ def _background(mean: float, std: float, generator: torch.Generator) -> tuple[fl
     if share < _DARK_BACKGROUND:
         return uniform(0, _DARK_MEAN, generator), uniform(0, _DARK_STD, generator)
     return mean, std
+
+
+def log_bias_field(
+    shape: Sequence[int],
+    std: float,
+    spec: BiasFieldSpec,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Return the logarithm of a bias field, (I, J, K) float32.
+
+    Gaussian noise on ``ceil(n * scale)`` nodes per axis, interpolated linearly; unless grids are centred, about the
+    last ``1 / scale`` voxels of an axis are constant (see :func:`synthseg_core.synth.fields.resize_positions`).
+    """
+    nodes = [math.ceil(n * spec.scale) for n in shape]
+    noise = torch.randn(nodes, generator=generator).to(device) * std
+    return resize_linear(noise, shape, spec.centred_grid)
+
+
+_EPSILON = 1e-7  # the reference's, against images of one value
+_LARGEST_GRADIENT = 10.0
+
+
+def normalise(image: Tensor) -> Tensor:
+    """Map minimum and maximum of one channel to 0 and 1."""
+    low, high = torch.aminmax(image)
+    return (image - low) / (high - low + _EPSILON)
+
+
+def clip_and_gamma(image: Tensor, clip: float, exponent: float, invert: bool = False) -> Tensor:
+    """Clip to ``[0, clip]``, normalise, raise to ``exponent``, and swap dark and bright if asked to."""
+    powered = normalise(image.clamp(0, clip)).pow_(exponent)
+    return powered.neg_().add_(1) if invert else powered
+
+
+def gradient_magnitude(image: Tensor) -> Tensor:
+    """Return the normalised magnitude of the 3-D Sobel derivatives of one channel (I, J, K)."""
+    smooth, slope = torch.tensor([1.0, 2.0, 1.0]), torch.tensor([-1.0, 0.0, 1.0])
+    kernels = [
+        torch.einsum("i,j,k->ijk", *(slope if axis == other else smooth for other in range(3))) for axis in range(3)
+    ]
+    weight = torch.stack(kernels)[:, None].to(image)
+    padded = functional.pad(image[None, None], (1,) * 6, mode="replicate")
+    squares = functional.conv3d(padded, weight).square_().sum(dim=(0, 1))
+    return normalise(squares.sqrt_().clamp_(0, _LARGEST_GRADIENT))

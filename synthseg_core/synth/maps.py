@@ -1,4 +1,7 @@
-"""Label maps of the generator: read once, checked against the label list, kept as small integers on one device."""
+"""Label maps of the generator: read once, checked against the label list, kept as small integers on one device.
+
+Label maps as a recipe wants them: which columns of the label list, which voxels.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from synthseg_core.images.label_maps import files_of, source_text
 from synthseg_core.images.packed import packed_files, packed_path
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.synth.recipe import Recipe
 from synthseg_core.system import memory
 
 Unknown = Literal["refuse", "background"]
@@ -207,3 +211,32 @@ def _thinned_affine(affine: np.ndarray, step: int) -> np.ndarray:
     result = np.array(affine, np.float64)
     result[:3, :3] *= step
     return result
+
+
+def read_maps(
+    source: Path | str | Sequence[Path | str],
+    recipe: Recipe,
+    labels: str | Path = "generation_54",
+    *,
+    unknown: Unknown = "refuse",
+    progress: Progress | None = None,
+) -> LabelMaps:
+    """Read label maps for a recipe; see :func:`synthseg_core.synth.maps.read_label_maps`.
+
+    Parameters
+    ----------
+    labels
+        File of a label list, or name of one of the package's.
+    """
+    listed = read_labels(labels, recipe)
+    return read_label_maps(source, listed, unknown=unknown, step=recipe.map_step, progress=progress)
+
+
+def read_labels(labels: str | Path, recipe: Recipe) -> GenerationLabels:
+    """Read a label list with the recipe's columns; what has no extension is the name of one of the package's."""
+    columns = (recipe.class_column, recipe.output_column)
+    return (
+        GenerationLabels.read(Path(labels), *columns)
+        if Path(labels).suffix
+        else GenerationLabels.builtin(str(labels), *columns)
+    )

@@ -8,7 +8,7 @@ from synthseg_core.errors import UsageError
 from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.synth.randomness import Range
 from synthseg_core.synth.recipe import Recipe
-from synthseg_core.synth.specs import (
+from synthseg_core.synth.recipe import (
     BackgroundSpec,
     BiasFieldSpec,
     CropSpec,

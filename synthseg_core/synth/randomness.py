@@ -1,4 +1,7 @@
-"""Ranges that parameters are drawn from."""
+"""Ranges that parameters are drawn from.
+
+Seeds of numbered samples: any sample can be made alone, by any worker, in any order.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from synthseg_core.errors import UsageError
@@ -103,3 +107,22 @@ class Range:
             )
         repeats = count // 3
         return [float(value) for value in bound for _ in range(repeats)]
+
+
+_SEED_BITS = 63  # torch generators take signed 64-bit seeds
+
+
+def sample_seed(seed: int, index: int) -> int:
+    """Return the seed of sample ``index`` of a run; neighbours in either argument give unrelated seeds."""
+    return spread(seed, index)
+
+
+def spread(*parts: int) -> int:
+    """Hash whole numbers of 0 and above into one seed."""
+    state = np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]
+    return int(state) >> (64 - _SEED_BITS)
+
+
+def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a seeded source of random numbers on a device."""
+    return torch.Generator(device).manual_seed(seed)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.images.label_file import LARGEST_LABEL
+from synthseg_core.images.label_maps import LARGEST_LABEL
 from synthseg_core.labels.known import FIRST_TISSUE
 from synthseg_core.system.atomic import write_json
 

@@ -1,18 +1,97 @@
-"""Write files so that a final name never holds half a result: temporary name, fsync, rename."""
+"""Write files so that a final name never holds half a result: temporary name, fsync, rename.
+
+Names of temporary files, and which of those that killed processes left behind may be removed.
+
+A name says who writes the file: ``.tmp-SYSTEM-PROCESS-RANDOM``. SYSTEM stands for the running computer, since its last
+start, and for the container, if any: within it a process number means one process. Folders are often shared by many
+computers, so a file of another system is only removed when nothing has been written to it for a day.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import re
+import secrets
+import socket
+import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from synthseg_core.errors import OutputError, SynthSegError
 from synthseg_core.system.paths import is_allowed
-from synthseg_core.system.temporary import remove_abandoned_once, temporary_name
 from synthseg_core.system.timing import checkpoint
+
+_PATTERN = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]+(?:\.|$)")
+_BOOT, _PROCESS_SPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+# The longest writing takes minutes; the rest is for clocks that differ and programs that were suspended.
+_ABANDONED_S = 24 * 3600.0
+
+
+def temporary_name(final: Path) -> Path:
+    """Return a fresh name beside ``final`` with the same extension, so that writers that look at it behave the same."""
+    extension = ".nii.gz" if final.name.endswith(".nii.gz") else final.suffix
+    return final.with_name(f".tmp-{_this_system()}-{os.getpid()}-{secrets.token_hex(4)}{extension}")
+
+
+@cache
+def remove_abandoned_once(folder: Path) -> None:
+    """Remove abandoned files of a folder when this process writes there for the first time."""
+    remove_abandoned(folder)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove temporary files that nobody writes to any more; whatever forbids that, they then stay."""
+    with suppress(OSError):
+        for path in folder.glob(".tmp-*"):
+            with suppress(OSError):
+                if _is_abandoned(path):
+                    path.unlink()
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process of this computer exists and has not ended; one that nobody waited for yet has."""
+    if os.name != "posix":  # elsewhere the question would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Say whether a process has ended and only its parent does not know; Linux tells."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("Z", "X")
+    return False
+
+
+def _is_abandoned(path: Path) -> bool:
+    match = _PATTERN.match(path.name)
+    if match is None:
+        return False
+    if match[1] == _this_system():
+        return not is_alive(int(match[2]))
+    return time.time() - path.lstat().st_mtime > _ABANDONED_S
+
+
+@cache
+def _this_system() -> str:
+    """Return eight digits that differ between computers, their starts, and containers."""
+    try:
+        facts = f"{_BOOT.read_text()} {_PROCESS_SPACE.readlink()}"
+    except OSError:  # not Linux
+        facts = f"{socket.gethostname()} {uuid.getnode()}"
+    return hashlib.sha256(facts.encode()).hexdigest()[:8]
+
 
 _REMEDIES = {
     errno.ENOSPC: "free some space, or write somewhere else",
@@ -33,7 +112,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``final``; rename it to ``final`` when the block ends well.
 
     Parent folders are made. On any exception the temporary file is removed and ``final`` is left as it was; what a
-    killed process left is removed by a later one that writes to the folder (:mod:`synthseg_core.system.temporary`).
+    killed process left is removed by a later one that writes to the folder (:mod:`synthseg_core.system.atomic`).
 
     Raises
     ------

@@ -1,10 +1,19 @@
-"""Commands whose standard output nobody reads any more, as in ``synthseg models list | head``."""
+"""Commands whose standard output nobody reads any more, as in ``synthseg models list | head``.
+
+A request to terminate is an interrupt: the same clearing up, the same exit status.
+
+Stop between two steps when asked to, so that nothing is lost: Ctrl-C, or the end of a job's time.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 # The shell's status for a program that writes to a closed pipe: 128 and the number of SIGPIPE, which Windows lacks.
 STATUS = 141
@@ -35,3 +44,48 @@ def _silence_stdout() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Within the block, SIGTERM raises ``KeyboardInterrupt``, as SIGINT does; schedulers and ``kill`` send it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """Whether somebody asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextmanager
+def deferred() -> Iterator[Interruption]:
+    """Note the first signal instead of obeying it; the second has its usual effect. Only in the main thread."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        interruption.asked = True
+        signal.signal(number, before[number])  # type: ignore[index]
+
+    for number in _SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,4 +1,7 @@
-"""What a training is: network, stages, optimiser, precision; frozen, checked, and stored as JSON beside its results."""
+"""What a training is: network, stages, optimiser, precision; frozen, checked, and stored as JSON beside its results.
+
+Checks of single settings; each failure is one clear line.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,26 @@ from typing import Any
 from synthseg_core.errors import UsageError
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.system.settings import build
-from synthseg_core.training.checks import above_zero, at_least, one_of
 from synthseg_core.training.schedule import Schedule
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a name that is not in a list."""
+    if value not in allowed:
+        raise UsageError(name, found=repr(value), expected=" or ".join(allowed), remedy="correct the name")
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Refuse a number that is too small, or none."""
+    if not value >= least:
+        raise UsageError(name, found=f"{value:g}", expected=f"at least {least:g}", remedy="correct it")
+
+
+def above_zero(name: str, value: float) -> None:
+    """Refuse zero, negative and infinite numbers."""
+    if not 0 < value < float("inf"):
+        raise UsageError(name, found=f"{value:g}", expected="a number above 0", remedy="correct it")
+
 
 LOSSES = ("weighted_l2", "dice")
 OPTIMISERS = ("adam", "adamw")

@@ -18,17 +18,17 @@ import torch
 from torch import nn
 
 from synthseg_core.networks.devices import choose_device
-from synthseg_core.synth.seeds import sample_seed
-from synthseg_core.system.interruption import Interruption, deferred
-from synthseg_core.training.ahead import Ahead
+from synthseg_core.synth.randomness import sample_seed
+from synthseg_core.system.signals import Interruption, deferred
+from synthseg_core.training.samples import Ahead
 from synthseg_core.training.averages import WeightAverage
 from synthseg_core.training.budget import reserve_s
 from synthseg_core.training.checkpoint import LAST, read_checkpoint
 from synthseg_core.training.config import TrainConfig
-from synthseg_core.training.failure import explained_exhaustion, stop_on_failure
-from synthseg_core.training.identity import require_same
+from synthseg_core.training.results import explained_exhaustion, stop_on_failure
+from synthseg_core.training.state import require_same
 from synthseg_core.training.parallel import Agreement, Ranks, environment_ranks, joined, passes
-from synthseg_core.training.recompute import recompute_features
+from synthseg_core.training.step import recompute_features
 from synthseg_core.training.results import Results
 from synthseg_core.training.run import RunOptions, Task
 from synthseg_core.training.samples import Source

@@ -1,21 +1,126 @@
-"""Everything that a training says and writes while it runs, its checkpoints aside."""
+"""Everything that a training says and writes while it runs, its checkpoints aside.
+
+What a training says while it runs: a line on a terminal, nothing elsewhere.
+
+Events for TensorBoard, where that package is installed.
+"""
 
 from __future__ import annotations
 
+import resource
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
+import torch
 
+from synthseg_core.errors import UsageError
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.log import LOG, LOG_COLUMNS, VALIDATION, Table, digits
-from synthseg_core.training.progress import ProgressLine, Report
 from synthseg_core.training.state import TrainingState
 from synthseg_core.training.step import StepResult
-from synthseg_core.training.tensorboard import Board
 from synthseg_core.training.validation import Scores
+
+_REDRAW_S = 0.5
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the progress line shows: step of how many (``None``: as time allows), stage, loss, speed, seconds left."""
+
+    step: int
+    steps: int | None
+    stage: str
+    loss: float
+    samples_per_s: float
+    seconds_left: float
+
+
+class ProgressLine:
+    """Redraws one line of a terminal, twice a second at most."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._terminal = self._stream.isatty()
+        self._drawn = -_REDRAW_S
+
+    def show(self, report: Report) -> None:
+        """Redraw the line if it is time."""
+        now = time.monotonic()
+        if self._terminal and now - self._drawn >= _REDRAW_S:
+            self._drawn = now
+            print(f"\r\033[K{text_of(report, memory_bytes())}", end="", file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the last line standing and go on below it."""
+        if self._terminal and self._drawn >= 0:
+            print(file=self._stream, flush=True)
+
+
+def text_of(report: Report, used_bytes: int) -> str:
+    """Return the progress line."""
+    total = "" if report.steps is None else f"/{report.steps}"
+    return (
+        f"step {report.step}{total}  {report.stage}  loss {report.loss:.4f}  "
+        f"{report.samples_per_s:.2f} samples/s  {used_bytes / 2**30:.1f} GiB  {duration(report.seconds_left)} left"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return hours, minutes and seconds as in ``1:05:00`` or ``5:00``."""
+    minutes, second = divmod(int(max(seconds, 0)), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
+
+
+def memory_bytes() -> int:
+    """Return the most memory that was in use so far: the GPU's if there is one, else this process's."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+class Board:
+    """Writes numbers by step.
+
+    Parameters
+    ----------
+    folder
+        For event files.
+    after
+        Events of an earlier run beyond this step are hidden by TensorBoard.
+
+    Raises
+    ------
+    UsageError
+        If TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, after: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UsageError(
+                "--tensorboard",
+                found="no package tensorboard",
+                expected="it installed",
+                remedy="run: pip install 'synthseg-bids[tensorboard]', or leave the option out (log.tsv has the same)",
+            ) from error
+        self.writer = SummaryWriter(str(folder), purge_step=after + 1)
+
+    def add(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Write some numbers of a step."""
+        for name, value in numbers.items():
+            self.writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        self.writer.close()
 
 
 @dataclass

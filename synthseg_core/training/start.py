@@ -1,4 +1,7 @@
-"""Start a training from given weights: of a checkpoint, a model folder, or a weights file of any format."""
+"""Start a training from given weights: of a checkpoint, a model folder, or a weights file of any format.
+
+First weights of a network: Keras conventions, drawn from a seed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthseg_core.errors import WeightsError
 from synthseg_core.networks.config import NetworkSpec
@@ -87,3 +90,13 @@ def _read_model(path: Path, net: UNet) -> Mapping[str, Tensor]:
         card = load_card(str(path))
         spec, path = card.networks[0], find_weights(card).path
     return {name: torch.from_numpy(array) for name, array in load_state(path, spec).items()}
+
+
+def initialise(net: UNet, generator: torch.Generator) -> UNet:
+    """Draw Glorot-uniform kernels and set biases to zero, as the reference does; norms start as the identity."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+    return net

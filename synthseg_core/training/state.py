@@ -1,21 +1,56 @@
-"""What changes during a training: network, optimiser, scaler, average, counters; and how it is stored."""
+"""What changes during a training: network, optimiser, scaler, average, counters; and how it is stored.
+
+Refuse to resume a training with another configuration or other data than it began with.
+
+Where a training stands: stage and progress as functions of the steps and seconds spent.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from synthseg_core.errors import UsageError, WeightsError
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.averages import WeightAverage
 from synthseg_core.training.checkpoint import random_states, restore_random_states
-from synthseg_core.training.config import OptimiserConfig, TrainConfig
-from synthseg_core.training.initial import initialise
-from synthseg_core.training.plan import Position, position
+from synthseg_core.training.config import OptimiserConfig, Stage, TrainConfig
+from synthseg_core.training.start import initialise
+
+
+@dataclass(frozen=True)
+class Position:
+    """A moment of a training: index of the stage, and progress from 0 to 1 over all stages."""
+
+    stage: int
+    progress: float
+
+
+def position(config: TrainConfig, step: int, seconds: float, reserve_s: float = 0.0) -> Position:
+    """Return where a training stands after ``step`` steps and ``seconds``, ``reserve_s`` being kept for its end.
+
+    Without a budget, seconds do not matter and the answer is exact. With one, progress is whichever is further, the
+    share of the steps or of the time: whatever the speed of the machine, and however it changes, the learning rate
+    comes down in time.
+    """
+    progress = step / config.steps
+    if config.budget_s is not None:
+        progress = max(progress, seconds / max(config.budget_s - reserve_s, 1e-9))
+    return Position(_stage_at(config.stages, progress), min(progress, 1.0))
+
+
+def _stage_at(stages: Sequence[Stage], progress: float) -> int:
+    total = sum(stage.steps for stage in stages)
+    ends = itertools.accumulate(stage.steps for stage in stages)
+    return next((index for index, end in enumerate(ends) if progress < end / total), len(stages) - 1)
+
 
 LAYOUT = 1  # of the checkpoint
 _COUNTERS = ("step", "seconds", "validating_s", "validation_s", "reserve_s", "best_score", "best_step")
@@ -110,3 +145,37 @@ def restore(state: TrainingState, content: Mapping[str, Any]) -> None:
     for name in _COUNTERS:
         setattr(state, name, content.get(name, getattr(state, name)))
     restore_random_states(content["random"], state.device)
+
+
+def require_same(path: Path, content: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Raise ``UsageError`` if the checkpoint belongs to another training, naming what differs."""
+    if content.get("layout") != LAYOUT:
+        raise WeightsError(
+            path,
+            found=f"a checkpoint of layout {content.get('layout')}",
+            expected=f"layout {LAYOUT}",
+            remedy="resume with the version of this program that wrote it, or start from its weights elsewhere",
+        )
+    stored = json.loads(content["identity"])
+    if differing := differences(stored, json.loads(json.dumps(identity))):
+        raise UsageError(
+            path,
+            found=f"a training with other settings: {'; '.join(differing)}",
+            expected="those that it began with",
+            remedy="train in another folder, perhaps starting from these weights",
+        )
+
+
+def differences(stored: Any, asked: Any, name: str = "") -> list[str]:
+    """Return one line for each entry of nested dictionaries that differs."""
+    if not (isinstance(stored, dict) and isinstance(asked, dict)):
+        return [] if stored == asked else [f"{name} {_short(stored)} instead of {_short(asked)}"]
+    lines = []
+    for key in [*stored, *(key for key in asked if key not in stored)]:
+        lines += differences(stored.get(key), asked.get(key), f"{name}.{key}" if name else key)
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -55,7 +55,7 @@ def measure(preset: str, path: Path | None, device: torch.device, samples: int |
 def _maps(path: Path | None, recipe):
     """Read a real label map, or make one of blocks where there is none."""
     from synthseg_core.synth import read_maps
-    from synthseg_core.synth.inputs import read_labels
+    from synthseg_core.synth.maps import read_labels
     from tests.synth_phantoms import phantom_maps
 
     if path is not None:

@@ -27,9 +27,9 @@ import torch
 
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.devices import choose_device, use_threads
-from synthseg_core.networks.hardware import hardware_text
+from synthseg_core.networks.devices import hardware_text
 from synthseg_core.networks.precision import automatic_precision
-from synthseg_core.training.ahead import Ahead
+from synthseg_core.training.samples import Ahead
 from synthseg_core.training.budget import parse_duration
 from synthseg_core.training.config import Intervals
 from synthseg_core.training.experiment import PRESETS, Experiment, ValidationConfig
@@ -86,7 +86,7 @@ def experiment_of(network: tuple[int, int], crop: int, args: argparse.Namespace)
 
 def maps_of(args: argparse.Namespace) -> MapsSource:
     """Return label maps and their list."""
-    from synthseg_core.synth.inputs import read_labels
+    from synthseg_core.synth.maps import read_labels
 
     labels = read_labels("generation_54", Experiment.preset(args.preset).recipe)
     return MapsSource([args.maps], labels, [args.held_out] if args.held_out else [])

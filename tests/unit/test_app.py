@@ -15,7 +15,7 @@ import yaml
 from synthseg_core.app import bundle, configuration, snakemake
 from synthseg_core.app.arguments import build_parser, config_values
 from synthseg_core.app.configuration import checked, write_config
-from synthseg_core.app.leftovers import remove_leftovers
+from synthseg_core.app.main import remove_leftovers
 from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import exit_status, main
 from synthseg_core.app.plan import Plan, layout_of, stages_of
@@ -26,7 +26,7 @@ from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import read_table, write_table
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.reports import ScanStatus
-from synthseg_core.system.temporary import temporary_name
+from synthseg_core.system.atomic import temporary_name
 from tests.trees import make_tree
 
 FIRST = "sub-01/anat/sub-01_space-T1w"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from synthseg_core.app import bids_validator
+from synthseg_core.app import preflight
 from synthseg_core.app.arguments import build_parser, config_values, split_off_snakemake
-from synthseg_core.app.bids_validator import validation_report
+from synthseg_core.app.preflight import validation_report
 from synthseg_core.app.bundle import profile_folder, profile_without, resources_of
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.lock import current_owner, run_lock
@@ -244,12 +244,12 @@ def test_errors_of_the_bids_validator_are_advice(tmp_path):
 
 
 def test_no_validator_no_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(bids_validator, "_command", lambda: None)
+    monkeypatch.setattr(preflight, "_command", lambda: None)
     assert validation_report(tmp_path) == []
 
 
 def test_validator_without_an_answer(tmp_path, monkeypatch):
-    monkeypatch.setattr(bids_validator, "_command", lambda: "false")
+    monkeypatch.setattr(preflight, "_command", lambda: "false")
     assert validation_report(tmp_path) == ["The BIDS validator gave no answer (status 1)."]
 
 

@@ -19,7 +19,7 @@ from synthseg_core.images.reading import read_scan, write_volume
 from synthseg_core.images.volume import Volume
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.conform import ConformConfig, conform
-from synthseg_core.system.temporary import temporary_name
+from synthseg_core.system.atomic import temporary_name
 from tests.phantoms import oblique_affine, phantom, reoriented, write_nifti
 from tests.privileges import ordinary_user
 

@@ -13,7 +13,7 @@ from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.registry import load_card
 from synthseg_core.reports import picture
-from synthseg_core.reports.expectation import expectation
+from synthseg_core.reports.picture import expectation
 from tests.workflow.runs import REPOSITORY, run
 
 CARD = load_card("synthseg-2.0")

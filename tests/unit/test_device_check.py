@@ -2,14 +2,14 @@
 
 import pytest
 
-from synthseg_core.app import device_check
-from synthseg_core.app.device_check import require_device
+from synthseg_core.app import preflight
+from synthseg_core.app.preflight import require_device
 from synthseg_core.errors import UsageError
 
 
 @pytest.mark.parametrize("name", ["auto", "cpu"])
 def test_what_every_machine_has_is_not_asked_for(name, monkeypatch):
-    monkeypatch.setattr(device_check, "_QUESTION", "raise SystemExit(3)")
+    monkeypatch.setattr(preflight, "_QUESTION", "raise SystemExit(3)")
     require_device(name)
 
 
@@ -19,6 +19,6 @@ def test_a_device_that_is_not_there_is_told():
 
 
 def test_no_answer_is_no_consent(monkeypatch):
-    monkeypatch.setattr(device_check, "_QUESTION", "raise SystemExit(3)")
+    monkeypatch.setattr(preflight, "_QUESTION", "raise SystemExit(3)")
     with pytest.raises(UsageError, match="status 3 when asking for cuda"):
         require_device("cuda")

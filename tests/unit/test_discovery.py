@@ -8,7 +8,7 @@ from synthseg_core.bids import discovery
 from synthseg_core.bids.discovery import discover
 from synthseg_core.bids.ignore import is_ignored, parse_rules
 from synthseg_core.bids.names import ScanName, parse_name
-from synthseg_core.bids.search import Search
+from synthseg_core.bids.discovery import Search
 from synthseg_core.errors import InputError
 from tests.privileges import ordinary_user
 from tests.trees import make_tree

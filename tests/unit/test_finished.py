@@ -15,13 +15,13 @@ from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.registry import load_card
 from synthseg_core.models.weights import load_state
-from synthseg_core.networks.hardware import hardware_text
+from synthseg_core.networks.devices import hardware_text
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.checkpoint import BEST, read_checkpoint, write_checkpoint
 from synthseg_core.training.config import Intervals, Stage, TrainConfig
-from synthseg_core.training.finished import export_run
+from synthseg_core.training.export import export_run
 from synthseg_core.training.loop import run_training
-from synthseg_core.training.targets import target_table
+from synthseg_core.training.prepare import target_table
 from synthseg_core.training.validation import DrawValidation
 from tests.label_phantoms import LIST, write_list
 from tests.unit.training_source import NETWORK, Balls

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from synthseg_core.app.configuration import checked
-from synthseg_core.app.group_level import rows_to_gather, stages_to_gather
+from synthseg_core.app.gather import rows_to_gather, stages_to_gather
 from synthseg_core.app.main import main
 from synthseg_core.app.plan import Plan
 from tests.trees import contents, make_tree

@@ -12,7 +12,7 @@ from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.main import main
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.reports import gather, write_group_tables
-from synthseg_core.reports.sums import GROUPINGS, sums_of
+from synthseg_core.reports.volumes import GROUPINGS, sums_of
 from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
 from synthseg_core.system.tables import read_tsv
 from tests.trees import contents
@@ -220,9 +220,9 @@ def test_new_subject(dataset):
 @pytest.mark.parametrize(("segmentation", "table"), [("synthseg", STRUCTURES), ("synthsegparc", PARCELS)])
 def test_members_of_sums_are_structures_of_the_published_models(segmentation, table):
     known = {(str(label), name) for label, name in zip(table.labels, table.names, strict=True)}
-    sums = sums_of(segmentation)
-    assert len({one.name for one in sums}) == len(sums)
-    for one in sums:
+    volumes = sums_of(segmentation)
+    assert len({one.name for one in volumes}) == len(volumes)
+    for one in volumes:
         assert set(one.members) <= known, one.name
         assert len(set(one.members)) == len(one.members), one.name
 
@@ -238,38 +238,38 @@ def soft(table):
 
 
 def test_both_sides_of_every_structure_are_in_the_sums(gathered):
-    sums, single = grouped(gathered[0]), soft(STRUCTURES)
+    volumes, single = grouped(gathered[0]), soft(STRUCTURES)
     for label, side, other, name in zip(
         STRUCTURES.labels, STRUCTURES.sides, STRUCTURES.counterparts, STRUCTURES.names, strict=True
     ):
         if side == "left":
             column = name.removeprefix("left ").replace(" ", "_").lower() + "_mm3"
-            assert sums[column] == pytest.approx(single[label] + single[other]), column
+            assert volumes[column] == pytest.approx(single[label] + single[other]), column
 
 
 def test_sums_of_sums_agree(gathered):
-    sums = grouped(gathered[0])
-    assert sums["cerebellum_mm3"] == pytest.approx(sums["left_cerebellum_mm3"] + sums["right_cerebellum_mm3"])
+    volumes = grouped(gathered[0])
+    assert volumes["cerebellum_mm3"] == pytest.approx(volumes["left_cerebellum_mm3"] + volumes["right_cerebellum_mm3"])
     single = soft(STRUCTURES)
     everything = sum(single.values())
-    fluid = sums["total_cerebrospinal_fluid_mm3"]
-    assert sums["brain_without_ventricles_mm3"] + fluid == pytest.approx(everything)
+    fluid = volumes["total_cerebrospinal_fluid_mm3"]
+    assert volumes["brain_without_ventricles_mm3"] + fluid == pytest.approx(everything)
     neither = sum(single[label] for label in (16, 28, 60))
-    tissue = sums["total_grey_matter_mm3"] + sums["total_white_matter_mm3"]
+    tissue = volumes["total_grey_matter_mm3"] + volumes["total_white_matter_mm3"]
     assert tissue + neither + fluid == pytest.approx(everything)
-    assert sums["ventricles_mm3"] == pytest.approx(fluid - single[24])
+    assert volumes["ventricles_mm3"] == pytest.approx(fluid - single[24])
 
 
 def test_lobes_share_out_all_parcels(gathered):
-    sums, single = grouped(gathered[0], "synthsegparc"), soft(PARCELS)
+    volumes, single = grouped(gathered[0], "synthsegparc"), soft(PARCELS)
     lobes = ("frontal_lobe", "parietal_lobe", "temporal_lobe", "occipital_lobe", "cingulate_cortex")
     for side, labels in (("left", range(1000, 2000)), ("right", range(2000, 3000))):
         insula = single[labels[35]]
         whole = sum(single.get(label, 0) for label in labels)
-        assert sum(sums[f"{side}_{lobe}_mm3"] for lobe in lobes) + insula == pytest.approx(whole)
-        assert sums[f"{side}_parcels_mm3"] == pytest.approx(whole)
+        assert sum(volumes[f"{side}_{lobe}_mm3"] for lobe in lobes) + insula == pytest.approx(whole)
+        assert volumes[f"{side}_parcels_mm3"] == pytest.approx(whole)
     assert all(
-        sums[f"{lobe}_mm3"] == pytest.approx(sums[f"left_{lobe}_mm3"] + sums[f"right_{lobe}_mm3"]) for lobe in lobes
+        volumes[f"{lobe}_mm3"] == pytest.approx(volumes[f"left_{lobe}_mm3"] + volumes[f"right_{lobe}_mm3"]) for lobe in lobes
     )
 
 
@@ -299,9 +299,9 @@ def test_sums_that_no_scan_has_take_no_column(tmp_path):
 
 
 def test_every_table_of_sums_is_used():
-    from synthseg_core.reports import sums
+    from synthseg_core.reports import volumes
 
-    assert {path.stem for path in sums._folder().glob("*.tsv")} == {
+    assert {path.stem for path in volumes._folder().glob("*.tsv")} == {
         name for names in GROUPINGS.values() for name in names
     }
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from synthseg_core.networks import slabs
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
-from synthseg_core.networks.convolution import conv3d
+from synthseg_core.networks.slabs import conv3d
 from synthseg_core.networks.unet import UNet
 from synthseg_core.networks.unet_inference import UNetRunner
 from tests.models import random_arrays

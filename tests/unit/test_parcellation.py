@@ -20,7 +20,7 @@ from synthseg_core.segmentation.conform import conform_to
 from synthseg_core.segmentation.parcellate import LabelMapOn, ScanParcels, parcellate_scan, require_same_file
 from synthseg_core.segmentation.posteriors import parcel_posteriors, quality_scores
 from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, conform_config, decision_of, segment_scan
-from synthseg_core.segmentation.sparse_posteriors import Target, needed_voxels
+from synthseg_core.segmentation.parcels import Target, needed_voxels
 from synthseg_core.system import memory
 from tests.models import STRUCTURE_LABELS, write_family
 from tests.phantoms import phantom, reoriented

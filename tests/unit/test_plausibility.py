@@ -11,7 +11,7 @@ from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard, WeightsFile
 from synthseg_core.models.registry import load_card
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
-from synthseg_core.segmentation.plausibility import doubts
+from synthseg_core.segmentation.volumes import doubts
 from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
 
 LABELS = (0, 42, 3, 16)

@@ -12,7 +12,7 @@ import synthseg_core
 from synthseg_core.images.reading import Scan
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
-from synthseg_core.segmentation.scan_origin import Origin
+from synthseg_core.segmentation.sidecars import Origin
 from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
 from synthseg_core.segmentation.sidecars import sidecar
 from synthseg_core.system.file_identity import sha256_of

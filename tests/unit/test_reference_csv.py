@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from synthseg_core.cli.dropin.tables import SharedTable, format_row, score_text, single_scan_table, volume_text
 from synthseg_core.errors import OutputError
-from synthseg_core.system import appended
+from synthseg_core.system import tables
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_a_row_that_does_not_fit_on_the_disk_leaves_no_part(tmp_path, monkeypatc
         whole_write(descriptor, data[:3])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(appended.os, "write", full_disk)
+    monkeypatch.setattr(tables.os, "write", full_disk)
     with pytest.raises(OutputError, match="No space left"):
         table.add("sub-01", ["1.0"])
     assert table.path.read_bytes() == before
 
-    monkeypatch.setattr(appended.os, "write", lambda descriptor, data: whole_write(descriptor, data[:3]))
+    monkeypatch.setattr(tables.os, "write", lambda descriptor, data: whole_write(descriptor, data[:3]))
     with pytest.raises(OutputError, match="bytes written"):
         table.add("sub-01", ["1.0"])
     assert table.path.read_bytes() == before

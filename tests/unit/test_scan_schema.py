@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from synthseg_core.app.scan_schema import check_rows
+from synthseg_core.app.configuration import check_rows
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import InputError
 from tests.workflow.runs import REPOSITORY

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import synthseg_core
-from synthseg_core.cli.worker.address import socket_path
+from synthseg_core.cli.worker.listener import socket_path
 from synthseg_core.cli.worker.listener import is_answered
 from tests.phantoms import phantom, write_nifti
 from tests.trees import contents

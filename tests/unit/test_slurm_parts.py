@@ -13,7 +13,7 @@ from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import main
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.slurm import run as sharded_run
-from synthseg_core.app.slurm.cluster_run import run_on_slurm
+from synthseg_core.app.slurm.run import run_on_slurm
 from synthseg_core.app.slurm.commands import live_jobs, slurm_environment
 from synthseg_core.app.slurm.record import SlurmRecord, require_no_jobs
 from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, shard_options
@@ -213,8 +213,8 @@ def test_a_computer_without_slurm(tmp_path, profile, capsys, without_slurm):
 
 
 def test_plugin_that_is_not_installed(tmp_path, monkeypatch):
-    monkeypatch.setattr("synthseg_core.app.slurm.cluster_run.require_slurm", lambda: None)
-    monkeypatch.setattr("synthseg_core.app.slurm.cluster_run.find_spec", lambda name: None)
+    monkeypatch.setattr("synthseg_core.app.slurm.run.require_slurm", lambda: None)
+    monkeypatch.setattr("synthseg_core.app.slurm.run.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'synthseg-bids\[slurm\]'"):
         run_on_slurm(None, Layout(tmp_path, tmp_path))  # pyright: ignore
 

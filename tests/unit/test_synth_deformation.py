@@ -11,7 +11,7 @@ from torch import Tensor
 
 from synthseg_core.synth.deformation import Warp, affine_matrix, elastic_displacement, rotation_matrix, whole, window
 from synthseg_core.synth.fields import integrate_velocity, resize_linear, resize_nearest
-from synthseg_core.synth.specs import DeformationSpec
+from synthseg_core.synth.recipe import DeformationSpec
 
 OFFICIAL, HALVED = DeformationSpec(), DeformationSpec(elastic_scale=0.08)
 

@@ -14,7 +14,7 @@ from synthseg_core.synth.deformation import affine_matrix
 from synthseg_core.synth.intensities import draw_mixture
 from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.synth.resolution import draw_acquisition
-from synthseg_core.synth.specs import MixtureSpec, ResolutionSpec
+from synthseg_core.synth.recipe import MixtureSpec, ResolutionSpec
 from tests.synth_phantoms import PAIRS, hollow_maps
 
 COUNT = 4000

@@ -12,15 +12,15 @@ import torch
 
 from synthseg_core.errors import SynthSegError
 from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe, read_maps
-from synthseg_core.synth.bias_field import log_bias_field
+from synthseg_core.synth.intensities import log_bias_field
 from synthseg_core.synth.draw import BIAS
 from synthseg_core.synth.fields import resize_nearest
-from synthseg_core.synth.intensity import clip_and_gamma, gradient_magnitude, normalise
+from synthseg_core.synth.intensities import clip_and_gamma, gradient_magnitude, normalise
 from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.synth.randomness import Range
-from synthseg_core.synth.seeds import generator as source
-from synthseg_core.synth.seeds import sample_seed
-from synthseg_core.synth.specs import (
+from synthseg_core.synth.randomness import generator as source
+from synthseg_core.synth.randomness import sample_seed
+from synthseg_core.synth.recipe import (
     BackgroundSpec,
     BiasFieldSpec,
     CropSpec,

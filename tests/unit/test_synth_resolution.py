@@ -21,8 +21,8 @@ from synthseg_core.synth.resolution import (
     sample_count,
     sampling_matrix,
 )
-from synthseg_core.synth.sampling_maps import sampling_map
-from synthseg_core.synth.specs import ResolutionSpec
+from synthseg_core.synth.resolution import sampling_map
+from synthseg_core.synth.recipe import ResolutionSpec
 
 RANDOM, FIXED = ResolutionSpec(), ResolutionSpec(mode="fixed")
 UNIT = (1.0, 1.0, 1.0)

@@ -10,7 +10,7 @@ import pytest
 from synthseg_core.cli.main import build_parser
 from synthseg_core.labels import known
 from synthseg_core.labels.known import table_entries
-from synthseg_core.synth import priors_report
+from synthseg_core.synth import prior_estimation
 from tests.pages import ROOT, SPAN, blocks, rows, sections
 
 PAGE = (ROOT / "docs" / "synthetic-data.md").read_text(encoding="utf-8")
@@ -31,7 +31,7 @@ def test_columns_of_lists_and_priors():
     stated = [span for row in rows(SECTIONS["The label list of your own maps"]) for span in SPAN.findall(row[0])]
     assert stated == [*known.FACTS, *known.COUNTS]
     line = next(line for line in PAGE.splitlines() if line.startswith("`block`"))
-    assert SPAN.findall(line) == list(priors_report.ALL_COLUMNS)
+    assert SPAN.findall(line) == list(prior_estimation.ALL_COLUMNS)
 
 
 def test_example_of_names_is_a_table(tmp_path):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core.system import temporary
+from synthseg_core.system import atomic
 from synthseg_core.system.atomic import write_text
-from synthseg_core.system.temporary import is_alive, remove_abandoned, temporary_name
+from synthseg_core.system.atomic import is_alive, remove_abandoned, temporary_name
 
 _TWO_DAYS_S = 2 * 24 * 3600
 
@@ -41,23 +41,23 @@ def test_names_are_recognised_and_fresh(tmp_path, name):
     first, second = temporary_name(tmp_path / name), temporary_name(tmp_path / name)
     assert first != second
     assert first.parent == tmp_path
-    match = temporary._PATTERN.match(first.name)
+    match = atomic._PATTERN.match(first.name)
     assert match is not None
     assert int(match[2]) == os.getpid()
 
 
 def test_another_process_of_this_computer_has_the_same_system():
-    code = "from synthseg_core.system.temporary import _this_system; print(_this_system())"
+    code = "from synthseg_core.system.atomic import _this_system; print(_this_system())"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == temporary._this_system()
+    assert done.stdout.strip() == atomic._this_system()
 
 
 def test_without_proc_the_name_of_the_computer_counts(monkeypatch, tmp_path):
-    monkeypatch.setattr(temporary, "_BOOT", tmp_path / "nothing")
+    monkeypatch.setattr(atomic, "_BOOT", tmp_path / "nothing")
     monkeypatch.setattr("socket.gethostname", lambda: "one")
-    one = temporary._this_system.__wrapped__()
+    one = atomic._this_system.__wrapped__()
     monkeypatch.setattr("socket.gethostname", lambda: "two")
-    assert one != temporary._this_system.__wrapped__()
+    assert one != atomic._this_system.__wrapped__()
     assert len(one) == 8
 
 

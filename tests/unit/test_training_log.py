@@ -11,7 +11,7 @@ import pytest
 from synthseg_core.training.config import Intervals, Stage
 from synthseg_core.training.log import Table, read_rows
 from synthseg_core.training.loop import run_training
-from synthseg_core.training.progress import ProgressLine, Report, duration, text_of
+from synthseg_core.training.recorder import ProgressLine, Report, duration, text_of
 from synthseg_core.training.run import RunOptions
 from tests.unit.training_source import Balls, tiny_config
 

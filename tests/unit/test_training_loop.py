@@ -12,11 +12,11 @@ import torch
 from synthseg_core.errors import InputError, TrainingError, UsageError, WeightsError
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
-from synthseg_core.synth.seeds import sample_seed
+from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.system.settings import update
 from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.config import Intervals, OptimiserConfig, Stage
-from synthseg_core.training.initial import initialise
+from synthseg_core.training.start import initialise
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.run import RunOptions
@@ -121,7 +121,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_sample(tmp_path):
 def test_the_draw_of_a_failure_makes_the_sample_again(tmp_path):
     from synthseg_core.cli.demo.heads import write_heads
     from synthseg_core.synth import BrainGenerator, Draw, Recipe
-    from synthseg_core.synth.inputs import read_maps
+    from synthseg_core.synth.maps import read_maps
 
     recipe = update(Recipe.preset("tiny"), {"map_step": 1, "crop": {"shape": [16, 16, 16]}}, "recipe")
     generator = BrainGenerator(read_maps(write_heads(tmp_path / "maps", 1, voxel_size_mm=4.0), recipe), recipe)

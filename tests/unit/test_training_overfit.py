@@ -11,7 +11,7 @@ import torch
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.precision import automatic_precision
 from synthseg_core.synth import BrainGenerator, Recipe
-from synthseg_core.synth.inputs import read_maps
+from synthseg_core.synth.maps import read_maps
 from synthseg_core.training.config import Intervals, OptimiserConfig, Stage, TrainConfig
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from synthseg_core.errors import UsageError
-from synthseg_core.synth.seeds import sample_seed
+from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.config import Stage
 from synthseg_core.training.log import read_rows

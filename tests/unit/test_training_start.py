@@ -17,7 +17,7 @@ from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.config import Intervals, Stage
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
-from synthseg_core.training.recompute import recompute_features
+from synthseg_core.training.step import recompute_features
 from synthseg_core.training.run import RunOptions
 from synthseg_core.training.snapshot import coloured, mid_slices, write_snapshot
 from synthseg_core.training.start import start_from

@@ -6,7 +6,7 @@ from inspect import signature
 from snakemake.utils import validate
 
 from synthseg_core.app.plan import Plan
-from synthseg_core.app.scan_schema import check_rows
+from synthseg_core.app.configuration import check_rows
 from synthseg_core.app.training_plan import TrainingPlan
 from synthseg_core.bids.names import STEM_PATTERN
 

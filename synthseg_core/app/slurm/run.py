@@ -3,6 +3,8 @@
 The submitting process finds the scans, writes the dataset-level files and the settings, and asks Snakemake which scans
 are to be made. A shard is then plain Snakemake over a scan table of its own, in a folder of its own; it writes to the
 same derivatives, logs and work folder as any other run.
+
+A run whose jobs Snakemake itself gives to SLURM, one a scan.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import yaml
 
 from synthseg_core.app.bundle import shards_schema
 from synthseg_core.app.configuration import checked, write_config
+from synthseg_core.app.layout import Layout
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.slurm.commands import cancel, require_slurm, slurm_environment, submit, wait_until_gone
 from synthseg_core.app.slurm.record import SlurmRecord
@@ -31,6 +35,7 @@ from synthseg_core.app.snakemake import (
     summary_of,
 )
 from synthseg_core.bids.scan_table import write_table
+from synthseg_core.errors import UsageError
 from synthseg_core.system.atomic import write_text
 
 _STATUS, _LOG = "status", "slurm.log"
@@ -220,3 +225,29 @@ def _went_well(folder: Path) -> bool:
     if status != "0":
         print(f"{shard} ended with status {status}: {see}", flush=True)
     return status == "0"
+
+
+_PLUGIN = "snakemake_executor_plugin_slurm"
+
+
+def run_on_slurm(call: SnakemakeCall, layout: Layout) -> ChildEnd:
+    """Run Snakemake to its end, its jobs named so that a later run finds them.
+
+    Raises
+    ------
+    UsageError
+        If SLURM or Snakemake's plugin for it is not here.
+    """
+    require_slurm()
+    if find_spec(_PLUGIN) is None:
+        raise UsageError(
+            "--profile",
+            found=f"no {_PLUGIN} in this environment",
+            expected="Snakemake's plugin for SLURM",
+            remedy="pip install 'synthseg-bids[slurm]'",
+        )
+    record = SlurmRecord.of(layout)
+    record.begin()
+    end = run_snakemake(replace(call, extra=("--slurm-jobname-prefix", record.name, *call.extra)), "all")
+    record.settle()
+    return end

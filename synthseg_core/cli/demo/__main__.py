@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthseg_core.cli.demo import phantoms, template
-from synthseg_core.cli.demo.head_scans import write_scans
+from synthseg_core.cli.demo.heads import write_scans
 from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.errors import SynthSegError
 from synthseg_core.models.registry import DEFAULT_MODEL, load_card
-from synthseg_core.reports.expectation import expectation
+from synthseg_core.reports.picture import expectation
 from synthseg_core.reports.picture import write_picture
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from synthseg_core import __version__
 from synthseg_core.cli.batch import Failure, FailureTable, Progress, Stages, run_batch
 from synthseg_core.cli.dropin import dataset_table, ledger, run
-from synthseg_core.cli.dropin.dataset_results import results_table, volumes_of
+from synthseg_core.cli.dropin.dataset_table import results_table, volumes_of
 from synthseg_core.cli.dropin.dataset_table import Columns, Row, Suffixes, Table, shortened
 from synthseg_core.cli.dropin.flags import ModelFlags, add_model_flags, checked_flags
 from synthseg_core.cli.dropin.ledger import Entry, Identity, Ledger
@@ -22,7 +22,7 @@ from synthseg_core.cli.dropin.plan import ScanOutputs, refuse_collisions
 from synthseg_core.cli.dropin.tables import single_scan_table
 from synthseg_core.errors import InputError, SynthSegError
 from synthseg_core.images.reading import Scan
-from synthseg_core.system.appended import start_table
+from synthseg_core.system.tables import start_table
 from synthseg_core.system.delimited import absolute
 
 if TYPE_CHECKING:

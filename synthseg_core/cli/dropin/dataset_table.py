@@ -1,9 +1,12 @@
-"""The CSV of ``synthseg dataset``: which scans it lists, what is wrong with its rows, where outputs go."""
+"""The CSV of ``synthseg dataset``: which scans it lists, what is wrong with its rows, where outputs go.
+
+One table for a whole data set: the user's own columns, a status, and the volumes of every scan.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from synthseg_core.images.formats import check_file
 from synthseg_core.system.atomic import check_writable
 from synthseg_core.system.delimited import EMPTY_CELLS, absolute, yes_no_words, yes_or_no
 from synthseg_core.system.paths import real_path
+from synthseg_core.system.tables import format_tsv
 
 _LISTED = 10
 
@@ -262,3 +266,53 @@ def _clash(rows: Sequence[Row]) -> str:
     if len({row.scan for row in rows}) == 1:
         return f"{rows[0].scan} in lines {lines}"
     return f"{' and '.join(row.scan.name for row in rows)} with the same outputs in lines {lines}"
+
+
+STATUS = "synthseg_status"
+DONE, FAILED = "done", "failed"
+
+
+def volumes_of(path: Path) -> dict[str, str]:
+    """Read the volumes of one scan back from its CSV, mm³ as text by structure name.
+
+    Raises
+    ------
+    InputError
+        If the file is not the table of one scan.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            header, row = csv.reader(file)
+        return dict(zip(header[1:], row[1:], strict=True))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            path,
+            found=f"no table of one scan ({error})",
+            expected="a header and a row",
+            remedy="remove the file and run again",
+        ) from error
+
+
+def results_table(table: Table, volumes: Mapping[int, Mapping[str, str]]) -> str:
+    """Return the results as TSV, one row for each scan of the data set, in its order.
+
+    Parameters
+    ----------
+    volumes
+        Volumes by line of the data set's table, mm³; scans that are not in it failed.
+
+    Returns
+    -------
+    str
+        The user's columns, ``synthseg_status``, and one column a structure, ``(mm3)`` in its name.
+    """
+    names = list(dict.fromkeys(name for line in volumes.values() for name in line))
+    rows = [
+        {
+            **row.cells,
+            STATUS: DONE if row.line in volumes else FAILED,
+            **{f"{name} (mm3)": volume for name, volume in volumes.get(row.line, {}).items()},
+        }
+        for row in table.rows
+    ]
+    return format_tsv(rows, [*table.columns, STATUS, *(f"{name} (mm3)" for name in names)])

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.cli.crop import crop_of
+from synthseg_core.cli.options import crop_of
 from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import Shape3
 from synthseg_core.models.registry import resolved_name

@@ -16,7 +16,7 @@ from synthseg_core.cli.dropin.plan import Plan, Request, ScanJob, make_plan
 from synthseg_core.cli.dropin.tables import SharedTable, single_scan_table
 from synthseg_core.errors import SynthSegError
 from synthseg_core.images.reading import Scan
-from synthseg_core.system.appended import start_table
+from synthseg_core.system.tables import start_table
 from synthseg_core.system.atomic import check_writable
 
 if TYPE_CHECKING:

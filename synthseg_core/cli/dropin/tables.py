@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.system.appended import append_whole, start_table
+from synthseg_core.system.tables import append_whole, start_table
 
 SUBJECT = "subject"
 

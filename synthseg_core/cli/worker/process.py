@@ -1,4 +1,7 @@
-"""The end of a worker: asked to by a signal, or because the process that it works for has gone."""
+"""The end of a worker: asked to by a signal, or because the process that it works for has gone.
+
+A working folder and umask for one thread, where the system has such.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
-from synthseg_core.system.temporary import is_alive
+from synthseg_core.system.atomic import is_alive
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -53,3 +58,37 @@ class Parent:
         if self._pid is None:
             return False
         return os.getppid() != self._pid if self._direct else not is_alive(self._pid)
+
+
+_CLONE_FS = 0x200  # <sched.h>
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where relative paths start and which permissions new files lack."""
+
+    folder: str
+    umask: int
+
+    @classmethod
+    def here(cls) -> Place:
+        """Return those of this process; only while it has no other threads."""
+        umask = os.umask(0)
+        os.umask(umask)
+        return cls(str(Path.cwd()), umask)
+
+    def enter(self, former: Place) -> str | None:
+        """Go there with this thread only, which ends with its job; say in a word what differs where that fails.
+
+        Linux lets a thread part from the working folder and umask that it shares with the others (unshare(2)).
+        """
+        if self == former:
+            return None
+        if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).unshare(_CLONE_FS):
+            return "working folder or umask"
+        os.umask(self.umask)
+        try:
+            os.chdir(self.folder)
+        except OSError:
+            return "working folder"
+        return None

@@ -1,1 +1,0 @@
-"""Array and tensor operations: resampling, smoothing, components."""
