@@ -23,16 +23,16 @@ _PUBLIC = {
     "SynthSegError": "errors",
     "Volume": "images.volume",
     "LabelTable": "labels.table",
-    "ModelCard": "models",
-    "load_card": "models",
-    "registered_models": "models",
+    "ModelCard": "models.card",
+    "load_card": "models.registry",
+    "registered_models": "models.registry",
     "Scan": "images.reading",
     "read_scan": "images.reading",
     "write_volume": "images.reading",
-    "load_models": "loading",
-    "SegmentOptions": "segment",
-    "Segmentation": "segment",
-    "segment_scan": "segment",
+    "load_models": "models.loading",
+    "SegmentOptions": "segmentation.segment",
+    "Segmentation": "segmentation.segment",
+    "segment_scan": "segmentation.segment",
 }
 
 __all__ = [*_PUBLIC, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]  built from the lazy table above

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class SynthSegError(Exception):
     """Base of all known errors; the command line prints one line and exits with status 2.
@@ -62,3 +64,41 @@ class FetchError(SynthSegError, OSError):
 
 class OutputError(SynthSegError, OSError):
     """A result that could not be written."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a scan has no result.
+
+    Parameters
+    ----------
+    scan
+        The scan as the user named it.
+    error
+        Class of the error; ours for known ones.
+    subject, found, expected, remedy
+        The parts of a known error's message; for an unknown one only ``found`` is filled.
+    """
+
+    scan: str
+    error: str
+    subject: str
+    found: str
+    expected: str
+    remedy: str
+
+    @classmethod
+    def of(cls, scan: str, error: Exception) -> Failure:
+        """Describe an error, without line breaks."""
+        if isinstance(error, SynthSegError):
+            parts = error.record()
+        else:
+            parts = {"error": type(error).__name__, "subject": "", "found": str(error), "expected": "", "remedy": ""}
+        return cls(scan=scan, **{name: " ".join(text.split()) for name, text in parts.items()})
+
+    def line(self) -> str:
+        """Return the failure as one line for a person."""
+        if not self.remedy:
+            return f"{self.scan}: unknown error {self.error}: {self.found}"
+        reason = f"found {self.found}; expected {self.expected}; {self.remedy}"
+        return f"{self.scan}: {reason}" if self.subject in ("", self.scan) else f"{self.scan}: {self.subject}: {reason}"

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from synthseg_core.models.arrays import save_safetensors
 from synthseg_core.models.keras_file import torch_shapes
-from synthseg_core.models.weights import save_safetensors
 from synthseg_core.networks.config import NetworkConfig, NetworkSpec, RegressorConfig, UNetConfig
 
 # Channel: 0 background, 1 right cortex (42), 2 left cortex (3), 3 brainstem (16).

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from tutorial import common_parser, label_maps, synthseg, voxel_size_mm
 
-from synthseg_core.cli.demo.heads import write_scans
-from synthseg_core.cli.demo.heads import write_heads
+from synthseg_core.cli.demo.heads import write_heads, write_scans
 from synthseg_core.evaluation.overlap import dice_by_label
 from synthseg_core.images.reading import read_stored
 from synthseg_core.synth import GenerationLabels

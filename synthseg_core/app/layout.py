@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.bids.description import CODE_NAME
+from synthseg_core.bids.columns import CODE_NAME
 from synthseg_core.bids.names import derivative, products_of
 from synthseg_core.errors import UsageError
 

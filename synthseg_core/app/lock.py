@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 from synthseg_core.errors import OutputError, UsageError
-from synthseg_core.system.atomic import is_alive
+from synthseg_core.system.processes import is_alive
 
 
 @dataclass

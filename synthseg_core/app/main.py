@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.app.arguments import build_parser, build_status_parser, config_values, split_off_snakemake
-from synthseg_core.app.preflight import validation_report
 from synthseg_core.app.bundle import executor_of, profile_folder, profile_without, resources_of
 from synthseg_core.app.configuration import checked, write_config
-from synthseg_core.app.preflight import require_device
 from synthseg_core.app.gather import layout_from, look_at, rows_to_gather, running_text, stages_to_gather
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import RunLock, run_lock
 from synthseg_core.app.plan import Plan, layout_of
-from synthseg_core.app.preflight import examine, first_of
-from synthseg_core.app.slurm.run import run_on_slurm
+from synthseg_core.app.preflight import examine, first_of, require_device, validation_report
 from synthseg_core.app.slurm.record import require_no_jobs
-from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, shard_options
+from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, run_on_slurm, shard_options
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
 from synthseg_core.bids.discovery import looks_like_bids
 from synthseg_core.bids.scan_table import require_input

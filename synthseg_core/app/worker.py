@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.cli.worker.listener import socket_path
 from synthseg_core.cli.worker.environment import ADDRESS, PER_SCAN
-from synthseg_core.cli.worker.listener import is_answered
+from synthseg_core.cli.worker.listener import is_answered, socket_path
 from synthseg_core.errors import SynthSegError
 
 _START_S = 10.0

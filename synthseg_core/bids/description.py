@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+from synthseg_core.bids.columns import BIDS_VERSION, CODE_NAME, SCORE_COLUMNS, VOLUME_COLUMNS
 from synthseg_core.labels.viewers import (
     LABEL_COLUMNS,
     Meaning,
@@ -103,8 +104,6 @@ def readme(version: str, models: Sequence[ModelCard], *, parcels: bool, scores: 
     return "".join(parts)
 
 
-BIDS_VERSION = "1.11.1"
-CODE_NAME = "synthseg-bids"
 _SEGMENT_FILES: tuple[str, ...] = (
     "dataset_description.json",
     "README.md",
@@ -128,25 +127,6 @@ _IGNORED = (
     *("/work", "group_*", "*_volumes.tsv", "*_volumes.json", "*_scores.tsv", "*_scores.json"),
     *("*_LUT.txt", "*_itksnap.txt", "*_desc-preproc_orig.*"),
 )
-# Of the per-scan tables and of the group tables.
-VOLUME_COLUMNS: dict[str, dict[str, str]] = {
-    "index": {"Description": "Value of the structure in label maps; n/a for sums of structures"},
-    "name": {"Description": "Structure"},
-    "hemisphere": {"Description": "left, right or neutral"},
-    "soft_volume_mm3": {"Description": "Sum of the posterior probabilities", "Units": "mm^3"},
-    "hard_volume_mm3": {"Description": "Voxels with this label", "Units": "mm^3"},
-}
-SCORE_COLUMNS: dict[str, dict[str, str]] = {
-    "index": {"Description": "Number of the group of structures"},
-    "name": {"Description": "Group of structures"},
-    "score": {
-        "LongName": "Predicted Dice coefficient",
-        "Description": (
-            "Dice coefficient, 0 to 1, that a network expects between this segmentation and one made by hand; "
-            "1: perfect. It looks at the segmentation only, not at the scan."
-        ),
-    },
-}
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,6 @@ class Search:
     derivatives: tuple[Path, ...] = ()
 
 
-__all__ = ["LAYOUTS", "SUFFIXES", "Search", "discover", "looks_like_bids", "require_dataset"]
-
 _COMPLEX_PARTS = ("phase", "real", "imag")
 _LABEL = re.compile(r"[0-9a-zA-Z+]+")
 # Keys that stand before or at the place of ``ses``: what follows cannot be judged alone.

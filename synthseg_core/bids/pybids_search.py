@@ -22,15 +22,13 @@ from typing import Any, cast
 
 import yaml
 
-from synthseg_core.bids.discovery import placed_row, require_dataset, scan_name
+from synthseg_core.bids.discovery import BIDS_EXTENSIONS, SUFFIXES, Search, placed_row, require_dataset, scan_name
 from synthseg_core.bids.ignore import is_ignored, read_bidsignore
 from synthseg_core.bids.names import DERIVED, ScanName, label_from, parse_name
 from synthseg_core.bids.scan_row import ScanRow, file_problem, legible, nameless_row, without_clashes
-from synthseg_core.bids.discovery import BIDS_EXTENSIONS, SUFFIXES, Search
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.system.atomic import output_error
+from synthseg_core.system.atomic import output_error, temporary_name
 from synthseg_core.system.paths import real_path
-from synthseg_core.system.atomic import temporary_name
 
 ANY = "*"
 DATABASE_FILE = "layout_index.sqlite"

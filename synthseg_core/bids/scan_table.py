@@ -11,31 +11,16 @@ from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
 
-from synthseg_core.bids.discovery import discover, require_dataset
+from synthseg_core.bids.discovery import LAYOUTS, Search, discover, require_dataset
 from synthseg_core.bids.listed_scans import EXTENSIONS as TABLE_EXTENSIONS
 from synthseg_core.bids.listed_scans import table_rows
 from synthseg_core.bids.names import parse_stem
 from synthseg_core.bids.pybids_search import pybids_rows
 from synthseg_core.bids.scan_row import COLUMNS, ScanRow
-from synthseg_core.bids.discovery import LAYOUTS, Search
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.paths import is_file
 from synthseg_core.system.tables import format_cells, read_tsv
-
-__all__ = [
-    "ABSENT",
-    "COLUMNS",
-    "ScanRow",
-    "absent_labels",
-    "find_scans",
-    "home_of",
-    "read_table",
-    "require_input",
-    "select",
-    "source_uri",
-    "write_table",
-]
 
 ABSENT = "n/a"
 # Columns that tables of users, and those of earlier versions, may lack.

@@ -6,60 +6,21 @@ each. Failures are reported as one line when they happen, collected, and listed 
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Generic, TextIO, TypeVar
+from typing import Generic, TypeVar
 
-from synthseg_core.errors import SynthSegError
-from synthseg_core.system.tables import append_whole, start_table
+from synthseg_core.errors import Failure, SynthSegError
 from synthseg_core.system.atomic import check_writable, output_error
-from synthseg_core.system.tables import format_tsv
+from synthseg_core.system.progress import Progress
+from synthseg_core.system.tables import append_whole, format_tsv, start_table
 
 Job = TypeVar("Job")
 Scan = TypeVar("Scan")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a scan has no result.
-
-    Parameters
-    ----------
-    scan
-        The scan as the user named it.
-    error
-        Class of the error; ours for known ones.
-    subject, found, expected, remedy
-        The parts of a known error's message; for an unknown one only ``found`` is filled.
-    """
-
-    scan: str
-    error: str
-    subject: str
-    found: str
-    expected: str
-    remedy: str
-
-    @classmethod
-    def of(cls, scan: str, error: Exception) -> Failure:
-        """Describe an error, without line breaks."""
-        if isinstance(error, SynthSegError):
-            parts = error.record()
-        else:
-            parts = {"error": type(error).__name__, "subject": "", "found": str(error), "expected": "", "remedy": ""}
-        return cls(scan=scan, **{name: " ".join(text.split()) for name, text in parts.items()})
-
-    def line(self) -> str:
-        """Return the failure as one line for a person."""
-        if not self.remedy:
-            return f"{self.scan}: unknown error {self.error}: {self.found}"
-        reason = f"found {self.found}; expected {self.expected}; {self.remedy}"
-        return f"{self.scan}: {reason}" if self.subject in ("", self.scan) else f"{self.scan}: {self.subject}: {reason}"
 
 
 class FailureTable:
@@ -104,66 +65,6 @@ class FailureTable:
             return []
         place = "" if self.path is None else f", also listed in {self.path}"
         return [f"{len(self.failures)} of {total} scans failed{place}:", *(f"  {f.line()}" for f in self.failures)]
-
-
-class Progress:
-    """What a person sees while a batch runs: a status line on a terminal, plain lines of events in a log.
-
-    Parameters
-    ----------
-    total
-        Number of scans.
-    stream
-        Usually standard error.
-    clock
-        Seconds, monotonic; given by tests.
-    """
-
-    def __init__(self, total: int, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self.total = total
-        self._stream = stream
-        self._clock = clock
-        self._live = stream.isatty()
-        self._done = 0
-        self._begin = clock()
-
-    def started(self, scan: str) -> None:
-        """Show what is being computed; on a terminal only."""
-        if self._live:
-            self._write(f"\r\x1b[K[{self._done + 1}/{self.total}] {scan}{self._remaining()}")
-
-    def finished(self, scan: str, warnings: Sequence[str] = ()) -> None:
-        """Say that a scan is done, with its warnings."""
-        self._done += 1
-        self.say(*(f"warning: {scan}: {warning}" for warning in warnings))
-        if not self._live:
-            self.say(f"[{self._done}/{self.total}] {scan}")
-
-    def failed(self, failure: Failure, trace: str = "") -> None:
-        """Say that a scan failed; ``trace`` is the traceback of an unknown error."""
-        self._done += 1
-        self.say(*trace.splitlines(), f"[{self._done}/{self.total}] FAILED {failure.line()}")
-
-    def say(self, *lines: str) -> None:
-        """Write whole lines, above the status line of a terminal."""
-        clear = "\r\x1b[K" if self._live else ""
-        for line in lines:
-            self._write(f"{clear}{line}\n")
-
-    def close(self) -> None:
-        """Remove the status line."""
-        if self._live:
-            self._write("\r\x1b[K")
-
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
-
-    def _remaining(self) -> str:
-        if not self._done:
-            return ""
-        seconds = (self._clock() - self._begin) / self._done * (self.total - self._done)
-        return f", about {max(1, round(seconds / 60))} min left"
 
 
 @dataclass(frozen=True)

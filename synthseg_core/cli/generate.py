@@ -85,8 +85,8 @@ def _numbered(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePath
     """Return the generator, and what to make: samples 1 to N of a seed."""
     from synthseg_core.networks.devices import choose_device
     from synthseg_core.synth import BrainGenerator, read_recipe
-    from synthseg_core.synth.sample_files import Recorder, SamplePaths
     from synthseg_core.synth.randomness import sample_seed
+    from synthseg_core.synth.sample_files import Recorder, SamplePaths
 
     device = choose_device(args.device)
     recipe = read_recipe(args.recipe, _changes(args.set))

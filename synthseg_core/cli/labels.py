@@ -1,21 +1,142 @@
-"""``synthseg labels``: make the label list of one's own maps, and classes for voxels that nobody labelled."""
+"""``synthseg labels``: make the label list of one's own maps, and classes for voxels that nobody labelled.
+
+``synthseg labels cluster``: classes for the unlabelled voxels of one map, or of a folder of maps.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.cli.labels_cluster import add_cluster_arguments, cluster
+import numpy as np
+
 from synthseg_core.errors import UsageError
+from synthseg_core.images.affines import closest_ras, unit_columns
+from synthseg_core.images.label_maps import read_ras_labels
+from synthseg_core.images.pairs import Case, match, read_on_grid
+from synthseg_core.images.reading import read_grid, write_volume
+from synthseg_core.images.volume import Volume
 from synthseg_core.labels.composing import ComposedList, compose, list_text
 from synthseg_core.labels.counting import scan_label_maps
-from synthseg_core.labels.known import COUNTS, FACTS, known_entries, list_entries, table_entries
+from synthseg_core.labels.known import COUNTS, FACTS, FIRST_TISSUE, known_entries, list_entries, table_entries
+from synthseg_core.synth.prior_estimation import rescale
+from synthseg_core.synth.unlabelled import (
+    FIT_VOXELS,
+    N_CLASSES,
+    TissueMixture,
+    check_classes,
+    check_unused,
+    fill_unlabelled,
+    fit_mixture,
+    sample_unlabelled,
+)
 from synthseg_core.system.atomic import check_writable, write_text
 from synthseg_core.system.progress import CountLine
 from synthseg_core.system.tables import read_tsv
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the action."""
+    parser.add_argument("--image", type=Path, required=True, metavar="PATH", help="scan, or folder of scans")
+    parser.add_argument(
+        "--labels", type=Path, required=True, metavar="PATH", help="its label map, or folder of maps in the same order"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="map to write, or folder for maps of the same names"
+    )
+    parser.add_argument(
+        "--classes", type=int, default=N_CLASSES, metavar="N", help=f"classes with background; default: {N_CLASSES}"
+    )
+    parser.add_argument(
+        "--first", type=int, default=FIRST_TISSUE, metavar="VALUE", help=f"first new label; default: {FIRST_TISSUE}"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the fit; default: 0")
+    parser.add_argument("--mixture", type=Path, metavar="JSON", help="use this mixture instead of fitting one")
+    parser.add_argument("--save-mixture", type=Path, metavar="JSON", help="keep the mixture, for other scans")
+
+
+def cluster(options: argparse.Namespace) -> int:
+    """Fit one mixture to all scans, or read one, and write a map for each."""
+    check_classes(options.classes, options.first)
+    jobs = _jobs(options)
+    for path in [job.out for job in jobs] + [path for path in (options.save_mixture,) if path]:
+        check_writable(path)
+    mixture = TissueMixture.load(options.mixture) if options.mixture else _fit(jobs, options)
+    if options.save_mixture:
+        mixture.save(options.save_mixture)
+    with CountLine("classifying voxels") as progress:
+        for number, job in enumerate(jobs, start=1):
+            _write(job, mixture, options.first)
+            progress(number, len(jobs))
+    if not mixture.converged:
+        print("synthseg labels: warning: the mixture did not converge; try fewer classes", file=sys.stderr)
+    print(_mixture_summary(mixture, options.first, len(jobs)))
+    return 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A label map with its scan, and where the result goes."""
+
+    label_map: Path
+    image: Path
+    out: Path
+
+
+def _jobs(options: argparse.Namespace) -> list[_Job]:
+    """Pair scans and maps; a folder of maps gives a folder of results, with the names of the maps."""
+    cases: Sequence[Case] = match([options.image], options.labels)
+    several = options.labels.is_dir()
+    if not several and options.out.is_dir():
+        raise UsageError(
+            options.out, found="a folder", expected="a file name, as one map is given", remedy="name the file"
+        )
+    outs = [options.out / case.label_map.name if several else options.out for case in cases]
+    for case, out in zip(cases, outs, strict=True):
+        if out.resolve() in (case.label_map.resolve(), case.images[0][1].resolve()):
+            raise UsageError(out, found="an input of the same name", expected="another name", remedy="write elsewhere")
+    return [_Job(case.label_map, case.images[0][1], out) for case, out in zip(cases, outs, strict=True)]
+
+
+def _fit(jobs: Sequence[_Job], options: argparse.Namespace) -> TissueMixture:
+    """Fit one mixture to voxels of all scans, the same number of each."""
+    count = max(FIT_VOXELS // len(jobs), options.classes)
+    samples: list[np.ndarray] = []
+    with CountLine("reading scans") as progress:
+        for number, job in enumerate(jobs, start=1):
+            label_map = read_ras_labels(job.label_map)
+            check_unused(label_map.data, _labels(options.classes, options.first), job.label_map)
+            image = rescale(read_on_grid(job.image, label_map, job.label_map))
+            samples.append(sample_unlabelled(image, label_map.data, count, (options.seed, number)))
+            progress(number, len(jobs))
+    return fit_mixture(np.concatenate(samples), options.classes, options.seed)
+
+
+def _write(job: _Job, mixture: TissueMixture, first: int) -> None:
+    """Write one map in the axis order of its source."""
+    grid = read_grid(job.label_map)
+    label_map = read_ras_labels(job.label_map)
+    check_unused(label_map.data, mixture.labels(first), job.label_map)
+    image = rescale(read_on_grid(job.image, label_map, job.label_map))
+    filled = fill_unlabelled(image, label_map.data, mixture, first)
+    orientation = closest_ras(unit_columns(grid.affine))
+    dtype = np.int16 if filled.max() <= np.iinfo(np.int16).max else np.int32
+    data = np.ascontiguousarray(orientation.from_ras(filled))
+    write_volume(job.out, Volume(data, grid.affine), dtype=dtype)
+
+
+def _labels(n_classes: int, first: int) -> tuple[int, ...]:
+    return (0, *range(first, first + n_classes - 1))
+
+
+def _mixture_summary(mixture: TissueMixture, first: int, n_maps: int) -> str:
+    labels = mixture.labels(first)
+    means = ", ".join(f"{label} {mean:.0f}" for label, mean in zip(labels, mixture.means, strict=True))
+    return f"{n_maps} map{'s' if n_maps > 1 else ''}; label and mean intensity (of 255) of each class: {means}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthseg_core.cli.options import add_model_options
-from synthseg_core.cli.outputs import check_outputs, flag, refuse_repeats
-from synthseg_core.cli.outputs import reason_kept
+from synthseg_core.cli.outputs import check_outputs, flag, reason_kept, refuse_repeats
 from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
@@ -142,8 +141,7 @@ def _sidecar(
     made_with: tuple[ModelCard, Decision, LoadedModel],
     result: ScanParcels,
 ) -> dict[str, object]:
-    from synthseg_core.segmentation.sidecars import Segmented, parcel_sidecar
-    from synthseg_core.segmentation.sidecars import Origin
+    from synthseg_core.segmentation.sidecars import Origin, Segmented, parcel_sidecar
 
     card, decision, model = made_with
     source = args.segmentation_source or (args.segmentation and args.segmentation.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from synthseg_core.cli.options import label_list
 from synthseg_core.images.pairs import match
-from synthseg_core.synth.maps import values_text
+from synthseg_core.labels.lists import values_text
 from synthseg_core.synth.prior_estimation import (
     SCALES,
     BlockPriors,
@@ -17,9 +17,10 @@ from synthseg_core.synth.prior_estimation import (
     ScanStatistics,
     combine,
     measure,
+    priors_text,
     saturated_classes,
+    scans_text,
 )
-from synthseg_core.synth.prior_estimation import priors_text, scans_text
 from synthseg_core.system.atomic import check_writable, write_text
 from synthseg_core.system.progress import CountLine
 

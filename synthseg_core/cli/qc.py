@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from synthseg_core.cli.options import add_model_options
-from synthseg_core.cli.outputs import check_outputs, refuse_repeats
-from synthseg_core.cli.outputs import reason_kept
+from synthseg_core.cli.outputs import check_outputs, reason_kept, refuse_repeats
 from synthseg_core.models.registry import companion, load_card
 from synthseg_core.segmentation.class_maps import read_decision, require_model
 from synthseg_core.system.atomic import write_json, write_text
@@ -47,8 +46,7 @@ def _score(args: argparse.Namespace) -> None:
     # Everything cheap has been checked; only now the second that torch takes to load.
     from synthseg_core.models.loading import load_companion
     from synthseg_core.networks.devices import choose_device, explained_exhaustion, use_threads
-    from synthseg_core.segmentation.posteriors import quality_scores
-    from synthseg_core.segmentation.quality import quality_tsv
+    from synthseg_core.segmentation.quality import quality_scores, quality_tsv
     from synthseg_core.segmentation.sidecars import quality_sidecar
     from synthseg_core.system.timing import current
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.cli.outputs import check_outputs, refuse_repeats
-from synthseg_core.cli.outputs import reason_kept
+from synthseg_core.cli.outputs import check_outputs, reason_kept, refuse_repeats
 from synthseg_core.system.atomic import write_json
 from synthseg_core.system.file_identity import sha256_of
 

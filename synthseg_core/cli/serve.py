@@ -16,8 +16,8 @@ from synthseg_core.cli.worker.server import Service, serve
 
 # What the commands load only once they have checked everything else.
 _LATE = (
-    *("provenance", "segment", "decision", "parcellation", "parcel_provenance", "label_file", "quality"),
-    *("scan_origin", "conform"),
+    *("images.label_maps", "segmentation.class_maps", "segmentation.conform", "segmentation.parcellate"),
+    *("segmentation.quality", "segmentation.segment", "segmentation.sidecars"),
 )
 _OTHERS = ("scipy.ndimage", "yaml")
 

@@ -18,8 +18,7 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.synth.draw import Draw
 from synthseg_core.synth.generator import BrainGenerator
 from synthseg_core.synth.maps import LabelMaps
-from synthseg_core.synth.recipe import Recipe
-from synthseg_core.synth.recipe import CropSpec
+from synthseg_core.synth.recipe import CropSpec, Recipe
 from synthseg_core.system.atomic import atomic_path
 
 FIRST_SEED = 1000
@@ -106,7 +105,7 @@ class FixedDraws:
 def _code_digest() -> str:
     """Return a digest of the code that makes draws."""
     package = Path(str(files("synthseg_core")))
-    sources = sorted((package / "synth").glob("*.py")) + sorted((package / "ops").glob("*.py"))
+    sources = sorted((package / "synth").rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

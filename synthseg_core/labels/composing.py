@@ -10,7 +10,7 @@ from synthseg_core.errors import InputError
 from synthseg_core.images.checks import sizes_text
 from synthseg_core.labels.counting import LabelScan, MapCounts
 from synthseg_core.labels.known import COUNTS, FACTS, OPPOSITE, LabelEntry, guessed
-from synthseg_core.synth.maps import SCAN_LIKE, values_text
+from synthseg_core.labels.lists import SCAN_LIKE, values_text
 from synthseg_core.system.tables import format_tsv
 
 _TO_LIST = "correct the table given with --names or --update"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -141,3 +142,31 @@ class GenerationLabels:
 
     def _fault(self, found: str, expected: str) -> InputError:
         return InputError(self.source, found=found, expected=expected, remedy="correct the label list")
+
+
+_MOST_SHOWN = 8  # values listed in a message
+
+
+# More values than this outside a list are no slip of a label but grey values.
+SCAN_LIKE = 30
+
+
+def values_text(values: Iterable[int]) -> str:
+    """Return values for a message, the first few of many."""
+    listed = list(values)
+    more = ", ..." if len(listed) > _MOST_SHOWN else ""
+    return ", ".join(map(str, listed[:_MOST_SHOWN])) + more
+
+
+def unknown_values(path: Path, values: list[int], labels: GenerationLabels) -> InputError:
+    """Return the one line about values of a map that its list lacks."""
+    scan_like = len(values) > SCAN_LIKE
+    many = f"{len(values)} values that the label list lacks" if len(values) > 1 else "a value that the label list lacks"
+    return InputError(
+        path,
+        found=f"{many} ({values_text(values)})" + (", as in a scan" if scan_like else ""),
+        expected=f"only values of {labels.source}",
+        remedy="give label maps, not scans"
+        if scan_like
+        else "add them to the list (synthseg labels scan), or have unknown values taken as background",
+    )

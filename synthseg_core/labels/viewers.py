@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synthseg_core.labels.colours import label_colours
-from synthseg_core.labels.structures import structure
+from synthseg_core.labels.structures import label_colours, structure
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.system.tables import format_tsv
 

@@ -7,13 +7,25 @@ computer with nothing but torch, NumPy and nibabel can export what it trained. T
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from synthseg_core.errors import WeightsError
+from synthseg_core.models.keras_file import (
+    Arrays,
+    read_keras,
+    require_complete,
+    torch_shapes,
+)
+from synthseg_core.models.weights import _kind
+from synthseg_core.networks.config import NetworkSpec
+from synthseg_core.system.atomic import write_bytes
+from synthseg_core.system.file_identity import FileKind
 
 _NAMES = {"float64": "F64", "float32": "F32", "float16": "F16"}
 _ALIGNMENT_BYTES = 8
@@ -75,3 +87,127 @@ def _cast(name: str, array: NDArray[Any], half: bool) -> NDArray[Any]:
         )
     kind = np.float16 if half and largest <= float(np.finfo(np.float16).max) else np.float32
     return np.ascontiguousarray(array, dtype=kind)
+
+
+_LISTED_FAULTS = 6
+
+
+_FLOATS = ("F16", "F32", "F64")
+
+
+def load_state(path: Path, spec: NetworkSpec) -> Arrays:
+    """Read the arrays of one network.
+
+    Parameters
+    ----------
+    path
+        A Keras HDF5 file in either layout, or safetensors; recognised by content, not by name.
+    spec
+        The network: its prefix selects the layers, its configuration says which shapes they must have.
+
+    Returns
+    -------
+    dict
+        Arrays by the names of the torch module's parameters and running statistics, float32, torch axis order.
+
+    Raises
+    ------
+    WeightsError
+        If the file is of another kind or damaged; or if arrays are missing, have another shape, or hold NaN or
+        infinite values: all of them are counted, the first ones listed.
+    """
+    kind = _kind(path)
+    if kind is FileKind.HDF5:
+        arrays, faults = read_keras(path, spec)
+    elif kind is FileKind.SAFETENSORS:
+        arrays, faults = _read_safetensors(path, spec)
+    else:
+        raise WeightsError(
+            path,
+            found=kind.value,
+            expected="weights as Keras HDF5 or safetensors",
+            remedy="fetch the file again with 'synthseg models fetch', or copy the file itself",
+        )
+    faults += [f"values in {name} that are not finite" for name in arrays if not np.isfinite(arrays[name]).all()]
+    if faults:
+        raise WeightsError(
+            path,
+            found=_listed(faults),
+            expected=f"the {len(torch_shapes(spec))} arrays of network {spec.prefix!r} ({spec.role})",
+            remedy="use the weights that belong to this model card",
+        )
+    return arrays
+
+
+def save_safetensors(
+    path: Path,
+    networks: Sequence[tuple[NetworkSpec, Mapping[str, NDArray[Any]]]],
+    *,
+    half: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write networks to one safetensors file; the same arrays give the same bytes.
+
+    Parameters
+    ----------
+    path
+        The file to make; it is replaced in one step.
+    networks
+        Each network with its arrays by torch name; arrays beyond the named ones (counters) are left out.
+    half
+        Store 16-bit floats: half the size, about three significant digits.
+    metadata
+        Facts to keep in the file's header.
+
+    Raises
+    ------
+    WeightsError
+        If arrays are missing, have another shape, or do not fit into the number type.
+    """
+    stored = {}
+    for spec, arrays in networks:
+        require_complete(path, spec, arrays)
+        stored |= {f"{spec.prefix}.{name}": arrays[name] for name in torch_shapes(spec)}
+    write_bytes(path, model_bytes(stored, metadata or {}, half=half))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the facts that ``save_safetensors`` kept; empty for files from elsewhere."""
+    with safe_open(path, framework="numpy") as file:
+        return json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+
+
+def _read_safetensors(path: Path, spec: NetworkSpec) -> tuple[Arrays, list[str]]:
+    arrays: Arrays = {}
+    faults: list[str] = []
+    try:
+        with safe_open(path, framework="numpy") as file:
+            present = set(file.keys())
+            for name, shape in torch_shapes(spec).items():
+                key = f"{spec.prefix}.{name}"
+                fault = _fault(file, key, shape) if key in present else f"no array {key}"
+                if fault:
+                    faults.append(fault)
+                else:
+                    arrays[name] = np.asarray(file.get_tensor(key), dtype=np.float32)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            path,
+            found=f"damaged or truncated safetensors ({error})",
+            expected="a complete safetensors file",
+            remedy="fetch, copy or convert the file again",
+        ) from error
+    return arrays, faults
+
+
+def _fault(file: Any, key: str, shape: tuple[int, ...]) -> str | None:
+    """Say what is wrong with a stored array, ``None`` if nothing is."""
+    stored = file.get_slice(key)
+    if tuple(stored.get_shape()) != shape:
+        return f"{key} of shape {tuple(stored.get_shape())} instead of {shape}"
+    return None if stored.get_dtype() in _FLOATS else f"{key} of type {stored.get_dtype()}"
+
+
+def _listed(faults: Sequence[str]) -> str:
+    more = len(faults) - _LISTED_FAULTS
+    return "; ".join(faults[:_LISTED_FAULTS]) + (f"; and {more} more faults" if more > 0 else "")

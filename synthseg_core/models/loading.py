@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import torch
 from torch import nn
 
+from synthseg_core.models.arrays import load_state
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion
-from synthseg_core.models.weights import FoundWeights, Place, examine, find_weights, load_state, locate
+from synthseg_core.models.weights import FoundWeights, Place, examine, find_weights, locate
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.regressor_inference import RegressorRunner

@@ -14,8 +14,8 @@ from pathlib import Path
 from synthseg_core.errors import SynthSegError
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard
-from synthseg_core.models.card_file import card_text
-from synthseg_core.models.registry import DEFAULT_FILE, load_card, read_card, resources_folder
+from synthseg_core.models.card_file import card_text, read_card
+from synthseg_core.models.registry import DEFAULT_FILE, load_card, resources_folder
 from synthseg_core.models.store import Condition, verify
 from synthseg_core.system.atomic import write_bytes, write_text
 

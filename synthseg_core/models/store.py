@@ -9,9 +9,10 @@ from enum import Enum
 from pathlib import Path
 
 from synthseg_core.errors import InputError, WeightsError
+from synthseg_core.models.arrays import load_state, read_metadata, save_safetensors
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.keras_file import write_keras
-from synthseg_core.models.weights import examine, file_names, load_state, locate, read_metadata, save_safetensors
+from synthseg_core.models.weights import examine, file_names, locate
 from synthseg_core.system.atomic import atomic_path
 from synthseg_core.system.file_identity import identify
 

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from synthseg_core.networks.slabs import conv3d
 from synthseg_core.networks.regressor import Regressor, ResidualBlock
 from synthseg_core.networks.repetition import AxisPlan, Run, background_runs, select
-from synthseg_core.networks.slabs import normalise_and_pool, padded_rows, prepared, slab_rows
+from synthseg_core.networks.slabs import conv3d, normalise_and_pool, padded_rows, prepared, slab_rows
 
 # Slabs compute the rows around them again, two on each side for a kernel of five, so they had better be thick.
 _SLAB_BYTES = 800 * 2**20

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from synthseg_core.networks.slabs import conv3d
 from synthseg_core.networks.slabs import (
     SLAB_BYTES,
+    conv3d,
     empty_map,
     normalise,
     normalise_and_pool,

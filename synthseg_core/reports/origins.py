@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from synthseg_core.bids.description import CODE_NAME
+from synthseg_core.bids.columns import CODE_NAME
 from synthseg_core.bids.scan_row import ScanRow
 
 UNKNOWN = ""

@@ -20,7 +20,7 @@ from synthseg_core.images.affines import Size3
 from synthseg_core.images.planes import PLANES, Cut, Plane, cut, outlines
 from synthseg_core.images.reading import read_scan, read_stored
 from synthseg_core.images.volume import Volume
-from synthseg_core.labels.colours import Colour, label_colours
+from synthseg_core.labels.structures import Colour, label_colours
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard
 from synthseg_core.system.atomic import atomic_path

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
-from synthseg_core.bids.description import VOLUME_COLUMNS
+from synthseg_core.bids.columns import VOLUME_COLUMNS
 from synthseg_core.errors import InputError
 from synthseg_core.system.tables import read_tsv
 

@@ -11,14 +11,16 @@ from synthseg_core.bids.participants import write_participants
 from synthseg_core.errors import InputError
 from synthseg_core.reports.gathering import GroupTables
 from synthseg_core.reports.origins import generated_by
-from synthseg_core.reports.quality_table import quality_columns, quality_rows
-from synthseg_core.reports.tables import scan_columns, scan_rows
-from synthseg_core.reports.volume_tables import (
+from synthseg_core.reports.tables import (
     GROUPED_COLUMNS,
     LONG_COLUMNS,
     grouped_columns,
     grouped_rows,
     long_rows,
+    quality_columns,
+    quality_rows,
+    scan_columns,
+    scan_rows,
     wide_columns,
     wide_rows,
 )

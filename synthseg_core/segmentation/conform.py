@@ -14,12 +14,13 @@ from scipy.ndimage import gaussian_filter
 
 from synthseg_core.errors import InputError
 from synthseg_core.images.affines import Shape3, Size3, closest_ras, unit_columns, voxel_size
+from synthseg_core.images.grids import Grid, centred_grid, isotropic, own_grid, triple
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.resampling import AxisSampling, centred_sampling, cheapest_order, resample, sampling_at
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.card import GridSpec, IntensitySpec
 from synthseg_core.quirks import NATIVE, Quirks
-from synthseg_core.segmentation.record import ConformRecord, Grid, centred_grid, isotropic, own_grid, triple
+from synthseg_core.segmentation.record import ConformRecord
 from synthseg_core.system import memory
 
 # Reference: sigma of the pre-filter is 0.25 divided by the factor, in input voxels.

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from synthseg_core.images.affines import Shape3
+from synthseg_core.images.grids import Grid
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.loading import Models
 from synthseg_core.networks.config import NetworkConfig
-from synthseg_core.segmentation.record import ConformRecord, Grid
+from synthseg_core.segmentation.record import ConformRecord
 
 _FLOAT64, _FLOAT32, _INT32, _UINT8 = 8, 4, 4, 1
 

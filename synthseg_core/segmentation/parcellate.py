@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthseg_core.errors import InputError
+from synthseg_core.images.grids import Grid
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.card import ModelCard
@@ -16,13 +17,17 @@ from synthseg_core.networks.devices import explained_exhaustion
 from synthseg_core.segmentation.class_maps import Decision
 from synthseg_core.segmentation.conform import Conformed, conform_to
 from synthseg_core.segmentation.memory_estimate import parcellation_bytes
-from synthseg_core.segmentation.parcels import parcellate_planes
-from synthseg_core.segmentation.volumes import doubts
+from synthseg_core.segmentation.parcels import (
+    SparsePosteriors,
+    Target,
+    cortex_of,
+    needed_voxels,
+    parcellate_planes,
+    parcels_on,
+)
 from synthseg_core.segmentation.posteriors import stream_parcel_posteriors
-from synthseg_core.segmentation.record import Grid
 from synthseg_core.segmentation.segment import SegmentOptions, conform_config
-from synthseg_core.segmentation.parcels import SparsePosteriors, Target, cortex_of, needed_voxels, parcels_on
-from synthseg_core.segmentation.volumes import VolumeTable, hard_volumes, parcel_volumes, volume_table
+from synthseg_core.segmentation.volumes import VolumeTable, doubts, hard_volumes, parcel_volumes, volume_table
 from synthseg_core.system import memory
 from synthseg_core.system.timing import current
 
@@ -76,7 +81,8 @@ def parcellate_scan(
 ) -> ScanParcels:
     """Divide the cortex into parcels.
 
-    Label map and volumes are, bit for bit, those of :func:`synthseg_core.segmentation.segment.segment_scan` with the same models.
+    Label map and volumes are, bit for bit, those of :func:`synthseg_core.segmentation.segment.segment_scan` with the
+    same models.
 
     Parameters
     ----------

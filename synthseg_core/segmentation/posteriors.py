@@ -19,7 +19,6 @@ from synthseg_core.networks.devices import exact_float32
 from synthseg_core.networks.unet_inference import UNetRunner
 from synthseg_core.segmentation.blur import RowBlur, blur_in_place
 from synthseg_core.segmentation.channels import most_probable
-from synthseg_core.segmentation.quality import QualityScore, quality_groups, tidy_scores
 
 ArrayConsumer = Callable[[int, int, np.ndarray], None]
 """Receives ``start, stop, rows``: rows [start, stop) of (N, I, J, K) along axis I."""
@@ -156,20 +155,6 @@ def stream_parcel_posteriors(
 def _parcellation_input(image: np.ndarray, decision: np.ndarray, table: LabelTable) -> Tensor:
     cortex = np.isin(decision, list(table.cortex_channels().values()))
     return torch.from_numpy(np.stack([image.astype(np.float32), ~cortex, cortex], dtype=np.float32))
-
-
-def quality_scores(model: LoadedModel, decision: np.ndarray, table: LabelTable) -> tuple[QualityScore, ...]:
-    """Run the quality network on channel indices (I, J, K) of a segmentation, before clean-up."""
-    return tidy_scores(raw_quality(model, decision, table), model.card.labels)
-
-
-def raw_quality(model: LoadedModel, decision: np.ndarray, table: LabelTable) -> np.ndarray:
-    """Return the quality network's answer as it is, one value per group, background first."""
-    if model.regressor is None:
-        raise model.card.fault("no regressor", "a quality model")
-    groups = quality_groups(decision, table, len(model.card.labels))
-    with exact_float32():
-        return model.regressor.run(torch.from_numpy(groups)).numpy()
 
 
 def _all_rows(runner: UNetRunner, image: Tensor) -> Tensor:

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from synthseg_core.bids.description import SCORE_COLUMNS
+from synthseg_core.bids.columns import SCORE_COLUMNS
 from synthseg_core.errors import ModelError
 from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.table import LabelTable
+from synthseg_core.models.loading import LoadedModel
+from synthseg_core.networks.devices import exact_float32
 from synthseg_core.segmentation.components import bounding_box
 from synthseg_core.system.tables import format_tsv
 
@@ -134,3 +137,17 @@ def quality_tsv(scores: Sequence[QualityScore]) -> str:
     """Return scores as a table, one group a row."""
     rows = ({"index": one.group, "name": one.name, "score": f"{one.score:.4f}"} for one in scores)
     return format_tsv(rows, tuple(QUALITY_COLUMNS))
+
+
+def quality_scores(model: LoadedModel, decision: np.ndarray, table: LabelTable) -> tuple[QualityScore, ...]:
+    """Run the quality network on channel indices (I, J, K) of a segmentation, before clean-up."""
+    return tidy_scores(raw_quality(model, decision, table), model.card.labels)
+
+
+def raw_quality(model: LoadedModel, decision: np.ndarray, table: LabelTable) -> np.ndarray:
+    """Return the quality network's answer as it is, one value per group, background first."""
+    if model.regressor is None:
+        raise model.card.fault("no regressor", "a quality model")
+    groups = quality_groups(decision, table, len(model.card.labels))
+    with exact_float32():
+        return model.regressor.run(torch.from_numpy(groups)).numpy()

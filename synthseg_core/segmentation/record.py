@@ -2,91 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from synthseg_core.images.affines import Orientation, Shape3, Size3, voxel_size
+from synthseg_core.images.affines import Orientation, Shape3, Size3
+from synthseg_core.images.grids import Grid, centred_grid, triple
 from synthseg_core.images.resampling import AxisSampling, argmax_classes, centred_sampling
 from synthseg_core.images.volume import Volume
-
-# Header noise of float32 reaches 1e-7 of a voxel size; a grid may end this much short of the scan's edge, in voxels.
-_FACTOR_DECIMALS, _COUNT_SLACK = 6, 1e-3
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A grid along the axes of a scan, in the scan's axis order.
-
-    Sample ``k`` of an axis lies at ``(n - 1) / 2 + (k - (m - 1) / 2) * step + shift`` in the ``n`` source voxels, with
-    ``m`` samples; without shift both centres coincide.
-
-    Parameters
-    ----------
-    shape
-        Samples an axis, ``m``.
-    affine : (4, 4)
-        Sample to world, mm.
-    voxel_size
-        Edge lengths in mm, as used for volumes.
-    step, shift
-        In source voxels.
-    """
-
-    shape: Shape3
-    affine: np.ndarray
-    voxel_size: Size3
-    step: Size3 = (1.0, 1.0, 1.0)
-    shift: Size3 = (0.0, 0.0, 0.0)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain lists and numbers."""
-        return {
-            "shape": list(self.shape),
-            "affine": self.affine.tolist(),
-            "voxel_size_mm": list(self.voxel_size),
-            "step_source_voxels": list(self.step),
-            "shift_source_voxels": list(self.shift),
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Grid:
-        """Undo :meth:`to_json`."""
-        return cls(
-            shape=triple(content["shape"]),
-            affine=np.array(content["affine"], dtype=np.float64),
-            voxel_size=triple(content["voxel_size_mm"]),
-            step=triple(content["step_source_voxels"]),
-            shift=triple(content["shift_source_voxels"]),
-        )
-
-
-def own_grid(shape: Shape3, affine: np.ndarray) -> Grid:
-    """Return the grid of the scan itself."""
-    return Grid(shape, affine, voxel_size(affine))
-
-
-def centred_grid(shape: Shape3, affine: np.ndarray, voxel_size_mm: float) -> Grid:
-    """Return the isotropic grid that covers a scan and shares its centre.
-
-    Examples
-    --------
-    >>> grid = centred_grid((10, 10, 4), np.diag([1.0, 1.0, 2.5, 1.0]), 1.0)
-    >>> grid.shape
-    (10, 10, 10)
-    >>> grid.affine[:3, 3].round(6).tolist()
-    [0.0, 0.0, -0.75]
-    """
-    factors = np.round(np.array(voxel_size(affine)) / voxel_size_mm, _FACTOR_DECIMALS)
-    counts = np.maximum(np.ceil(np.array(shape) * factors - _COUNT_SLACK), 1).astype(int)
-    steps = 1 / factors
-    first = (np.array(shape) - 1) / 2 - (counts - 1) / 2 * steps
-    placed = np.array(affine, dtype=np.float64)
-    placed[:3, 3] += placed[:3, :3] @ first
-    placed[:3, :3] *= steps
-    return Grid(triple(counts.tolist()), placed, isotropic(voxel_size_mm), triple(steps.tolist()))
 
 
 @dataclass(frozen=True)
@@ -245,17 +170,6 @@ def label_map_on(target: Grid, posteriors: np.ndarray, record: ConformRecord, la
     channels = argmax_classes(posteriors, record.samplings(target))
     values = np.asarray(labels, dtype=np.int32)[channels]
     return Volume(record.to_source_order(values), target.affine)
-
-
-def triple(values: Iterable[Any]) -> tuple[Any, Any, Any]:
-    """Return exactly three values as a tuple."""
-    i, j, k = values
-    return i, j, k
-
-
-def isotropic(value: Any) -> tuple[Any, Any, Any]:
-    """Return ``value`` for each of the three axes."""
-    return value, value, value
 
 
 def _slices(box: tuple[Shape3, Shape3]) -> tuple[slice, slice, slice]:

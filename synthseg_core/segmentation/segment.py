@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthseg_core.images.affines import Shape3
+from synthseg_core.images.grids import Grid
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.resampling import resample_classes
 from synthseg_core.images.volume import Volume
@@ -21,17 +22,17 @@ from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
 from synthseg_core.segmentation.conform import ConformConfig, Conformed, answer_grid, conform, scan_on
 from synthseg_core.segmentation.memory_estimate import segmentation_bytes
 from synthseg_core.segmentation.parcels import Parcellation, apply_parcellation
-from synthseg_core.segmentation.volumes import doubts
-from synthseg_core.segmentation.posteriors import (
-    BlurPlan,
-    Decisions,
-    parcel_posteriors,
-    quality_scores,
-    segmentation_posteriors,
+from synthseg_core.segmentation.posteriors import BlurPlan, Decisions, parcel_posteriors, segmentation_posteriors
+from synthseg_core.segmentation.quality import QualityScore, quality_scores
+from synthseg_core.segmentation.record import ConformRecord, label_map_on
+from synthseg_core.segmentation.volumes import (
+    VolumeTable,
+    doubts,
+    hard_volumes,
+    parcel_volumes,
+    soft_volumes,
+    volume_table,
 )
-from synthseg_core.segmentation.quality import QualityScore
-from synthseg_core.segmentation.record import ConformRecord, Grid, label_map_on
-from synthseg_core.segmentation.volumes import VolumeTable, hard_volumes, parcel_volumes, soft_volumes, volume_table
 from synthseg_core.system import memory
 from synthseg_core.system.timing import StageTimes, current
 
@@ -190,7 +191,7 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: StageTi
 
 
 def decision_of(result: Segmentation, basis: Basis) -> Decision:
-    """Return what a segmentation leaves for parcels and quality scores; see :mod:`synthseg_core.segmentation.class_maps`."""
+    """Return what a segmentation leaves for parcels and scores; see :mod:`synthseg_core.segmentation.class_maps`."""
     cortex = {label: side for side, label in CORTEX_LABELS.items()}
     return Decision(
         channels=result.decision,

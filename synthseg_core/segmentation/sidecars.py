@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthseg_core import __version__
-from synthseg_core.bids.description import CODE_NAME, SCORE_COLUMNS
+from synthseg_core.bids.columns import CODE_NAME, SCORE_COLUMNS
 from synthseg_core.images.reading import Scan
 from synthseg_core.labels.structures import structure
 from synthseg_core.models.card import ModelCard
@@ -83,8 +83,6 @@ def resampled_sidecar(scan: Scan, origin: Origin, *, interpolated: bool) -> dict
         "Warnings": list(scan.warnings),
     }
 
-
-__all__ = ["CODE_NAME", "Origin", "Provenance", "model_entry", "quality_sidecar", "sidecar", "source_entry"]
 
 _VOLUMES = "soft volumes are sums of posteriors, hard volumes count voxels of the label map; mm^3"
 _TOTAL = "; the total intracranial volume is the sum of all structures, fluid included where the model has it"

@@ -224,7 +224,7 @@ def doubts(volumes: VolumeTable, card: ModelCard) -> tuple[str, ...]:
     labelled_mm3 = sum(row.hard_mm3 or 0.0 for row in structures)
     if not labelled_mm3 > 0:
         return ("the segmentation is empty: no structure was found",)
-    warnings = []
+    warnings: list[str] = []
     total_ml = sum(row.soft_mm3 for row in structures) / _MM3_PER_ML
     if card.plausible_total_ml is not None:
         low, high = card.plausible_total_ml

@@ -3,8 +3,7 @@
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.draw import Draw
 from synthseg_core.synth.generator import BrainGenerator, Sample
-from synthseg_core.synth.maps import read_maps
-from synthseg_core.synth.maps import LabelMaps, read_label_maps
+from synthseg_core.synth.maps import LabelMaps, read_label_maps, read_maps
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.recipe_file import read_recipe
 

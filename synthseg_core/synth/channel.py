@@ -8,10 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from synthseg_core.synth.intensities import log_bias_field
 from synthseg_core.synth.draw import BACKGROUND, BIAS, LOW_RESOLUTION, NOISE, BackgroundDraw, ChannelDraw, Draw
-from synthseg_core.synth.intensities import paint
-from synthseg_core.synth.intensities import clip_and_gamma, gradient_magnitude
+from synthseg_core.synth.intensities import clip_and_gamma, gradient_magnitude, log_bias_field, paint
+from synthseg_core.synth.randomness import generator
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.resolution import (
     AxisMatrices,
@@ -20,9 +19,8 @@ from synthseg_core.synth.resolution import (
     axis_matrices,
     blur_matrix,
     gaussian_kernel,
+    sampling_map,
 )
-from synthseg_core.synth.resolution import sampling_map
-from synthseg_core.synth.randomness import generator
 from synthseg_core.synth.shapes import SampleShape
 
 _BACKGROUND_SIGMA = 1.0  # voxels, smoothness of the background of partial-volume mode

@@ -20,8 +20,7 @@ from torch import Tensor
 from synthseg_core.errors import UsageError
 from synthseg_core.synth.intensities import normalise
 from synthseg_core.synth.maps import LabelMaps
-from synthseg_core.synth.randomness import chance, uniform
-from synthseg_core.synth.randomness import generator, spread
+from synthseg_core.synth.randomness import chance, generator, spread, uniform
 
 # Streams of a sample's seed: which map and whether it is mirrored; what cornucopia draws.
 _OWN, _LIBRARY = range(2)

@@ -14,12 +14,10 @@ import torch
 from synthseg_core.errors import InputError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.intensities import draw_mixture
-from synthseg_core.synth.randomness import Triple, chance, normal, uniform
-from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.randomness import Triple, chance, generator, normal, spread, uniform
+from synthseg_core.synth.recipe import BackgroundSpec, DeformationSpec, Recipe
 from synthseg_core.synth.resolution import Acquisition, draw_acquisition
-from synthseg_core.synth.randomness import generator, spread
 from synthseg_core.synth.shapes import SampleShape, Shape3
-from synthseg_core.synth.recipe import BackgroundSpec, DeformationSpec
 from synthseg_core.system.settings import build
 
 # Streams of one sample's seed: numbers in a draw, then fields and noise that are made when it is applied.

@@ -25,8 +25,8 @@ from synthseg_core.synth.draw import ELASTIC, Draw, draw_sample
 from synthseg_core.synth.fields import resize_nearest
 from synthseg_core.synth.intensities import check_priors
 from synthseg_core.synth.maps import LabelMaps
-from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.randomness import generator
+from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.shapes import SampleShape, Shape3, sample_shape
 
 

@@ -6,7 +6,7 @@ Label maps as a recipe wants them: which columns of the label list, which voxels
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -20,17 +20,12 @@ from synthseg_core.images.affines import Shape3, Size3, voxel_size
 from synthseg_core.images.label_maps import files_of, source_text
 from synthseg_core.images.packed import packed_files, packed_path
 from synthseg_core.images.volume import Volume
-from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.labels.lists import GenerationLabels, unknown_values, values_text
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.system import memory
 
 Unknown = Literal["refuse", "background"]
 Progress = Callable[[int, int], None]
-
-_MOST_SHOWN = 8  # values listed in a message
-
-# More values than this outside a list are no slip of a label but grey values.
-SCAN_LIKE = 30
 
 
 @dataclass(frozen=True)
@@ -120,13 +115,6 @@ def read_label_maps(
     return LabelMaps(indices, tuple(affines), voxel_size(affines[0]), files.names, labels)
 
 
-def values_text(values: Iterable[int]) -> str:
-    """Return values for a message, the first few of many."""
-    listed = list(values)
-    more = ", ..." if len(listed) > _MOST_SHOWN else ""
-    return ", ".join(map(str, listed[:_MOST_SHOWN])) + more
-
-
 def check_step(step: int) -> None:
     """Refuse a step that keeps no voxels."""
     if step < 1:
@@ -185,20 +173,6 @@ def _check_counterparts(present: Sequence[int], path: Path, labels: GenerationLa
                 expected="left and right labels in pairs",
                 remedy="add the counterpart to the list, or list the label as neutral",
             )
-
-
-def unknown_values(path: Path, values: list[int], labels: GenerationLabels) -> InputError:
-    """Return the one line about values of a map that its list lacks."""
-    scan_like = len(values) > SCAN_LIKE
-    many = f"{len(values)} values that the label list lacks" if len(values) > 1 else "a value that the label list lacks"
-    return InputError(
-        path,
-        found=f"{many} ({values_text(values)})" + (", as in a scan" if scan_like else ""),
-        expected=f"only values of {labels.source}",
-        remedy="give label maps, not scans"
-        if scan_like
-        else "add them to the list (synthseg labels scan), or have unknown values taken as background",
-    )
 
 
 def _thinned(shape: Shape3, step: int) -> Shape3:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from synthseg_core.errors import UsageError
 from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.synth.randomness import Range
-from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.recipe import (
     BackgroundSpec,
     BiasFieldSpec,
@@ -15,6 +14,7 @@ from synthseg_core.synth.recipe import (
     DeformationSpec,
     DropLabels,
     MixtureSpec,
+    Recipe,
     ResolutionSpec,
 )
 

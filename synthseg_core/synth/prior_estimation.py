@@ -21,8 +21,8 @@ from synthseg_core.errors import InputError
 from synthseg_core.images.label_maps import read_ras_labels, stem
 from synthseg_core.images.pairs import Case, read_on_grid
 from synthseg_core.images.reading import count_volumes
-from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.maps import Progress, unknown_values
+from synthseg_core.labels.lists import GenerationLabels, unknown_values
+from synthseg_core.synth.maps import Progress
 from synthseg_core.synth.priors import COLUMNS
 from synthseg_core.system.tables import format_tsv
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from synthseg_core.errors import OutputError, SynthSegError
 from synthseg_core.system.paths import is_allowed
+from synthseg_core.system.processes import is_alive
 from synthseg_core.system.timing import checkpoint
 
 _PATTERN = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]+(?:\.|$)")
@@ -52,26 +53,6 @@ def remove_abandoned(folder: Path) -> None:
             with suppress(OSError):
                 if _is_abandoned(path):
                     path.unlink()
-
-
-def is_alive(pid: int) -> bool:
-    """Say whether a process of this computer exists and has not ended; one that nobody waited for yet has."""
-    if os.name != "posix":  # elsewhere the question would end the process
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Say whether a process has ended and only its parent does not know; Linux tells."""
-    with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("Z", "X")
-    return False
 
 
 def _is_abandoned(path: Path) -> bool:

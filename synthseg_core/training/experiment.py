@@ -11,8 +11,7 @@ from synthseg_core.errors import InputError, UsageError
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.system.settings import update
-from synthseg_core.training.config import at_least
-from synthseg_core.training.config import Intervals, OptimiserConfig, Stage, TrainConfig
+from synthseg_core.training.config import Intervals, OptimiserConfig, Stage, TrainConfig, at_least
 from synthseg_core.training.schedule import Schedule
 
 

@@ -18,23 +18,20 @@ import torch
 from torch import nn
 
 from synthseg_core.networks.devices import choose_device
+from synthseg_core.networks.precision import fixed_shapes
 from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.system.signals import Interruption, deferred
-from synthseg_core.training.samples import Ahead
 from synthseg_core.training.averages import WeightAverage
 from synthseg_core.training.budget import reserve_s
 from synthseg_core.training.checkpoint import LAST, read_checkpoint
 from synthseg_core.training.config import TrainConfig
-from synthseg_core.training.results import explained_exhaustion, stop_on_failure
-from synthseg_core.training.state import require_same
 from synthseg_core.training.parallel import Agreement, Ranks, environment_ranks, joined, passes
-from synthseg_core.training.step import recompute_features
-from synthseg_core.training.results import Results
+from synthseg_core.training.results import Results, explained_exhaustion, stop_on_failure
 from synthseg_core.training.run import RunOptions, Task
-from synthseg_core.training.samples import Source
+from synthseg_core.training.samples import Ahead, Source
 from synthseg_core.training.start import start_from
-from synthseg_core.training.state import TrainingState, new_state, restore
-from synthseg_core.training.step import NonFiniteError, StepResult, fixed_shapes, train_step
+from synthseg_core.training.state import TrainingState, new_state, require_same, restore
+from synthseg_core.training.step import NonFiniteError, StepResult, recompute_features, train_step
 from synthseg_core.training.validation import Validate
 
 

@@ -76,8 +76,9 @@ def _inside(folder: Path) -> Path:
 def _read_model(path: Path, net: UNet) -> Mapping[str, Tensor]:
     """Return the arrays of a model's first network, or of a weights file of ours."""
     try:
+        from synthseg_core.models.arrays import load_state
         from synthseg_core.models.registry import load_card
-        from synthseg_core.models.weights import find_weights, load_state
+        from synthseg_core.models.weights import find_weights
     except ImportError as error:
         raise WeightsError(
             path,

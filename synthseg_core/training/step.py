@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from synthseg_core.networks.precision import autocast
 from synthseg_core.networks.unet import ConvBlock, UNet
 from synthseg_core.training.averages import freeze_norms, set_momentum
 from synthseg_core.training.config import TrainConfig
@@ -97,18 +98,6 @@ def forward(model: nn.Module, images: Tensor, device: torch.device, precision: s
     images = images.to(device, torch.float32).contiguous(memory_format=torch.channels_last_3d)
     with autocast(device, precision):
         return model(images)
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the context for forward passes in a precision."""
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, getattr(torch, precision))
-
-
-def fixed_shapes() -> AbstractContextManager[object]:
-    """Return the context in which GPUs may try out which convolution is fastest: samples have one shape."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True)
 
 
 def _require_finite(value: Tensor, what: str, seeds: Sequence[int]) -> None:

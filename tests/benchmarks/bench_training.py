@@ -26,17 +26,16 @@ from pathlib import Path
 import torch
 
 from synthseg_core.networks.config import UNetConfig
-from synthseg_core.networks.devices import choose_device, use_threads
-from synthseg_core.networks.devices import hardware_text
-from synthseg_core.networks.precision import automatic_precision
-from synthseg_core.training.samples import Ahead
+from synthseg_core.networks.devices import choose_device, hardware_text, use_threads
+from synthseg_core.networks.precision import automatic_precision, fixed_shapes
 from synthseg_core.training.budget import parse_duration
 from synthseg_core.training.config import Intervals
 from synthseg_core.training.experiment import PRESETS, Experiment, ValidationConfig
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.prepare import MapsSource, Prepared, prepare
+from synthseg_core.training.samples import Ahead
 from synthseg_core.training.state import new_state
-from synthseg_core.training.step import fixed_shapes, train_step
+from synthseg_core.training.step import train_step
 
 _WARM_UPS = 3
 _FP16_MB = 2e-6

@@ -15,7 +15,8 @@ from synthseg_core.models.loading import LoadedModel, Models, load_models, load_
 from synthseg_core.models.registry import load_card
 from synthseg_core.networks.unet import UNet
 from synthseg_core.networks.unet_inference import UNetRunner
-from synthseg_core.segmentation.posteriors import BlurPlan, parcel_posteriors, raw_quality, segmentation_posteriors
+from synthseg_core.segmentation.posteriors import BlurPlan, parcel_posteriors, segmentation_posteriors
+from synthseg_core.segmentation.quality import raw_quality
 
 pytestmark = [pytest.mark.golden, pytest.mark.weights]
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from synthseg_core.images.affines import closest_ras
+from synthseg_core.images.grids import Grid
 from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
 from synthseg_core.quirks import REFERENCE
 from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
 from synthseg_core.segmentation.parcels import apply_parcellation
-from synthseg_core.segmentation.record import ConformRecord, Grid
+from synthseg_core.segmentation.record import ConformRecord
 from synthseg_core.segmentation.volumes import VolumeTable, parcel_volumes, soft_volumes, volume_table
 
 CASES = (

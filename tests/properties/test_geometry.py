@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from nibabel.orientations import aff2axcodes, apply_orientation, io_orientation
 
 from synthseg_core.images.affines import closest_ras, unit_columns, voxel_size
+from synthseg_core.images.grids import centred_grid
 from synthseg_core.images.reading import Scan, read_scan, write_volume
 from synthseg_core.images.resampling import centred_sampling, resample_axis
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.card import GridSpec
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.conform import ConformConfig, conform, plan
-from synthseg_core.segmentation.record import ConformRecord, centred_grid, label_map_on
+from synthseg_core.segmentation.record import ConformRecord, label_map_on
 from tests.phantoms import all_orientations, nested_ellipsoids, oblique_affine, phantom, reoriented
 
 GRID = GridSpec(1.0, 8, 16)

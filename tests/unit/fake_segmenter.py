@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from synthseg_core.cli.dropin import run
+from synthseg_core.cli.dropin import one_scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.segmentation.quality import QualityScore
 from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
@@ -29,8 +29,8 @@ class FakeSegmenter:
         self.faults: dict[str, BaseException] = {}
         self.warnings: tuple[str, ...] = ()
         self.sha256 = "ab" * 32
-        monkeypatch.setattr(run, "load", self._load)
-        monkeypatch.setattr(run, "compute", self._compute)
+        monkeypatch.setattr(one_scan, "load", self._load)
+        monkeypatch.setattr(one_scan, "compute", self._compute)
 
     def _load(self, flags, *, quality):
         self.loaded.append((flags, quality))

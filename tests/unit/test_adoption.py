@@ -12,10 +12,10 @@ import torch
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models import make_default, registry
-from synthseg_core.models.card_file import rewrite_card
+from synthseg_core.models.card_file import read_card, rewrite_card
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.make_default import FACTS, adopt, main
-from synthseg_core.models.registry import default_model, load_card, read_card, registered_models
+from synthseg_core.models.registry import default_model, load_card, registered_models
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.export import export_model, trained_card

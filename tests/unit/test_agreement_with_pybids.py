@@ -11,9 +11,9 @@ from bids.layout import BIDSLayout, BIDSLayoutIndexer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from synthseg_core.bids.discovery import SUFFIXES, Search
 from synthseg_core.bids.names import BidsName
 from synthseg_core.bids.scan_table import find_scans
-from synthseg_core.bids.discovery import SUFFIXES, Search
 from tests.trees import make_tree
 
 DESCRIPTION = json.dumps({"Name": "shapes", "BIDSVersion": "1.11.1"})

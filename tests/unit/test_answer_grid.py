@@ -14,8 +14,9 @@ from synthseg_core.cli.main import main
 from synthseg_core.errors import InputError, ModelError
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
+from synthseg_core.models.card_file import read_card
 from synthseg_core.models.loading import Models, load_models
-from synthseg_core.models.registry import load_card, read_card
+from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, scan_at_answer, segment_scan
 from tests.models import FINER, STRUCTURE_LABELS, TINY, TinyModel, write_family

@@ -15,9 +15,8 @@ import yaml
 from synthseg_core.app import bundle, configuration, snakemake
 from synthseg_core.app.arguments import build_parser, config_values
 from synthseg_core.app.configuration import checked, write_config
-from synthseg_core.app.main import remove_leftovers
 from synthseg_core.app.lock import run_lock
-from synthseg_core.app.main import exit_status, main
+from synthseg_core.app.main import exit_status, main, remove_leftovers
 from synthseg_core.app.plan import Plan, layout_of, stages_of
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall
 from synthseg_core.bids.description import DATASET_FILES

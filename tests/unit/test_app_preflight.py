@@ -10,13 +10,12 @@ import yaml
 
 from synthseg_core.app import preflight
 from synthseg_core.app.arguments import build_parser, config_values, split_off_snakemake
-from synthseg_core.app.preflight import validation_report
 from synthseg_core.app.bundle import profile_folder, profile_without, resources_of
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.lock import current_owner, run_lock
 from synthseg_core.app.main import main
 from synthseg_core.app.plan import Plan, stages_of
-from synthseg_core.app.preflight import examine, first_of
+from synthseg_core.app.preflight import examine, first_of, validation_report
 from synthseg_core.app.snakemake import SnakemakeCall
 from synthseg_core.app.stage_options import changes
 from synthseg_core.errors import UsageError

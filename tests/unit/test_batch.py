@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthseg_core.cli.batch import Failure, FailureTable, Progress, Stages, run_batch, run_one
-from synthseg_core.errors import InputError, OutputError
+from synthseg_core.cli.batch import FailureTable, Stages, run_batch, run_one
+from synthseg_core.errors import Failure, InputError, OutputError
+from synthseg_core.system.progress import Progress
 from synthseg_core.system.tables import read_tsv
 
 

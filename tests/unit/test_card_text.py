@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from synthseg_core.models.card import ModelCard
-from synthseg_core.models.card_file import card_text
-from synthseg_core.models.registry import load_card, read_card, registered_models
+from synthseg_core.models.card_file import card_text, read_card
+from synthseg_core.models.registry import load_card, registered_models
 from tests.models import ROBUST, TINY
 
 TRAINING = {

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from synthseg_core.cli.dropin import run
+from synthseg_core.cli.dropin import one_scan
 from synthseg_core.cli.main import main
 from synthseg_core.system.tables import read_tsv
 from tests.phantoms import phantom, write_nifti
@@ -21,7 +21,7 @@ from tests.unit.fake_segmenter import FakeSegmenter
 @pytest.fixture
 def segmenter(monkeypatch) -> FakeSegmenter:
     fake = FakeSegmenter(monkeypatch)
-    monkeypatch.setattr(run, "find_weights", lambda card, folder: fake.weights(card, folder))
+    monkeypatch.setattr(one_scan, "find_weights", lambda card, folder: fake.weights(card, folder))
     return fake
 
 

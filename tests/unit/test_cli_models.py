@@ -17,12 +17,13 @@ from synthseg_core.cli import models as command
 from synthseg_core.cli.main import main
 from synthseg_core.cli.models import TerminalWatcher
 from synthseg_core.errors import InputError, OutputError
+from synthseg_core.models.arrays import load_state, read_metadata
 from synthseg_core.models.download import Fetched
 from synthseg_core.models.http import Policy
 from synthseg_core.models.keras_file import write_keras
 from synthseg_core.models.registry import load_card, registered_models
 from synthseg_core.models.store import Condition, StoredModel, convert, import_folder, verify
-from synthseg_core.models.weights import find_weights, load_state, read_metadata
+from synthseg_core.models.weights import find_weights
 from tests.privileges import ordinary_user
 from tests.unit.downloads import forget_proxies
 from tests.unit.loopback_server import instead

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from synthseg_core.cli.dropin import run
+from synthseg_core.cli.dropin import one_scan
 from synthseg_core.cli.dropin.flags import ModelFlags
 from synthseg_core.cli.main import main
 from synthseg_core.errors import UsageError
@@ -239,7 +239,7 @@ def test_columns_are_known_before_any_result(segmenter, study, tmp_path):
     assert len(columns) == 102
     assert columns[-1] == "ctx-rh-insula"
     flags, _ = segmenter.loaded[-1]
-    assert run.quality_columns(flags) == (
+    assert one_scan.quality_columns(flags) == (
         "general white matter",
         "general grey matter",
         "general csf",
@@ -283,4 +283,4 @@ def test_table_of_failures_that_is_a_folder(segmenter, study, tmp_path, capsys):
 def test_impossible_number_of_threads():
     flags = ModelFlags("synthseg-2.0", False, False, False, None, 100_000, "cpu", None, None)
     with pytest.raises(UsageError, match="--threads: found 100000; expected 1 to 1024"):
-        run.load(flags, quality=False)
+        one_scan.load(flags, quality=False)

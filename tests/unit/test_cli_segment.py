@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from synthseg_core.cli.options import crop_of
 from synthseg_core.cli.main import main
+from synthseg_core.cli.options import crop_of
 from synthseg_core.errors import UsageError
 from synthseg_core.images import checks
 from synthseg_core.images.reading import read_scan

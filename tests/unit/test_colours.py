@@ -1,4 +1,4 @@
-from synthseg_core.labels.colours import label_colours
+from synthseg_core.labels.structures import label_colours
 from synthseg_core.labels.table import LabelTable
 
 

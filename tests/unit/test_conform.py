@@ -12,12 +12,13 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from synthseg_core.errors import InputError
 from synthseg_core.images.affines import Orientation
+from synthseg_core.images.grids import centred_grid
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.card import GridSpec, IntensitySpec
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.conform import ConformConfig, conform, plan, reference_positions
-from synthseg_core.segmentation.record import ConformRecord, centred_grid, label_map_on
+from synthseg_core.segmentation.record import ConformRecord, label_map_on
 from synthseg_core.system import memory
 from tests.phantoms import nested_ellipsoids, oblique_affine, phantom, reoriented
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synthseg_core.cli.dropin.dataset_table import results_table, volumes_of
-from synthseg_core.cli.dropin.dataset_table import Row, Table
+from synthseg_core.cli.dropin.dataset_table import Row, Table, results_table, volumes_of
 from synthseg_core.cli.dropin.tables import single_scan_table
 from synthseg_core.errors import InputError
 from synthseg_core.system.tables import read_tsv

@@ -3,12 +3,12 @@ import pytest
 import yaml
 
 from synthseg_core.bids.description import DATASET_FILES, DatasetFacts, dataset_files
-from synthseg_core.bids.discovery import discover
-from synthseg_core.bids.discovery import Search
+from synthseg_core.bids.discovery import Search, discover
 from synthseg_core.cli.demo import phantoms as demo
 from synthseg_core.images.affines import voxel_size
+from synthseg_core.models.arrays import load_state
 from synthseg_core.models.registry import companion, load_card
-from synthseg_core.models.weights import find_weights, load_state
+from synthseg_core.models.weights import find_weights
 from synthseg_core.system.tables import read_tsv
 from tests.trees import contents
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from synthseg_core import __version__
-from synthseg_core.bids.description import DATASET_FILES, SCORE_COLUMNS, VOLUME_COLUMNS, dataset_file_names
+from synthseg_core.bids.columns import SCORE_COLUMNS, VOLUME_COLUMNS
+from synthseg_core.bids.description import DATASET_FILES, dataset_file_names
 from synthseg_core.cli import describe
 from synthseg_core.cli.main import main
 from synthseg_core.segmentation.volumes import COLUMNS

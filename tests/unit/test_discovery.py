@@ -5,10 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.bids import discovery
-from synthseg_core.bids.discovery import discover
+from synthseg_core.bids.discovery import Search, discover
 from synthseg_core.bids.ignore import is_ignored, parse_rules
 from synthseg_core.bids.names import ScanName, parse_name
-from synthseg_core.bids.discovery import Search
 from synthseg_core.errors import InputError
 from tests.privileges import ordinary_user
 from tests.trees import make_tree

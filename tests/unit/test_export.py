@@ -14,10 +14,10 @@ import torch
 from synthseg_core.cli.main import main
 from synthseg_core.errors import WeightsError
 from synthseg_core.labels.table import LabelTable
+from synthseg_core.models.arrays import load_state, read_metadata
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.models.store import Condition, verify
-from synthseg_core.models.weights import load_state, read_metadata
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.export import export_model, trained_card

@@ -13,8 +13,8 @@ import torch
 from synthseg_core.errors import InputError, WeightsError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
+from synthseg_core.models.arrays import load_state
 from synthseg_core.models.registry import load_card
-from synthseg_core.models.weights import load_state
 from synthseg_core.networks.devices import hardware_text
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.checkpoint import BEST, read_checkpoint, write_checkpoint

@@ -269,7 +269,8 @@ def test_lobes_share_out_all_parcels(gathered):
         assert sum(volumes[f"{side}_{lobe}_mm3"] for lobe in lobes) + insula == pytest.approx(whole)
         assert volumes[f"{side}_parcels_mm3"] == pytest.approx(whole)
     assert all(
-        volumes[f"{lobe}_mm3"] == pytest.approx(volumes[f"left_{lobe}_mm3"] + volumes[f"right_{lobe}_mm3"]) for lobe in lobes
+        volumes[f"{lobe}_mm3"] == pytest.approx(volumes[f"left_{lobe}_mm3"] + volumes[f"right_{lobe}_mm3"])
+        for lobe in lobes
     )
 
 

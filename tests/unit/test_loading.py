@@ -11,9 +11,9 @@ import yaml
 
 from synthseg_core.errors import ModelError, WeightsError
 from synthseg_core.models import loading
+from synthseg_core.models.arrays import save_safetensors
 from synthseg_core.models.loading import load_models, load_network
 from synthseg_core.models.registry import companion, load_card
-from synthseg_core.models.weights import save_safetensors
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.unet import UNet

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from synthseg_core.errors import ModelError
-from synthseg_core.models.registry import load_card, read_card, registered_models
+from synthseg_core.models.card_file import read_card
+from synthseg_core.models.registry import load_card, registered_models
 from synthseg_core.networks.config import RegressorConfig
 from tests.privileges import ordinary_user
 

@@ -18,9 +18,10 @@ from synthseg_core.segmentation import quality as quality_module
 from synthseg_core.segmentation.class_maps import Basis, Decision, read_decision, write_decision
 from synthseg_core.segmentation.conform import conform_to
 from synthseg_core.segmentation.parcellate import LabelMapOn, ScanParcels, parcellate_scan, require_same_file
-from synthseg_core.segmentation.posteriors import parcel_posteriors, quality_scores
-from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, conform_config, decision_of, segment_scan
 from synthseg_core.segmentation.parcels import Target, needed_voxels
+from synthseg_core.segmentation.posteriors import parcel_posteriors
+from synthseg_core.segmentation.quality import quality_scores
+from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, conform_config, decision_of, segment_scan
 from synthseg_core.system import memory
 from tests.models import STRUCTURE_LABELS, write_family
 from tests.phantoms import phantom, reoriented

@@ -11,8 +11,7 @@ from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard, WeightsFile
 from synthseg_core.models.registry import load_card
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
-from synthseg_core.segmentation.volumes import doubts
-from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
+from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable, doubts
 
 LABELS = (0, 42, 3, 16)
 TABLE = LabelTable(

@@ -14,14 +14,8 @@ from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.loading import LoadedModel, Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation import quality as quality_module
-from synthseg_core.segmentation.posteriors import (
-    BlurPlan,
-    parcel_posteriors,
-    quality_scores,
-    raw_quality,
-    segmentation_posteriors,
-)
-from synthseg_core.segmentation.quality import quality_box
+from synthseg_core.segmentation.posteriors import BlurPlan, parcel_posteriors, segmentation_posteriors
+from synthseg_core.segmentation.quality import quality_box, quality_scores, raw_quality
 from tests.models import PARCELLATION, ROBUST, TINY, write_family
 from tests.phantoms import nested_ellipsoids
 

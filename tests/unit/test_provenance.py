@@ -12,9 +12,8 @@ import synthseg_core
 from synthseg_core.images.reading import Scan
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
-from synthseg_core.segmentation.sidecars import Origin
 from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
-from synthseg_core.segmentation.sidecars import sidecar
+from synthseg_core.segmentation.sidecars import Origin, sidecar
 from synthseg_core.system.file_identity import sha256_of
 from tests.models import COARSE, FINER, STRUCTURE_LABELS, TINY
 from tests.phantoms import phantom

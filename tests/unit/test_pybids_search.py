@@ -7,10 +7,10 @@ import json
 import pytest
 
 from synthseg_core.bids import pybids_search
+from synthseg_core.bids.discovery import Search
 from synthseg_core.bids.names import DERIVED, ENTITIES
 from synthseg_core.bids.pybids_search import DATABASE_FILE, read_queries
 from synthseg_core.bids.scan_table import find_scans, source_uri
-from synthseg_core.bids.discovery import Search
 from synthseg_core.errors import InputError, UsageError
 from tests.trees import make_tree
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from synthseg_core.app.arguments import build_parser as build_app_parser
-from synthseg_core.bids.names import PRODUCTS
 from synthseg_core.bids.discovery import SUFFIXES
+from synthseg_core.bids.names import PRODUCTS
 from synthseg_core.cli.demo.phantoms import MODEL
 from synthseg_core.cli.main import COMMANDS, build_parser
 from synthseg_core.cli.models import _megabytes

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synthseg_core.bids.discovery import Search
 from synthseg_core.bids.names import parse_stem
 from synthseg_core.bids.scan_row import COLUMNS, ScanRow
 from synthseg_core.bids.scan_table import absent_labels, find_scans, read_table, select, source_uri, write_table
-from synthseg_core.bids.discovery import Search
 from synthseg_core.errors import InputError
 from tests.strategies import scan_names
 from tests.trees import make_tree

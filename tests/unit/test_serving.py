@@ -17,8 +17,7 @@ import psutil
 import pytest
 
 import synthseg_core
-from synthseg_core.cli.worker.listener import socket_path
-from synthseg_core.cli.worker.listener import is_answered
+from synthseg_core.cli.worker.listener import is_answered, socket_path
 from tests.phantoms import phantom, write_nifti
 from tests.trees import contents
 from tests.unit.worker_process import (

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from synthseg_core.cli.worker.environment import difference, surroundings
+from synthseg_core.cli.worker.job import Gate, JobStages
 from synthseg_core.cli.worker.process import Place
 from synthseg_core.cli.worker.server import _settle_threads
-from synthseg_core.cli.worker.job import Gate, JobStages
 from synthseg_core.models.loading import load_models, shelf
 from synthseg_core.models.registry import load_card
 from synthseg_core.system.atomic import write_text

@@ -13,10 +13,9 @@ from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import main
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.slurm import run as sharded_run
-from synthseg_core.app.slurm.run import run_on_slurm
 from synthseg_core.app.slurm.commands import live_jobs, slurm_environment
 from synthseg_core.app.slurm.record import SlurmRecord, require_no_jobs
-from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, shard_options
+from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, run_on_slurm, shard_options
 from synthseg_core.app.slurm.shards import Allocation, pending_scans
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall
 from synthseg_core.errors import UsageError

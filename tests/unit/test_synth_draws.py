@@ -13,8 +13,8 @@ from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe
 from synthseg_core.synth.deformation import affine_matrix
 from synthseg_core.synth.intensities import draw_mixture
 from synthseg_core.synth.priors import IntensityPriors
-from synthseg_core.synth.resolution import draw_acquisition
 from synthseg_core.synth.recipe import MixtureSpec, ResolutionSpec
+from synthseg_core.synth.resolution import draw_acquisition
 from tests.synth_phantoms import PAIRS, hollow_maps
 
 COUNT = 4000

@@ -12,14 +12,12 @@ import torch
 
 from synthseg_core.errors import SynthSegError
 from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe, read_maps
-from synthseg_core.synth.intensities import log_bias_field
 from synthseg_core.synth.draw import BIAS
 from synthseg_core.synth.fields import resize_nearest
-from synthseg_core.synth.intensities import clip_and_gamma, gradient_magnitude, normalise
+from synthseg_core.synth.intensities import clip_and_gamma, gradient_magnitude, log_bias_field, normalise
 from synthseg_core.synth.priors import IntensityPriors
-from synthseg_core.synth.randomness import Range
+from synthseg_core.synth.randomness import Range, sample_seed
 from synthseg_core.synth.randomness import generator as source
-from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.synth.recipe import (
     BackgroundSpec,
     BiasFieldSpec,

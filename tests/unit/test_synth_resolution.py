@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from synthseg_core.synth.recipe import ResolutionSpec
 from synthseg_core.synth.resolution import (
     Acquisition,
     acquire,
@@ -19,10 +20,9 @@ from synthseg_core.synth.resolution import (
     gaussian_kernel,
     interpolation_matrix,
     sample_count,
+    sampling_map,
     sampling_matrix,
 )
-from synthseg_core.synth.resolution import sampling_map
-from synthseg_core.synth.recipe import ResolutionSpec
 
 RANDOM, FIXED = ResolutionSpec(), ResolutionSpec(mode="fixed")
 UNIT = (1.0, 1.0, 1.0)

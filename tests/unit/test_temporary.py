@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from synthseg_core.system import atomic
-from synthseg_core.system.atomic import write_text
-from synthseg_core.system.atomic import is_alive, remove_abandoned, temporary_name
+from synthseg_core.system.atomic import remove_abandoned, temporary_name, write_text
+from synthseg_core.system.processes import is_alive
 
 _TWO_DAYS_S = 2 * 24 * 3600
 

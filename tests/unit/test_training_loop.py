@@ -16,12 +16,12 @@ from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.system.settings import update
 from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.config import Intervals, OptimiserConfig, Stage
-from synthseg_core.training.start import initialise
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.run import RunOptions
 from synthseg_core.training.samples import require_fit
 from synthseg_core.training.schedule import Schedule
+from synthseg_core.training.start import initialise
 from synthseg_core.training.validation import DrawValidation
 from tests.unit.training_source import NETWORK, Balls, tiny_config
 

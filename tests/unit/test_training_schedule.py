@@ -9,8 +9,8 @@ from synthseg_core.errors import UsageError
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.training.averages import WeightAverage, decay_after
 from synthseg_core.training.config import Stage, TrainConfig
-from synthseg_core.training.state import position
 from synthseg_core.training.schedule import Schedule
+from synthseg_core.training.state import position
 
 
 @pytest.mark.parametrize(

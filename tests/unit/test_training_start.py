@@ -17,10 +17,10 @@ from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.config import Intervals, Stage
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
-from synthseg_core.training.step import recompute_features
 from synthseg_core.training.run import RunOptions
 from synthseg_core.training.snapshot import coloured, mid_slices, write_snapshot
 from synthseg_core.training.start import start_from
+from synthseg_core.training.step import recompute_features
 from tests.unit.training_source import NETWORK, Balls, tiny_config
 
 
@@ -60,8 +60,8 @@ def test_weights_of_another_network_are_refused(trained):
 
 
 def test_start_from_a_weights_file(trained, tmp_path):
+    from synthseg_core.models.arrays import save_safetensors
     from synthseg_core.models.keras_file import write_keras
-    from synthseg_core.models.weights import save_safetensors
     from synthseg_core.networks.config import NetworkSpec
 
     state = {name: value.numpy() for name, value in read_checkpoint(trained / "last.pt")["network"].items()}

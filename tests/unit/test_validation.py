@@ -29,8 +29,7 @@ from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.synth.generator import BrainGenerator
 from synthseg_core.synth.maps import LabelMaps, read_label_maps
-from synthseg_core.synth.recipe import Recipe
-from synthseg_core.synth.recipe import CropSpec
+from synthseg_core.synth.recipe import CropSpec, Recipe
 from synthseg_core.system.tables import read_tsv
 from synthseg_core.training.export import export_model, trained_card
 from tests.label_phantoms import label_volume, write_list, write_maps

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from synthseg_core.errors import OutputError, WeightsError
+from synthseg_core.models.arrays import load_state, read_metadata, save_safetensors
 from synthseg_core.models.keras_file import layers_of, parameter_count, torch_shapes, write_keras
 from synthseg_core.models.registry import load_card, registered_models
-from synthseg_core.models.weights import find_weights, load_state, read_metadata, save_safetensors
+from synthseg_core.models.weights import find_weights
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 from synthseg_core.system.file_identity import sha256_of
 

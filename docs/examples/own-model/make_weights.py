@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from synthseg_core import load_card
-from synthseg_core.models.weights import save_safetensors
+from synthseg_core.models.arrays import save_safetensors
 from synthseg_core.networks.unet import UNet
 
 card = load_card(Path(__file__).with_name("four-classes.yaml"))

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthseg_core.cli.demo import phantoms, template
-from synthseg_core.cli.demo.heads import write_scans
-from synthseg_core.cli.demo.heads import write_heads
+from synthseg_core.cli.demo.heads import write_heads, write_scans
 from synthseg_core.errors import SynthSegError
 from synthseg_core.models.registry import DEFAULT_MODEL, load_card
-from synthseg_core.reports.picture import expectation
-from synthseg_core.reports.picture import write_picture
+from synthseg_core.reports.picture import expectation, write_picture
 
 
 def build_parser() -> argparse.ArgumentParser:

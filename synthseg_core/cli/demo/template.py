@@ -27,8 +27,8 @@ _SLICE_VOXELS = 5
 _INVERSION_LEVEL = 280
 
 _README = """\
-Three scans of one brain, made by synthseg_core.cli.demo.template from the ICBM 152 2009a template without skull, an average
-of 152 people that the package nilearn carries:
+Three scans of one brain, made by synthseg_core.cli.demo.template from the ICBM 152 2009a template without skull, an
+average of 152 people that the package nilearn carries:
 
 sub-01  the template, 1 x 1 x 1 mm
 sub-02  averages of five slices of it, 1 x 1 x 5 mm

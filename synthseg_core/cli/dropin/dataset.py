@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthseg_core import __version__
-from synthseg_core.cli.batch import Failure, FailureTable, Progress, Stages, run_batch
-from synthseg_core.cli.dropin import dataset_table, ledger, run
-from synthseg_core.cli.dropin.dataset_table import results_table, volumes_of
-from synthseg_core.cli.dropin.dataset_table import Columns, Row, Suffixes, Table, shortened
+from synthseg_core.cli.batch import FailureTable, Stages, run_batch
+from synthseg_core.cli.dropin import dataset_table, ledger, one_scan
+from synthseg_core.cli.dropin.dataset_table import Columns, Row, Suffixes, Table, results_table, shortened, volumes_of
 from synthseg_core.cli.dropin.flags import ModelFlags, add_model_flags, checked_flags
 from synthseg_core.cli.dropin.ledger import Entry, Identity, Ledger
 from synthseg_core.cli.dropin.names import subject_name
 from synthseg_core.cli.dropin.plan import ScanOutputs, refuse_collisions
 from synthseg_core.cli.dropin.tables import single_scan_table
-from synthseg_core.errors import InputError, SynthSegError
+from synthseg_core.errors import Failure, InputError, SynthSegError
 from synthseg_core.images.reading import Scan
-from synthseg_core.system.tables import start_table
 from synthseg_core.system.delimited import absolute
+from synthseg_core.system.progress import Progress
+from synthseg_core.system.tables import start_table
 
 if TYPE_CHECKING:
     from synthseg_core.segmentation.segment import Segmentation
@@ -158,7 +158,7 @@ def _named_outputs(table: Table, args: argparse.Namespace) -> dict[int, ScanOutp
 def _jobs(rows: Sequence[Row], outputs: Mapping[int, ScanOutputs], flags: ModelFlags, *, quality: bool) -> list[_Job]:
     """Add to each row the settings that its results depend on; missing weights are an error here."""
     variants = {ct: replace(flags, ct=ct) for ct in {row.ct for row in rows}}
-    settings = {ct: run.settings_of(variant, quality=quality) for ct, variant in variants.items()}
+    settings = {ct: one_scan.settings_of(variant, quality=quality) for ct, variant in variants.items()}
     return [_Job(row, outputs[row.line], variants[row.ct], settings[row.ct]) for row in rows]
 
 
@@ -215,11 +215,11 @@ def _to_do(jobs: Sequence[_Job], book: Ledger) -> list[_Job]:
 
 def _compute(jobs: Sequence[_Job], book: Ledger, args: argparse.Namespace, failures: FailureTable) -> None:
     """Run the jobs."""
-    models = run.load(jobs[0].flags, quality=args.qc)
+    models = one_scan.load(jobs[0].flags, quality=args.qc)
     stages: Stages[_Job, _Source, Segmentation] = Stages(
         name=lambda job: str(job.row.scan),
-        read=lambda job: _Source(run.read(job.row.scan), Identity.of(job.row.scan)),
-        compute=lambda job, source: run.compute(
+        read=lambda job: _Source(one_scan.read(job.row.scan), Identity.of(job.row.scan)),
+        compute=lambda job, source: one_scan.compute(
             source.scan, models, job.flags, keep_posteriors=args.post, overlapped=len(jobs) > 1
         ),
         write=lambda job, source, result: _write(job, source, result, book),
@@ -230,17 +230,17 @@ def _compute(jobs: Sequence[_Job], book: Ledger, args: argparse.Namespace, failu
 
 def _write(job: _Job, source: _Source, result: Segmentation, book: Ledger) -> Sequence[str]:
     """Write all outputs of one scan, then record it."""
-    run.write_images(job.outputs, source.scan, result)
+    one_scan.write_images(job.outputs, source.scan, result)
     cropped = job.flags.crop is not None
-    _write_table(job, job.outputs.volumes, run.volumes_row(result, cropped=cropped))
+    _write_table(job, job.outputs.volumes, one_scan.volumes_row(result, cropped=cropped))
     if job.outputs.quality is not None:
-        _write_table(job, job.outputs.quality, run.quality_row(result))
+        _write_table(job, job.outputs.quality, one_scan.quality_row(result))
     sizes = {path: path.stat().st_size if path.exists() else None for path in job.outputs.paths()}
     book.add(job.outputs.segmentation, Entry(source.identity, job.settings, sizes, __version__))
     return result.warnings
 
 
-def _write_table(job: _Job, path: Path | None, row: run.Row) -> None:
+def _write_table(job: _Job, path: Path | None, row: one_scan.Row) -> None:
     assert path is not None
     start_table(path, single_scan_table(subject_name(job.row.scan), row.columns, row.cells))
 

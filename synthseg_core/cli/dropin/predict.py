@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthseg_core.cli.batch import Failure, FailureTable, Progress, Stages, run_batch, run_one
-from synthseg_core.cli.dropin import run
+from synthseg_core.cli.batch import FailureTable, Stages, run_batch, run_one
+from synthseg_core.cli.dropin import one_scan
 from synthseg_core.cli.dropin.flags import ModelFlags, add_model_flags, checked_flags
 from synthseg_core.cli.dropin.names import InputMode, subject_name
 from synthseg_core.cli.dropin.plan import Plan, Request, ScanJob, make_plan
 from synthseg_core.cli.dropin.tables import SharedTable, single_scan_table
-from synthseg_core.errors import SynthSegError
+from synthseg_core.errors import Failure, SynthSegError
 from synthseg_core.images.reading import Scan
-from synthseg_core.system.tables import start_table
 from synthseg_core.system.atomic import check_writable
+from synthseg_core.system.progress import Progress
+from synthseg_core.system.tables import start_table
 
 if TYPE_CHECKING:
     from synthseg_core.segmentation.segment import Segmentation
@@ -47,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(Request(args.i, args.o, args.post, args.resample, args.vol, args.qc, args.failures))
     command = _Command(plan, flags, quality=args.qc is not None)
     _check_outputs(plan)
-    models = run.load(flags, quality=command.quality)
+    models = one_scan.load(flags, quality=command.quality)
     command.start_tables()
     stages: Stages[ScanJob, Scan, Segmentation] = Stages(
         name=lambda job: str(job.scan),
-        read=lambda job: run.read(job.scan),
-        compute=lambda _job, scan: run.compute(
+        read=lambda job: one_scan.read(job.scan),
+        compute=lambda _job, scan: one_scan.compute(
             scan, models, flags, keep_posteriors=args.post is not None, overlapped=len(plan.jobs) > 1
         ),
         write=command.write,
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     failures = FailureTable(plan.failures)
     failures.start()
     status = (_run_single if plan.mode is InputMode.IMAGE else _run_many)(plan, stages, failures)
-    if papers := run.citations(flags, quality=command.quality):
+    if papers := one_scan.citations(flags, quality=command.quality):
         print(papers)
     return status
 
@@ -77,21 +78,21 @@ class _Command:
     def start_tables(self) -> None:
         """Write the headers of the tables that all scans share."""
         if self.plan.volumes is not None:
-            SharedTable(self.plan.volumes, run.volume_columns(self.flags)).start()
+            SharedTable(self.plan.volumes, one_scan.volume_columns(self.flags)).start()
         if self.plan.quality is not None:
-            SharedTable(self.plan.quality, run.quality_columns(self.flags)).start()
+            SharedTable(self.plan.quality, one_scan.quality_columns(self.flags)).start()
 
     def write(self, job: ScanJob, scan: Scan, result: Segmentation) -> tuple[str, ...]:
         """Write all outputs of one scan; tables last, so that a row means that all is there."""
-        run.write_images(job.outputs, scan, result)
-        volumes = run.volumes_row(result, cropped=self.flags.crop is not None)
+        one_scan.write_images(job.outputs, scan, result)
+        volumes = one_scan.volumes_row(result, cropped=self.flags.crop is not None)
         self._write_row(self.plan.volumes, job.outputs.volumes, job.scan, volumes)
         if self.quality:
-            self._write_row(self.plan.quality, job.outputs.quality, job.scan, run.quality_row(result))
+            self._write_row(self.plan.quality, job.outputs.quality, job.scan, one_scan.quality_row(result))
         return result.warnings
 
     @staticmethod
-    def _write_row(shared: Path | None, own: Path | None, scan: Path, row: run.Row) -> None:
+    def _write_row(shared: Path | None, own: Path | None, scan: Path, row: one_scan.Row) -> None:
         subject = subject_name(scan)
         if shared is not None:
             SharedTable(shared, row.columns).add(subject, row.cells)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.system.atomic import is_alive
+from synthseg_core.system.processes import is_alive
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -16,13 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.cli.worker.environment import surroundings
-from synthseg_core.cli.worker.job import Client, ClientGoneError, Command, objection, status_of
+from synthseg_core.cli.worker.job import (
+    COMPUTING,
+    ON_DEVICE,
+    Client,
+    ClientGoneError,
+    Command,
+    Gate,
+    JobStages,
+    objection,
+    status_of,
+)
 from synthseg_core.cli.worker.listener import listening
 from synthseg_core.cli.worker.messages import Request, receive_request
-from synthseg_core.cli.worker.process import Place
-from synthseg_core.cli.worker.process import Parent, stopped_by_signals
+from synthseg_core.cli.worker.process import Parent, Place, stopped_by_signals
 from synthseg_core.cli.worker.streams import JobStreams
-from synthseg_core.cli.worker.job import COMPUTING, ON_DEVICE, Gate, JobStages
 from synthseg_core.system.timing import collected_here
 
 _GLANCE_S = 0.5
