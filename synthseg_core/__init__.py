@@ -28,7 +28,7 @@ _PUBLIC = {
     "registered_models": "models.registry",
     "Scan": "images.reading",
     "read_scan": "images.reading",
-    "write_volume": "images.reading",
+    "write_volume": "images.writing",
     "load_models": "models.loading",
     "SegmentOptions": "segmentation.segment",
     "Segmentation": "segmentation.segment",

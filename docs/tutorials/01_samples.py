@@ -7,8 +7,8 @@ from argparse import ArgumentParser
 import numpy as np
 from tutorial import common_parser, label_maps, synthseg
 
-from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.synth import BrainGenerator, Draw, read_maps, read_recipe
 
 

@@ -12,8 +12,9 @@ from tutorial import common_parser, label_maps, synthseg
 from synthseg_core.cli.demo.heads import write_scans
 from synthseg_core.cli.main import main as command
 from synthseg_core.images.label_maps import label_map_paths
-from synthseg_core.images.reading import read_stored, write_volume
+from synthseg_core.images.reading import read_stored
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.synth import GenerationLabels
 
 # What the maps of this tutorial hold: two lobes with values of our own, two structures with values of FreeSurfer.

@@ -18,8 +18,9 @@ from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import closest_ras, unit_columns
 from synthseg_core.images.label_maps import read_ras_labels
 from synthseg_core.images.pairs import Case, match, read_on_grid
-from synthseg_core.images.reading import read_grid, write_volume
+from synthseg_core.images.reading import read_grid
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.labels.composing import ComposedList, compose, list_text
 from synthseg_core.labels.counting import scan_label_maps
 from synthseg_core.labels.known import COUNTS, FACTS, FIRST_TISSUE, known_entries, list_entries, table_entries

@@ -128,7 +128,7 @@ def _segmentations(args: argparse.Namespace, outputs: Outputs, decision: Decisio
 
 
 def _write_images(outputs: Outputs, scan: Scan, result: ScanParcels, names: tuple[str, ...]) -> None:
-    from synthseg_core.images.reading import write_volume
+    from synthseg_core.images.writing import write_volume
 
     for name, labels in zip(names, result.maps, strict=True):
         write_volume(getattr(outputs, name), labels, like=scan, dtype=np.int32)

@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _resample(args: argparse.Namespace) -> None:
-    from synthseg_core.images.reading import read_scan, write_volume
+    from synthseg_core.images.reading import read_scan
+    from synthseg_core.images.writing import write_volume
     from synthseg_core.segmentation.conform import scan_at
     from synthseg_core.segmentation.sidecars import Origin, resampled_sidecar
 

@@ -101,8 +101,8 @@ def write_outputs(outputs: Outputs, made: Provenance) -> None:
 
 
 def _write_label_maps(outputs: Outputs, made: Provenance) -> None:
-    from synthseg_core.images.reading import write_volume
     from synthseg_core.images.volume import Volume
+    from synthseg_core.images.writing import write_volume
 
     scan, result = made.scan, made.result
     if outputs.dseg is not None or outputs.mask is not None:
@@ -117,7 +117,7 @@ def _write_label_maps(outputs: Outputs, made: Provenance) -> None:
 
 
 def _write_posteriors(outputs: Outputs, made: Provenance) -> None:
-    from synthseg_core.images.reading import write_channels, write_volume
+    from synthseg_core.images.writing import write_channels, write_volume
 
     scan, result = made.scan, made.result
     if outputs.posteriors is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from synthseg_core.images.label_maps import MapFiles, files_of, source_text
 from synthseg_core.images.volume import Volume
 from synthseg_core.system import memory
 from synthseg_core.system.atomic import atomic_path
+from synthseg_core.system.progress import OnProgress
 
 _MEMBERS = ("positions", "values", "affines", "names")
 _MOST_VALUES = 256
 _READ_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class PackedMaps:
     names: tuple[str, ...]
 
 
-def pack(source: Path | str | Sequence[Path | str], progress: Progress | None = None) -> PackedMaps:
+def pack(source: Path | str | Sequence[Path | str], progress: OnProgress | None = None) -> PackedMaps:
     """Read the label maps of a folder or list.
 
     Raises

@@ -11,7 +11,7 @@ import numpy as np
 
 from synthseg_core.images.affines import Shape3, Size3, voxel_size
 from synthseg_core.images.label_maps import common_grid, label_map_paths, read_ras_labels
-from synthseg_core.synth.maps import Progress
+from synthseg_core.system.progress import OnProgress
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class LabelScan:
         return Occurrence(len(voxels), min(voxels), round(math.fsum(voxels) / len(voxels)), max(voxels))
 
 
-def scan_label_maps(source: Path | str | Sequence[Path | str], progress: Progress | None = None) -> LabelScan:
+def scan_label_maps(source: Path | str | Sequence[Path | str], progress: OnProgress | None = None) -> LabelScan:
     """Read every map once and count its labels.
 
     Parameters

@@ -6,7 +6,7 @@ Label maps as a recipe wants them: which columns of the label list, which voxels
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -23,9 +23,9 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.labels.lists import GenerationLabels, unknown_values, values_text
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.system import memory
+from synthseg_core.system.progress import OnProgress
 
 Unknown = Literal["refuse", "background"]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def read_label_maps(
     *,
     unknown: Unknown = "refuse",
     step: int = 1,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> LabelMaps:
     """Read all label maps of a folder or list, and refuse the first one that does not fit.
 
@@ -193,7 +193,7 @@ def read_maps(
     labels: str | Path = "generation_54",
     *,
     unknown: Unknown = "refuse",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> LabelMaps:
     """Read label maps for a recipe; see :func:`synthseg_core.synth.maps.read_label_maps`.
 

@@ -22,8 +22,8 @@ from synthseg_core.images.label_maps import read_ras_labels, stem
 from synthseg_core.images.pairs import Case, read_on_grid
 from synthseg_core.images.reading import count_volumes
 from synthseg_core.labels.lists import GenerationLabels, unknown_values
-from synthseg_core.synth.maps import Progress
 from synthseg_core.synth.priors import COLUMNS
+from synthseg_core.system.progress import OnProgress
 from synthseg_core.system.tables import format_tsv
 
 # Reference: the darkest and brightest 2 % say more about fat and artefacts than about tissue.
@@ -87,7 +87,7 @@ def measure(
     *,
     scale: Scale = "all",
     ignore_unknown: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[ScanStatistics, ...]:
     """Measure every scan, one at a time in memory.
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from synthseg_core import __version__
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.draw import Draw
 from synthseg_core.synth.generator import BrainGenerator, Sample

@@ -18,7 +18,7 @@ import secrets
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -89,7 +89,7 @@ _REMEDIES = {
 
 
 @contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
+def atomic_path(final: Path) -> Generator[Path]:
     """Yield a temporary path beside ``final``; rename it to ``final`` when the block ends well.
 
     Parent folders are made. On any exception the temporary file is removed and ``final`` is left as it was; what a

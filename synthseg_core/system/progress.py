@@ -10,6 +10,8 @@ from typing import TextIO
 
 from synthseg_core.errors import Failure
 
+OnProgress = Callable[[int, int], None]  # called with how many are done, and of how many
+
 
 class CountLine:
     """Shows for instance ``reading label maps: 3 of 20`` while the ``with`` block runs.

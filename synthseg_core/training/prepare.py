@@ -17,9 +17,10 @@ from synthseg_core.errors import GeometryError, InputError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.synth.generator import BrainGenerator
-from synthseg_core.synth.maps import LabelMaps, Progress, Unknown, read_label_maps
+from synthseg_core.synth.maps import LabelMaps, Unknown, read_label_maps
 from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.synth.recipe import Recipe
+from synthseg_core.system.progress import OnProgress
 from synthseg_core.system.settings import to_content
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.experiment import Experiment
@@ -136,7 +137,7 @@ class Prepared:
 
 
 def prepare(
-    experiment: Experiment, given: MapsSource, device: torch.device, progress: Progress | None = None
+    experiment: Experiment, given: MapsSource, device: torch.device, progress: OnProgress | None = None
 ) -> Prepared:
     """Read and check label maps, recipe and network, and make one sample to see that they fit together.
 
@@ -186,7 +187,7 @@ def validation_recipe(recipe: Recipe, *, whole: bool) -> Recipe:
     return replace(recipe, drop_labels=(), map_weights=None, crop=replace(crop, shape=None) if whole else crop)
 
 
-def _read(paths: Sequence[Path], given: MapsSource, recipe: Recipe, progress: Progress | None) -> LabelMaps:
+def _read(paths: Sequence[Path], given: MapsSource, recipe: Recipe, progress: OnProgress | None) -> LabelMaps:
     source = paths[0] if len(paths) == 1 else paths
     return read_label_maps(source, given.labels, unknown=given.unknown, step=recipe.map_step, progress=progress)
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import InputError
-from synthseg_core.images.reading import Scan, read_scan, write_volume
+from synthseg_core.images.reading import Scan, read_scan
+from synthseg_core.images.writing import write_volume
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.conform import ConformConfig, Conformed, conform
 

@@ -13,9 +13,10 @@ from nibabel.orientations import aff2axcodes, apply_orientation, io_orientation
 
 from synthseg_core.images.affines import closest_ras, unit_columns, voxel_size
 from synthseg_core.images.grids import centred_grid
-from synthseg_core.images.reading import Scan, read_scan, write_volume
+from synthseg_core.images.reading import Scan, read_scan
 from synthseg_core.images.resampling import centred_sampling, resample_axis
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.models.card import GridSpec
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.conform import ConformConfig, conform, plan

@@ -15,8 +15,9 @@ from nibabel import imageglobals
 
 from synthseg_core.errors import GeometryError, InputError, OutputError
 from synthseg_core.images import checks
-from synthseg_core.images.reading import read_scan, write_volume
+from synthseg_core.images.reading import read_scan
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.conform import ConformConfig, conform
 from synthseg_core.system.atomic import temporary_name

@@ -198,7 +198,7 @@ def test_formats(segment, scan, everything, tmp_path, extension):
 
 @pytest.mark.parametrize("extension", [".mgz", ".npz", ".nii"])
 def test_scans_of_every_format(segment, tmp_path, extension):
-    from synthseg_core.images.reading import write_volume
+    from synthseg_core.images.writing import write_volume
 
     volume = phantom((1.0, 1.0, 1.0), SHAPE)
     path = tmp_path / f"scan{extension}"
@@ -566,7 +566,7 @@ def test_failing_output_leaves_no_temporary_file(segment, scan, tmp_path, monkey
     """A write that breaks off in the middle, as when the disk is full, leaves neither a half file nor a temporary."""
     import errno
 
-    import synthseg_core.images.reading as files
+    import synthseg_core.images.writing as files
 
     def full(*args, **kwargs):
         Path(args[0]).write_bytes(b"half")

@@ -15,8 +15,9 @@ import pytest
 from synthseg_core.cli.main import main
 from synthseg_core.errors import OutputError
 from synthseg_core.images import checks
-from synthseg_core.images.reading import Scan, read_scan, write_channels, write_volume
+from synthseg_core.images.reading import Scan, read_scan
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_channels, write_volume
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation.conform import scan_at

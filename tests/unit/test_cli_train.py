@@ -12,8 +12,8 @@ import yaml
 from synthseg_core.cli.main import build_parser, main
 from synthseg_core.cli.train_settings import crop_shape, read_train_settings
 from synthseg_core.errors import SynthSegError, UsageError
-from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.networks.config import UNetConfig

@@ -9,8 +9,8 @@ from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.demo import __main__ as command
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.models.registry import load_card
 from synthseg_core.reports import picture
 from synthseg_core.reports.picture import expectation

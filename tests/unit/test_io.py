@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import OutputError
-from synthseg_core.images.reading import read_scan, write_volume
+from synthseg_core.images.reading import read_scan
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.quirks import NATIVE, REFERENCE
 from tests.phantoms import oblique_affine, phantom, write_nifti
 

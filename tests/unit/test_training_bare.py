@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 
 HIDDEN = ("scipy", "pandas", "yaml", "h5py", "safetensors", "matplotlib", "tensorboard", "sklearn")
 SCRIPT = """

@@ -19,7 +19,7 @@ from synthseg_core.evaluation.draws import FixedDraws
 from synthseg_core.evaluation.labelled import read_labelled_scan
 from synthseg_core.evaluation.overlap import Overlap, dice_by_label, overlap
 from synthseg_core.evaluation.validation import CaseScore, Scores, score_case, scored_labels
-from synthseg_core.images.reading import write_volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.remap import Remap
 from synthseg_core.labels.table import LabelTable

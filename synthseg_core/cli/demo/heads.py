@@ -16,8 +16,8 @@ import numpy as np
 
 from synthseg_core.images.affines import Size3
 from synthseg_core.images.label_maps import stem
-from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.synth import BrainGenerator, Recipe, read_maps
 from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.synth.randomness import Range

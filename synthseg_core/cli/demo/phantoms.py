@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from synthseg_core.images.affines import Shape3, Size3
-from synthseg_core.images.reading import write_volume
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.models.arrays import save_safetensors
 from synthseg_core.models.keras_file import Arrays, torch_shapes
 from synthseg_core.models.registry import load_card

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from synthseg_core.errors import UsageError
-from synthseg_core.images.reading import read_stored, write_volume
+from synthseg_core.images.reading import read_stored
 from synthseg_core.images.volume import Volume
+from synthseg_core.images.writing import write_volume
 from synthseg_core.system.atomic import write_json, write_text
 
 _FILE = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"

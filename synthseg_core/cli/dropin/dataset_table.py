@@ -182,7 +182,7 @@ def refuse_duplicates(table: Table, prefixes: Iterable[Path]) -> None:
 
 def unreadable(rows: Iterable[Row]) -> list[tuple[Row, InputError]]:
     """Return the rows whose file is missing or cannot be a scan, with the reason."""
-    bad = []
+    bad: list[tuple[Row, InputError]] = []
     for row in rows:
         try:
             check_file(row.scan)

@@ -16,7 +16,8 @@ from synthseg_core.cli.dropin.flags import ModelFlags
 from synthseg_core.cli.dropin.plan import ScanOutputs
 from synthseg_core.cli.dropin.tables import score_text, volume_text
 from synthseg_core.errors import UsageError
-from synthseg_core.images.reading import Scan, read_scan, write_volume
+from synthseg_core.images.reading import Scan, read_scan
+from synthseg_core.images.writing import write_volume
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
 from synthseg_core.models.weights import find_weights
