@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthseg_core import __version__
 from synthseg_core.bids.columns import CODE_NAME, SCORE_COLUMNS
 from synthseg_core.images.reading import Scan
 from synthseg_core.labels.structures import structure
 from synthseg_core.models.card import ModelCard
-from synthseg_core.models.loading import LoadedModel
 from synthseg_core.segmentation.class_maps import Decision
-from synthseg_core.segmentation.parcellate import ScanParcels
-from synthseg_core.segmentation.segment import Segmentation, SegmentOptions
+
+if TYPE_CHECKING:
+    from synthseg_core.models.loading import LoadedModel
+    from synthseg_core.segmentation.parcellate import ScanParcels
+    from synthseg_core.segmentation.segment import Segmentation, SegmentOptions
 
 ONE_MM = "1 mm isotropic, covering the field of view of the scan"
 """What ``res-1mm`` means."""

@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.phantoms import phantom, write_nifti
+from tests.phantoms.scans import phantom, write_nifti
 
 TARGET_S = 0.25
 """Overhead a scan that is allowed over 200 scans."""

@@ -56,7 +56,7 @@ def _maps(path: Path | None, recipe):
     """Read a real label map, or make one of blocks where there is none."""
     from synthseg_core.synth import read_maps
     from synthseg_core.synth.maps import read_labels
-    from tests.synth_phantoms import phantom_maps
+    from tests.phantoms.heads import phantom_maps
 
     if path is not None:
         return read_maps(path, recipe)

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from synthseg_core.segmentation.components import bounding_box, largest_component
-from tests.phantoms import all_orientations
+from tests.phantoms.scans import all_orientations
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6))
 

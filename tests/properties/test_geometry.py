@@ -21,7 +21,7 @@ from synthseg_core.models.card import GridSpec
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.conform import ConformConfig, conform, plan
 from synthseg_core.segmentation.record import ConformRecord, label_map_on
-from tests.phantoms import all_orientations, nested_ellipsoids, oblique_affine, phantom, reoriented
+from tests.phantoms.scans import all_orientations, nested_ellipsoids, oblique_affine, phantom, reoriented
 
 GRID = GridSpec(1.0, 8, 16)
 CONFIG = ConformConfig(grid=GRID)

@@ -21,8 +21,8 @@ from synthseg_core.models.loading import Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE
 from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, segment_scan
-from tests.models import COARSE, FLIPPED, ONE_SIDED, ROBUST, STRUCTURE_LABELS, TINY
-from tests.phantoms import all_orientations, nested_ellipsoids, oblique_affine, phantom, reoriented, write_nifti
+from tests.phantoms.models import COARSE, FLIPPED, ONE_SIDED, ROBUST, STRUCTURE_LABELS, TINY
+from tests.phantoms.scans import all_orientations, nested_ellipsoids, oblique_affine, phantom, reoriented, write_nifti
 
 FITTING, RESAMPLED = (1.0, 1.0, 1.0), (1.1, 0.8, 2.4)
 SHAPES = {FITTING: (18, 23, 17), RESAMPLED: (18, 26, 9)}

@@ -16,9 +16,9 @@ import psutil
 import pytest
 import yaml
 
-from tests.phantoms import phantom, write_nifti
+from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.trees import contents, make_tree
 from tests.slurm.cluster import Cluster
-from tests.trees import contents, make_tree
 from tests.workflow.runs import ENVIRONMENT, REPOSITORY, app, run
 
 SCANS = ("sub-01", "sub-02", "sub-03")

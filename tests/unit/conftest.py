@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.downloads import forget_proxies
-from tests.unit.loopback_server import Loopback, loopback
+from tests.unit.models.downloads import forget_proxies
+from tests.unit.models.loopback_server import Loopback, loopback
 
 
 @pytest.fixture

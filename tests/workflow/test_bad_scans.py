@@ -3,7 +3,7 @@
 import pytest
 
 from synthseg_core.system.tables import read_tsv
-from tests.trees import make_tree
+from tests.phantoms.trees import make_tree
 from tests.workflow.runs import app, planned, run, snakemake
 from tests.workflow.trial import BAD_SCANS, stem, t1w, write_bad_scans, write_dataset, write_scan
 

@@ -13,8 +13,8 @@ from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.main import main
 from synthseg_core.images import checks
 from synthseg_core.system.tables import read_tsv
-from tests.phantoms import phantom, write_nifti
-from tests.trees import contents
+from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.trees import contents
 
 MODEL = "tiny-random-cortex"
 SCANS = (

@@ -7,7 +7,7 @@ import pytest
 
 import synthseg_core
 from synthseg_core.system.tables import read_tsv
-from tests.trees import contents
+from tests.phantoms.trees import contents
 from tests.workflow.runs import app, planned, run
 from tests.workflow.trial import stem, write_dataset, write_scan
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.phantoms import phantom, write_nifti
-from tests.trees import contents
+from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.trees import contents
 from tests.workflow.runs import app, run
 
 

@@ -8,8 +8,8 @@ import sys
 import psutil
 import pytest
 
-from tests.phantoms import phantom, write_nifti
-from tests.trees import contents, make_tree
+from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.trees import contents, make_tree
 from tests.workflow.kills import Kill, draw, incomplete, results, run_and_kill, temporaries
 from tests.workflow.runs import app, run, snakemake_command
 

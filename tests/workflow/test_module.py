@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from synthseg_core.system.tables import read_tsv
-from tests.phantoms import phantom, write_nifti
-from tests.trees import make_tree
+from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.trees import make_tree
 from tests.workflow.runs import REPOSITORY, planned, run
 
 CONFIG = {"input": "scans", "output": "results/brains", "device": "cpu", "segment": {"model": "tiny-random"}}

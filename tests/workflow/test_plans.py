@@ -7,7 +7,7 @@ import pytest
 
 from synthseg_core.app.configuration import checked
 from synthseg_core.app.plan import Plan
-from tests.trees import OWN, make_tree
+from tests.phantoms.trees import OWN, make_tree
 from tests.workflow.runs import REPOSITORY, planned, run, snakemake
 
 TREES = {

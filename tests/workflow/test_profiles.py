@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.trees import make_tree
+from tests.phantoms.trees import make_tree
 from tests.workflow.runs import REPOSITORY, app, planned, run
 
 PROFILES = [path.parent.name for path in (REPOSITORY / "profiles").glob("*/config.yaml")]

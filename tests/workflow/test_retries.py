@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from synthseg_core.system.tables import read_tsv
-from tests.trees import contents
+from tests.phantoms.trees import contents
 from tests.workflow.kills import incomplete, role, temporaries
 from tests.workflow.runs import ENVIRONMENT, app, planned, run
 from tests.workflow.trial import stem, t1w, write_dataset

@@ -13,8 +13,8 @@ import pytest
 
 from synthseg_core.images.reading import read_scan
 from synthseg_core.system.tables import read_tsv
-from tests.phantoms import phantom, write_nifti
-from tests.trees import contents, make_tree
+from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.trees import contents, make_tree
 from tests.workflow.runs import ENVIRONMENT, app, planned, run, snakemake
 
 UNSTABLE = ("work", "logs")  # times and host facts

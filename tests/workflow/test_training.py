@@ -18,7 +18,7 @@ from synthseg_core.synth.presets import PRESETS
 from synthseg_core.synth.sample_files import SamplePaths
 from synthseg_core.system.tables import read_tsv
 from synthseg_core.training import config as training_config
-from tests.trees import make_tree
+from tests.phantoms.trees import make_tree
 from tests.workflow.runs import REPOSITORY, planned, snakemake
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "train.schema.yaml"

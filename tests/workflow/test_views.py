@@ -6,8 +6,8 @@ import pytest
 
 from synthseg_core.app.configuration import checked
 from synthseg_core.app.plan import Plan
-from tests.phantoms import phantom, write_nifti
-from tests.trees import OWN, contents, make_tree
+from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.trees import OWN, contents, make_tree
 from tests.workflow.runs import planned, snakemake
 
 GOOD = "sub-01/anat/sub-01_space-T1w"

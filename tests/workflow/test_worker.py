@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.phantoms import phantom, write_nifti
-from tests.trees import contents, make_tree
+from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.trees import contents, make_tree
 from tests.workflow.runs import app, run
 
 UNSTABLE = ("work", "logs")

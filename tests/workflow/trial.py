@@ -10,8 +10,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from tests.phantoms import oblique_affine, phantom, write_nifti
-from tests.trees import make_tree
+from tests.phantoms.scans import oblique_affine, phantom, write_nifti
+from tests.phantoms.trees import make_tree
 
 SHAPE = (17, 21, 15)
 

@@ -1,0 +1,561 @@
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from synthseg_core.app import bundle, configuration, snakemake
+from synthseg_core.app.arguments import build_parser, config_values
+from synthseg_core.app.configuration import checked, write_config
+from synthseg_core.app.lock import run_lock
+from synthseg_core.app.main import exit_status, main, remove_leftovers
+from synthseg_core.app.plan import Plan, layout_of, stages_of
+from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall
+from synthseg_core.bids.description import DATASET_FILES
+from synthseg_core.bids.names import derivative, products_of
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_table import read_table, write_table
+from synthseg_core.errors import InputError, UsageError
+from synthseg_core.reports import ScanStatus
+from synthseg_core.system.atomic import temporary_name
+from tests.phantoms.trees import make_tree
+
+FIRST = "sub-01/anat/sub-01_space-T1w"
+SCANS = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"]
+
+
+@pytest.fixture
+def bids(tmp_path):
+    return make_tree(tmp_path / "bids", SCANS)
+
+
+def config(bids, **values):
+    return checked(
+        {"input": str(bids), "output": str(bids.parent / "out"), "segment": {"model": "tiny-random"}, **values}
+    )
+
+
+def arguments(*words):
+    return config_values(build_parser().parse_args(["in", "out", "participant", *words]))
+
+
+# Command line and configuration
+
+
+def test_command_line_becomes_a_complete_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = checked(arguments("--participant_label", "sub-01", "02", "--session-label", "ses-a", "--fast"))
+    assert values["input"] == str(tmp_path / "in")
+    assert values["participants"] == ["01", "02"]
+    assert values["sessions"] == ["a"]
+    assert values["segment"] == {
+        "model": "default", "weights": None, "fast": True, "ct": False, "posteriors": False
+    }  # fmt: skip
+    assert stages_of(values) == ("segment",)
+    assert values["suffixes"][:2] == ["T1w", "T2w"]
+
+
+def test_both_spellings_of_participant_label():
+    assert arguments("--participant-label", "1") == arguments("--participant_label", "1")
+
+
+def test_paths_of_cards_and_weights_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("card.yaml").touch()
+    values = arguments("--model", "card.yaml", "--weights", "w", "-w", "work")
+    assert values["segment"]["model"] == str(tmp_path / "card.yaml")
+    assert values["segment"]["weights"] == str(tmp_path / "w")
+    assert values["work"] == str(tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"typo": 1}, "'typo' was unexpected"),
+        ({"segment": {"fats": True}}, "segment: found .*'fats' was unexpected"),
+        ({"participants": ["sub_01"]}, "participants.0: found"),
+        ({"participants": [1]}, "not of type 'string'"),
+        ({"device": "gpu"}, "device: found 'gpu'.*Where the network runs"),
+        ({"suffixes": []}, "suffixes: found"),
+    ],
+)
+def test_configurations_that_do_not_fit_the_schema(values, message):
+    with pytest.raises(UsageError, match=message):
+        checked({"input": "a", "output": "b", **values})
+
+
+def test_labels_that_look_like_numbers_stay_text(tmp_path):
+    write_config(tmp_path / "c.yaml", {"participants": ["005", "1e3"]})
+    assert yaml.safe_load((tmp_path / "c.yaml").read_text()) == {"participants": ["005", "1e3"]}
+
+
+def test_core_without_the_packages_of_the_workflow(monkeypatch):
+    monkeypatch.setattr(configuration, "find_spec", lambda name: None if name == "snakemake" else name)
+    with pytest.raises(UsageError, match=r"no snakemake in .*synthseg-bids\[workflow\]"):
+        checked({"input": "a", "output": "b"})
+
+
+def test_help_names_the_exit_status(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    assert "130 interrupted" in capsys.readouterr().out
+
+
+# Plan
+
+
+def names_of(bids, paths):
+    return [Path(path).relative_to(bids.parent / "out").as_posix() for path in paths]
+
+
+def test_files_of_a_plan(bids):
+    plan = Plan.from_config(config(bids, participants=["02"]))
+    names = names_of(bids, plan.all_files())
+    stem = "sub-02/anat/sub-02_space-T1w"
+    assert names[0] == "dataset_description.json"
+    assert names[len(DATASET_FILES) :] == [
+        *(derivative(stem, product) for product in products_of("segment")),
+        f"work/decisions/{stem}_decision.npz",
+    ]
+
+
+def test_targets_are_a_file_a_job_and_whatever_is_missing(bids):
+    stages = {"segment": {"model": "tiny-random-cortex", "posteriors": True}, "qc": {"enabled": True}}
+    plan = Plan.from_config(config(bids, participants=["02"], **stages))
+    stem = "sub-02/anat/sub-02_space-T1w"
+    first, scores = f"{stem}_seg-synthseg_dseg.nii.gz", f"{stem}_desc-qc_scores.tsv"
+    assert names_of(bids, plan.scan_targets()) == [first, scores]
+    make_tree(bids.parent, plan.all_files(), b"x")
+    assert names_of(bids, plan.scan_targets()) == [first, scores]
+    gone = [f"{stem}_seg-synthseg_volumes.tsv", f"work/decisions/{stem}_decision.npz"]
+    gone.append(derivative(stem, "posteriors_1mm"))
+    for name in gone:
+        (bids.parent / "out" / name).unlink()
+    assert names_of(bids, plan.scan_targets()) == [first, *gone, scores]
+    (bids.parent / "out" / first).unlink()
+    assert names_of(bids, plan.scan_targets()) == [first, scores]
+
+
+def test_plan_writes_the_table_of_all_scans(bids):
+    plan = Plan.from_config(config(bids, participants=["02"]))
+    assert len(plan.rows) == 3
+    assert [row.participant_id for row in plan.selected] == ["sub-02"]
+    assert read_table(plan.table) == plan.rows
+    assert plan.row_of("sub-02/anat/sub-02_space-T1w").source == str(bids / SCANS[2])
+
+
+def test_plan_of_a_job_reads_the_table(bids):
+    head = Plan.from_config(config(bids))
+    head.targets()
+    (bids / "sub-03/anat").mkdir(parents=True)
+    (bids / "sub-03/anat/sub-03_T1w.nii").touch()
+    assert Plan.from_config(config(bids), head=False).rows == head.rows
+    assert len(Plan.from_config(config(bids)).rows) == 4
+
+
+def test_plan_without_the_dataset_uses_the_table(bids):
+    before = Plan.from_config(config(bids)).rows
+    gone = config(bids, input=str(bids.parent / "gone"))
+    assert Plan.from_config(gone).rows == before
+
+
+def test_plan_takes_a_table_as_it_is(bids, tmp_path):
+    row = ScanRow("sub-9/anat/sub-9_space-orig", "sub-9", "", "orig", "x.mgz", "/x.mgz")
+    write_table(tmp_path / "mine.tsv", [row])
+    assert Plan.from_config(config(bids, scans=str(tmp_path / "mine.tsv"))).rows == (row,)
+
+
+def test_nothing_to_segment_and_unknown_scans(bids):
+    plan = Plan.from_config(config(bids, participants=["99"]))
+    with pytest.raises(InputError, match="no usable scan among 0 selected and 3 listed"):
+        plan.targets()
+    with pytest.raises(InputError, match="no usable scan of that name"):
+        plan.row_of("sub-99/anat/sub-99_space-T1w")
+
+
+def test_braces_in_the_output_path(bids):
+    with pytest.raises(UsageError, match="brace"):
+        layout_of(config(bids, output="/out{x}"))
+
+
+# Stage files
+
+
+def test_stage_file_changes_only_with_its_content(bids):
+    plan = Plan.from_config(config(bids))
+    path = plan.scan_stage_file("segment", FIRST)
+    settings = json.loads(path.read_text())
+    assert (settings["model"], settings["fast"], settings["ct"]) == ("tiny-random", False, False)
+    assert len(settings["weights_sha256"]) == len(settings["definition_sha256"]) == 64
+    inode = path.stat().st_ino
+    assert Plan.from_config(config(bids, device="cpu", participants=["01"])).scan_stage_file("segment", FIRST) == path
+    assert path.stat().st_ino == inode
+    changed = Plan.from_config(config(bids, segment={"model": "tiny-random", "fast": True}))
+    preview = changed.scan_stage_file("segment", FIRST, preview=True)
+    assert preview != path
+    assert path.stat().st_ino == inode
+    assert changed.scan_stage_file("segment", FIRST) == path
+    assert json.loads(path.read_text()) == {**settings, "fast": True} == json.loads(preview.read_text())
+
+
+def test_stage_file_knows_weights_by_content_not_by_place(bids, tmp_path):
+    from synthseg_core.models.registry import load_card
+    from synthseg_core.models.weights import find_weights
+
+    source = find_weights(load_card("tiny-random")).path
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / source.name).write_bytes(source.read_bytes())
+    path = Plan.from_config(config(bids)).scan_stage_file("segment", FIRST)
+    before = path.read_text()
+    moved = Plan.from_config(config(bids, segment={"model": "tiny-random", "weights": str(tmp_path / "w")}))
+    assert moved.scan_stage_file("segment", FIRST).read_text() == before
+    assert moved.segment.flags() == ["--model", "tiny-random", "--weights", str(tmp_path / "w")]
+
+
+def test_titles_do_not_count_but_definitions_do(bids, tmp_path):
+    from synthseg_core.models.registry import load_card
+
+    source = load_card("tiny-random").source
+    text = source.read_text().replace("../weights/", f"{source.parent.parent}/weights/")
+    digests = {}
+    for name, old, new in (
+        ("same", "", ""),
+        ("title", "title: RANDOM", "title: Other"),
+        ("definition", "posterior_sigma_voxels: 0.5", "posterior_sigma_voxels: 0.6"),
+    ):
+        card = tmp_path / f"{name}.yaml"
+        card.write_text(text.replace(old, new) if old else text)
+        plan = Plan.from_config(config(bids, segment={"model": str(card)}))
+        digests[name] = plan.segment.settings()["definition_sha256"]
+    assert digests["same"] == digests["title"] != digests["definition"]
+
+
+def test_models_that_cannot_segment_are_refused_before_any_job(bids):
+    with pytest.raises(UsageError, match="a model for parcellation"):
+        Plan.from_config(config(bids, segment={"model": "synthseg-parc-2.0"})).require_models()
+
+
+# Lock and leftovers
+
+
+def test_lock_ends_clean(tmp_path):
+    path = tmp_path / "work" / "run.json"
+    for _ in range(2):
+        with run_lock(path) as lock:
+            assert not lock.after_crash
+            assert json.loads(path.read_text())["pid"] == str(os.getpid())
+        assert path.read_text() == ""
+
+
+def test_lock_after_an_exception_is_clean(tmp_path):
+    with pytest.raises(KeyError), run_lock(tmp_path / "run.json"):
+        raise KeyError
+    assert (tmp_path / "run.json").read_text() == ""
+
+
+def test_second_run_is_refused_with_the_owner(tmp_path):
+    path = tmp_path / "run.json"
+    with run_lock(path), pytest.raises(UsageError, match=f"a run by process {os.getpid()} on"), run_lock(path):
+        pass
+
+
+def test_output_that_cannot_be_a_folder(bids, tmp_path, capsys):
+    make_tree(tmp_path, ["out"])
+    assert main([str(bids), str(tmp_path / "out"), "participant", "--model", "tiny-random"]) == 2
+    assert "expected a folder that can be written to" in capsys.readouterr().err
+
+
+def record(pid, host=None):
+    return json.dumps({"pid": str(pid), "host": host or socket.gethostname(), "started": "today"})
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_lock_after_a_kill(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(record(dead_pid()))
+    with run_lock(path) as lock:
+        assert lock.after_crash
+
+
+def test_lock_after_a_run_whose_snakemake_was_killed(tmp_path):
+    path = tmp_path / "run.json"
+    with run_lock(path) as lock:
+        lock.cleared = lock.crashed = True
+    with run_lock(path) as lock:
+        assert lock.after_crash
+        lock.cleared = True
+    with run_lock(path) as lock:
+        assert not lock.after_crash
+
+
+def test_requests_to_terminate_are_interrupts(monkeypatch, bids, tmp_path, capsys):
+    monkeypatch.setattr("synthseg_core.app.main.require_input", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([str(bids), str(tmp_path / "out"), "participant"]) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_lock_recorded_by_another_computer(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(record(1, "elsewhere"))
+    with pytest.raises(UsageError, match=r"on elsewhere since today.*--unlock"), run_lock(path):
+        pass
+    with run_lock(path, force=True) as lock:
+        assert lock.after_crash
+
+
+def test_lock_waits_for_what_a_killed_run_left_running(tmp_path, capsys):
+    path = tmp_path / "run.json"
+    path.write_text(record(dead_pid()))
+    code = f"import fcntl, time; f = open({str(path)!r}); fcntl.flock(f, 2); print(flush=True); time.sleep(0.5)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with run_lock(path) as lock:
+            assert holder.wait(1) == 0
+            assert lock.after_crash
+    assert "waiting for the jobs" in capsys.readouterr().out
+
+
+def test_file_system_without_locks(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UsageError, match="Operation not supported.*--work-dir"), run_lock(tmp_path / "run.json"):
+        pass
+
+
+def test_temporary_files_of_dead_processes_are_removed(bids):
+    plan = Plan.from_config(config(bids))
+    folder = plan.layout.output / "sub-01" / "anat"
+    own = temporary_name(folder / "x.nii.gz").name
+    names = {own.replace(f"-{os.getpid()}-", f"-{dead_pid()}-"): False, own: True, ".tmp-x": True}
+    make_tree(folder, names)
+    remove_leftovers(plan)
+    assert {name: (folder / name).exists() for name in names} == names
+
+
+# Child process
+
+
+def call(tmp_path):
+    return SnakemakeCall(tmp_path, tmp_path / "c.yaml", tmp_path, 3, 0)
+
+
+def script(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(SnakemakeCall, "command", lambda self, *words: [sys.executable, "-c", code, *words])
+    return call(tmp_path)
+
+
+def test_command_line_of_snakemake(tmp_path):
+    words = call(tmp_path).command("all", "--dry-run")
+    assert words[:3] == [sys.executable, "-m", "snakemake"]
+    assert words[3:5] == ["all", "--dry-run"]
+    assert words[words.index("--cores") + 1] == "3"
+    assert Path(words[words.index("--snakefile") + 1]).is_file()
+
+
+def test_plan_of_a_dry_run_is_passed_on(tmp_path, monkeypatch, capsys):
+    end = snakemake.dry_run_snakemake(
+        script(tmp_path, monkeypatch, "import sys; print('ä', sys.argv[1:]); sys.exit(3)"), "all"
+    )
+    assert (end.status, end.interrupted) == (3, False)
+    assert capsys.readouterr().out == "ä ['all', '--dry-run']\n"
+
+
+def test_plan_that_nobody_reads(tmp_path, monkeypatch):
+    """Snakemake itself would answer a closed pipe with a traceback."""
+
+    def refuse(_text):
+        raise BrokenPipeError
+
+    note = tmp_path / "note"
+    code = f"print('x\\n' * 100_000, flush=True); open({str(note)!r}, 'w').write('to its end')"
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", SimpleNamespace(write=refuse, flush=lambda: None))
+        with pytest.raises(BrokenPipeError):
+            snakemake.dry_run_snakemake(script(tmp_path, monkeypatch, code), "all")
+    assert note.read_text() == "to its end"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_interrupt_the_whole_group(tmp_path, monkeypatch, number):
+    code = (
+        "import os, signal, subprocess, sys; p = subprocess.Popen(['sleep', '30'])\n"
+        f"try: os.kill({os.getpid()}, {number}); signal.pause()\n"
+        "except KeyboardInterrupt: sys.exit(100 + abs(p.wait()))"
+    )
+    handler = signal.getsignal(number)
+    end = snakemake.run_snakemake(script(tmp_path, monkeypatch, code))
+    assert end == ChildEnd(100 + signal.SIGINT, interrupted=True)
+    assert signal.getsignal(number) is handler
+
+
+def test_signal_that_comes_before_the_child_is_passed_on(tmp_path, monkeypatch):
+    code = "import signal, sys\ntry: signal.pause()\nexcept KeyboardInterrupt: sys.exit(7)"
+    caller = script(tmp_path, monkeypatch, code)
+    start = subprocess.Popen
+
+    def late(*words, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        process = start(*words, **options)
+        time.sleep(0.3)  # until the child's Python has its handlers
+        return process
+
+    monkeypatch.setattr(snakemake.subprocess, "Popen", late)
+    assert snakemake.run_snakemake(caller).interrupted
+
+
+def test_killed_child_takes_its_jobs_along(tmp_path, monkeypatch):
+    note = tmp_path / "pid"
+    code = (
+        "import os, subprocess, sys; p = subprocess.Popen(['sleep', '30'])\n"
+        f"open({str(note)!r}, 'w').write(str(p.pid)); os.kill(os.getpid(), 9)"
+    )
+    end = snakemake.run_snakemake(script(tmp_path, monkeypatch, code))
+    assert end == ChildEnd(-9, interrupted=False)
+    status = Path(f"/proc/{note.read_text()}/status")
+    deadline = time.monotonic() + 5
+    while status.exists() and "zombie" not in status.read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not status.exists() or "zombie" in status.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_child_is_asked_to_end_when_the_front_door_is_killed(tmp_path):
+    note = tmp_path / "note"
+    inner = (
+        f"import signal, time; signal.signal(15, lambda *_: open({str(note)!r}, 'w').close())\n"
+        "print(flush=True); time.sleep(9)"
+    )
+    outer = (
+        "from synthseg_core.app import snakemake as child; import os, sys\n"
+        f"child.SnakemakeCall.command = lambda self, *words: [sys.executable, '-c', {inner!r}]\n"
+        "child.run_snakemake(child.SnakemakeCall(None, None, None, 1, 0))"
+    )
+    with subprocess.Popen([sys.executable, "-c", outer], stdout=subprocess.PIPE) as front:
+        assert front.stdout is not None
+        front.stdout.readline()
+        front.kill()
+    deadline = time.monotonic() + 5
+    while not note.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert note.exists()
+
+
+def test_missing_command_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(snakemake.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(snakemake.sys, "argv", [str(tmp_path / "synthseg-bids")])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="synthseg: found no such command"):
+        snakemake.run_snakemake(call(tmp_path))
+
+
+def test_lock_that_snakemake_cannot_remove(tmp_path, monkeypatch):
+    assert not snakemake.has_locks(tmp_path)
+    make_tree(tmp_path, [".snakemake/locks/0.input.lock"])
+    assert snakemake.has_locks(tmp_path)
+    with pytest.raises(UsageError, match=r"\(no way\)"):
+        snakemake.unlock(script(tmp_path, monkeypatch, "import sys; sys.exit('no way')"))
+
+
+# Bundle and exit status
+
+
+def test_profiles_by_name_and_by_path(tmp_path):
+    assert bundle.profile_folder("default").name == "default"
+    make_tree(tmp_path, ["mine/config.yaml"])
+    assert bundle.profile_folder(str(tmp_path / "mine")) == tmp_path / "mine"
+    with pytest.raises(UsageError, match="found nowhere; expected default"):
+        bundle.profile_folder("nowhere")
+
+
+def test_installation_without_the_workflow(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "_PACKAGE", tmp_path / "a" / "b" / "c")
+    with pytest.raises(UsageError, match="no workflow in"):
+        bundle.snakefile()
+
+
+def statuses(*names, recorded=True):
+    row = ScanRow("s", "sub-1", "", "T1w", "p", "/p")
+    return [ScanStatus(row, name, recorded=recorded and name == "failed") for name in names]
+
+
+@pytest.mark.parametrize(
+    ("status", "scans", "expected"),
+    [
+        (0, statuses("done", "skipped"), 0),
+        (1, statuses("done", "failed"), 1),
+        (1, statuses("done", "missing"), 1),
+        (1, statuses("failed"), 2),
+        (1, statuses("failed", recorded=False), 1),
+        (0, statuses("done", "failed"), 1),
+        (1, statuses("done", "done"), 2),
+        (-9, statuses("done", "missing"), 1),
+    ],
+)
+def test_exit_status(status, scans, expected):
+    assert exit_status(ChildEnd(status, interrupted=False), scans) == expected
+
+
+def test_exit_status_after_an_interrupt():
+    assert exit_status(ChildEnd(1, interrupted=True), statuses("done")) == 130
+
+
+# What is refused before Snakemake starts
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{bids}/absent", "{out}", "participant"], "no such folder"),
+        (["{bids}", "{out}", "participant", "--participant-label", "77"], "no usable scan"),
+        (["{bids}", "{out}", "participant", "--model", "nonsense"], "neither a registered model nor a card"),
+        (["{bids}", "{out}", "participant", "--weights", "{out}"], "no weights in"),
+        (["{bids}", "{out}", "participant", "--device", "gpu"], "device"),
+        (["{bids}", "{out}", "participant", "--profile", "gone"], "--profile: found gone"),
+        (["{bids}/absent", "{out}", "group"], "no such folder"),
+    ],
+)
+def test_refusals(bids, tmp_path, words, message, capsys):
+    assert main([word.format(bids=bids, out=tmp_path / "out") for word in words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("synthseg-bids: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_usage_errors(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["a", "b", "participant", "--n-cpus", "0"])
+    assert end.value.code == 2
+    assert "expected 1 or more" in capsys.readouterr().err
+
+
+def test_another_snakemake_s_lock_is_respected(bids, tmp_path, capsys):
+    make_tree(tmp_path / "out/work", [".snakemake/locks/0.input.lock"])
+    assert main([str(bids), str(tmp_path / "out"), "participant", "--model", "tiny-random"]) == 2
+    assert "a lock of a Snakemake that synthseg-bids did not start" in capsys.readouterr().err
+
+
+def test_group_without_scans_or_logs(bids, tmp_path, capsys):
+    assert main([str(bids), str(tmp_path / "out"), "group"]) == 0
+    assert "3 missing" in capsys.readouterr().out
+    assert (tmp_path / "out" / "group_scans.tsv").is_file()
+    assert main([str(tmp_path / "gone"), str(tmp_path / "out"), "group"]) == 0

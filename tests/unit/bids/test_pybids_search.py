@@ -1,0 +1,200 @@
+"""Filters, saved databases and derivatives, which pybids answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from synthseg_core.bids import pybids_search
+from synthseg_core.bids.discovery import Search
+from synthseg_core.bids.names import DERIVED, ENTITIES
+from synthseg_core.bids.pybids_search import DATABASE_FILE, read_queries
+from synthseg_core.bids.scan_table import find_scans, source_uri
+from synthseg_core.errors import InputError, UsageError
+from tests.phantoms.trees import make_tree
+
+T1W = ["sub-01_ses-a", "sub-01_ses-b_run-01", "sub-01_ses-b_run-02", "sub-02", "sub-02_acq-x"]
+RAW = [
+    "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz",
+    "sub-01/ses-b/anat/sub-01_ses-b_run-01_T1w.nii.gz",
+    "sub-01/ses-b/anat/sub-01_ses-b_run-02_T1w.nii.gz",
+    "sub-01/ses-b/anat/sub-01_ses-b_FLAIR.nii.gz",
+    "sub-02/anat/sub-02_T1w.nii",
+    "sub-02/anat/sub-02_acq-x_T1w.nii.gz",
+    "sub-02/anat/sub-02_T1w.json",
+    "sub-02/anat/sub-02_T1map.nii.gz",
+    "sub-02/anat/sub-02_part-phase_T2starw.nii.gz",
+    "sub-02/func/sub-02_task-rest_bold.nii.gz",
+    "sourcedata/sub-03/anat/sub-03_T1w.nii.gz",
+]
+PREPARED = [
+    "sub-02/anat/sub-02_desc-preproc_T1w.nii.gz",
+    "sub-02/anat/sub-02_space-MNI_res-2_desc-preproc_T1w.nii.gz",
+    "sub-02/anat/sub-02_desc-brain_mask.nii.gz",
+]
+
+
+@pytest.fixture
+def bids(tmp_path):
+    return make_tree(tmp_path / "bids", RAW)
+
+
+def filtered(bids, filters, **search):
+    file = bids.parent / "filter.json"
+    file.write_text(json.dumps(filters))
+    return find_scans(bids, Search(filter_file=file, **search))
+
+
+def names(rows):
+    return [row.path.rpartition("/")[2].partition(".")[0] for row in rows if row.usable]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"t1w": {}}, [f"{name}_T1w" for name in T1W]),
+        ({"t1w": {"session": None}}, ["sub-02_T1w", "sub-02_acq-x_T1w"]),
+        ({"t1w": {"session": "*", "run": None}}, ["sub-01_ses-a_T1w"]),
+        ({"t1w": {"run": "*"}}, ["sub-01_ses-b_run-01_T1w", "sub-01_ses-b_run-02_T1w"]),
+        ({"t1w": {"run": 1}}, ["sub-01_ses-b_run-01_T1w"]),
+        ({"t1w": {"run": "02"}}, ["sub-01_ses-b_run-02_T1w"]),
+        ({"t1w": {"run": [None, 2], "acq": None}}, ["sub-01_ses-a_T1w", "sub-01_ses-b_run-02_T1w", "sub-02_T1w"]),
+        ({"t1w": {"acq": "x"}, "flair": {}}, ["sub-01_ses-b_FLAIR", "sub-02_acq-x_T1w"]),
+        ({"t1w": {"sub": "02", "desc": None, "acq": None}}, ["sub-02_T1w"]),
+        ({"t1w": {"desc": "preproc"}}, []),
+        ({"any": {"suffix": ["FLAIR", "T1map"]}}, ["sub-01_ses-b_FLAIR", "sub-02_T1map"]),
+        ({"any": {"subject": "02", "datatype": "*"}}, ["sub-02_T1w", "sub-02_acq-x_T1w"]),
+        ({"any": {"part": "phase"}}, ["sub-02_part-phase_T2starw"]),
+        ({"bold": {"task": "rest"}, "fmap": {"session": None}, "flair": {}}, ["sub-01_ses-b_FLAIR"]),
+    ],
+)  # fmt: skip
+def test_filters(bids, filters, expected):
+    rows = filtered(bids, filters)
+    assert names(rows) == expected
+    assert all(row.usable for row in rows)
+
+
+def test_without_a_filter_the_scans_are_those_of_our_own_search(bids, tmp_path):
+    (bids / ".bidsignore").write_text("*_FLAIR.nii.gz\n")
+    make_tree(bids, ["sub-02/anat/sub-02_T1w.nii.gz", "sub-02/anat/sub-09_T1w.nii.gz", "out/sub-1/anat/sub-1_T1w.nii"])
+    make_tree(bids, ["logs/sub-1/anat/sub-1_T1w.nii"])
+    (bids / "sub-02/anat/sub-02_T2w.nii.gz").symlink_to("nowhere")
+    rows = find_scans(bids, Search(database=tmp_path / "db", exclude=(bids / "out",)))
+    assert rows == find_scans(bids, Search(exclude=(bids / "out",)))
+    assert len([row for row in rows if not row.usable]) == 4
+
+
+def test_filters_in_yaml(bids, tmp_path):
+    (tmp_path / "filter.yaml").write_text("t1w:\n  session: null\n  acquisition: '*'\n")
+    assert names(find_scans(bids, Search(filter_file=tmp_path / "filter.yaml"))) == ["sub-02_acq-x_T1w"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"t1w": {"sessoin": "a"}}, r"t1w: 'sessoin' is not a recognized entity. Did you mean \['session"),
+        ({"t1w": "a"}, "found 'a' as t1w"),
+        ({"t1w": {"mt": True}}, "found True as t1w.mt, perhaps a word without quotes"),
+        ({"t1w": {"run": {"a": 1}}}, "as t1w.run"),
+        ([], "no names of kinds"),
+        ({}, "no names of kinds"),
+    ],
+)
+def test_filters_that_make_no_sense(bids, filters, message):
+    with pytest.raises((InputError, UsageError), match=message):
+        filtered(bids, filters)
+
+
+def test_filter_files_that_cannot_be_read(bids, tmp_path):
+    (tmp_path / "f.json").write_text("{")
+    for name, message in (("f.json", "Expecting property name"), ("none.json", "No such file")):
+        with pytest.raises(InputError, match=message):
+            find_scans(bids, Search(filter_file=tmp_path / name))
+
+
+def test_tabs_are_fine_in_json(tmp_path):
+    (tmp_path / "f.json").write_text('{\n\t"t1w": {\n\t\t"run": null\n\t}\n}')
+    assert read_queries(tmp_path / "f.json", Search())[0].filters["run"] == (None,)
+
+
+def test_database_is_made_once_and_used_again(bids, tmp_path):
+    search = Search(database=tmp_path / "new" / "db")
+    rows = find_scans(bids, search)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["db"]
+    assert [path.name for path in search.database.iterdir()] == [DATABASE_FILE]
+    make_tree(bids, ["sub-09/anat/sub-09_T1w.nii.gz"])
+    assert find_scans(bids, search) == rows
+    (bids / "sub-02/anat/sub-02_T1w.nii").unlink()
+    (problem,) = [row.problem for row in find_scans(bids, search) if row.problem]
+    assert f"no such file, but in the database; delete {search.database}" in problem
+
+
+def test_database_whose_making_failed_leaves_nothing(bids, tmp_path, monkeypatch):
+    index = pybids_search._indexed
+
+    def interrupted(*arguments):
+        index(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pybids_search, "_indexed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        find_scans(bids, Search(database=tmp_path / "db"))
+    assert [path.name for path in tmp_path.iterdir()] == ["bids"]
+
+
+def test_databases_of_others(bids, tmp_path):
+    other = make_tree(tmp_path / "other", RAW[:1])
+    find_scans(other, Search(database=tmp_path / "db"))
+    with pytest.raises(InputError, match=r"a database of .*other; expected a pybids database of .*bids"):
+        find_scans(bids, Search(database=tmp_path / "db"))
+    (make_tree(tmp_path / "bad", []) / DATABASE_FILE).write_bytes(b"x" * 5000)
+    with pytest.raises(InputError, match="no usable database .*file is not a database"):
+        find_scans(bids, Search(database=tmp_path / "bad"))
+
+
+def derivative_dataset(folder):
+    make_tree(folder, PREPARED)
+    description = {"Name": "x", "BIDSVersion": "1.11.1", "DatasetType": "derivative", "GeneratedBy": [{"Name": "prep"}]}
+    (folder / "dataset_description.json").write_text(json.dumps(description))
+    return folder
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_derivatives_beside_the_raw_scans(bids, tmp_path, inside):
+    folder = derivative_dataset((bids / "derivatives" if inside else tmp_path) / "prep")
+    rows = filtered(bids, {"t1w": {"subject": "02", "acquisition": None}}, derivatives=(folder,))
+    assert {row.scan.rpartition("/")[2] for row in rows if row.usable} == {
+        "sub-02_space-T1w",
+        "sub-02_space-T1wpreproc",
+        "sub-02_space-T1wMNI2preproc",
+    }
+    assert {row.suffix for row in rows} == {"T1w"}
+    first = next(row for row in rows if "preproc" in row.path)
+    assert first.path == (f"derivatives/prep/{PREPARED[0]}" if inside else f"{folder}/{PREPARED[0]}")
+    assert source_uri(first) == (f"bids:raw:{first.path}" if inside else (folder / PREPARED[0]).as_uri())
+
+
+def test_a_derivative_dataset_as_input(tmp_path):
+    root = derivative_dataset(tmp_path / "prep")
+    rows = filtered(root, {"t1w": {"space": None, "desc": "preproc"}})
+    assert [row.scan for row in rows if row.usable] == ["sub-02/anat/sub-02_space-T1wpreproc"]
+
+
+def test_derivatives_have_databases_of_their_own(bids, tmp_path):
+    search = Search(database=tmp_path / "db", derivatives=(derivative_dataset(tmp_path / "prep"),))
+    rows = find_scans(bids, search)
+    assert (tmp_path / "db" / "prep" / DATABASE_FILE).is_file()
+    assert find_scans(bids, search) == rows
+    assert sum("preproc" in row.path for row in rows) == 2
+
+
+def test_missing_pybids_is_said(bids, monkeypatch):
+    monkeypatch.setattr(pybids_search, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="no pybids in this environment; .*pip install"):
+        find_scans(bids, Search(database=bids / "db"))
+
+
+def test_every_entity_of_raw_scans_can_be_asked_for(bids):
+    keys = [key for key in ENTITIES if key not in (*DERIVED, "sub", "tpl", "cohort", "hemi", "split", "scale")]
+    assert len(names(filtered(bids, {"t1w": dict.fromkeys(keys)}))) == 1

@@ -1,0 +1,143 @@
+"""Starting from given weights, gradient checkpointing, pictures, TensorBoard, stopping when asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from synthseg_core.errors import UsageError, WeightsError
+from synthseg_core.networks.config import UNetConfig
+from synthseg_core.networks.unet import UNet
+from synthseg_core.training.checkpoint import read_checkpoint
+from synthseg_core.training.config import Intervals, Stage
+from synthseg_core.training.log import read_rows
+from synthseg_core.training.loop import run_training
+from synthseg_core.training.run import RunOptions
+from synthseg_core.training.snapshot import coloured, mid_slices, write_snapshot
+from synthseg_core.training.start import start_from
+from synthseg_core.training.step import recompute_features
+from tests.unit.training.training_source import NETWORK, Balls, tiny_config
+
+
+@pytest.fixture
+def trained(tmp_path):
+    run_training(tiny_config(), Balls(), tmp_path / "first")
+    return tmp_path / "first"
+
+
+def test_start_from_the_average_of_a_training(trained, tmp_path):
+    average = read_checkpoint(trained / "last.pt")["average"]["values"]
+    net = UNet(NETWORK)
+    assert start_from(net, trained) == ()
+    assert all(torch.equal(value, average[name]) for name, value in net.state_dict().items() if value.ndim)
+
+
+def test_a_training_that_starts_from_weights_has_a_fresh_optimiser(trained, tmp_path):
+    config = tiny_config(start_from=str(trained / "last.pt"), stages=(Stage("dice", 1),))
+    run_training(config, Balls(), tmp_path / "second")
+    first, second = (read_checkpoint(folder / "last.pt") for folder in (trained, tmp_path / "second"))
+    assert second["step"] == 1
+    assert second["optimiser"]["state"][0]["step"] == 1
+    moved = second["network"]["head.weight"] - first["average"]["values"]["head.weight"]
+    assert 0 < moved.abs().max() <= 1.01e-3  # one step of Adam
+
+
+def test_other_classes_keep_a_head_of_their_own(trained):
+    net = UNet(UNetConfig(out_channels=5, features=2, levels=3))
+    assert start_from(net, trained) == ("head.weight", "head.bias")
+
+
+def test_weights_of_another_network_are_refused(trained):
+    with pytest.raises(WeightsError, match="4 features"):
+        start_from(UNet(UNetConfig(out_channels=3, features=4, levels=3)), trained)
+    with pytest.raises(WeightsError, match="no weights"):
+        start_from(UNet(NETWORK), trained.parent)
+
+
+def test_start_from_a_weights_file(trained, tmp_path):
+    from synthseg_core.models.arrays import save_safetensors
+    from synthseg_core.models.keras_file import write_keras
+    from synthseg_core.networks.config import NetworkSpec
+
+    state = {name: value.numpy() for name, value in read_checkpoint(trained / "last.pt")["network"].items()}
+    spec = NetworkSpec("segmenter", "unet", NETWORK)
+    save_safetensors(tmp_path / "a.safetensors", [(spec, state)])
+    write_keras(tmp_path / "a.h5", [(spec, state)])
+    for name in ("a.safetensors", "a.h5"):
+        net = UNet(NETWORK)
+        start_from(net, tmp_path / name)
+        np.testing.assert_array_equal(net.up[1].conv0.weight.detach().numpy(), state["up.1.conv0.weight"])
+
+
+def test_recomputed_features_give_the_same_gradients_and_statistics():
+    nets = [UNet(NETWORK), UNet(NETWORK)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    recompute_features(nets[1])
+    image = torch.rand(1, 1, 8, 12, 16)
+    for net in nets:
+        net(image).square().mean().backward()
+    for (name, first), (_, second) in zip(nets[0].named_parameters(), nets[1].named_parameters(), strict=True):
+        assert torch.equal(first.grad, second.grad), name
+    for first, second in zip(nets[0].buffers(), nets[1].buffers(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_gradient_checkpointing_changes_nothing(tmp_path):
+    run_training(tiny_config(), Balls(), tmp_path / "a")
+    run_training(tiny_config(gradient_checkpointing=True), Balls(), tmp_path / "b")
+    first, second = (read_checkpoint(tmp_path / name / "last.pt")["network"] for name in "ab")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_mid_slices_have_left_at_the_left():
+    volume = np.zeros((4, 6, 8))
+    volume[0] = 1  # the leftmost plane
+    axial, coronal, sagittal = mid_slices(volume)
+    assert axial.shape == (6, 4)
+    assert axial[:, 0].all()
+    assert not axial[:, 1:].any()
+    assert coronal[:, 0].all()
+    assert sagittal.shape == (8, 6)
+
+
+def test_snapshot(tmp_path):
+    pytest.importorskip("matplotlib")
+    config = tiny_config(intervals=Intervals(log=1, checkpoint=100, validate=0, snapshot=3))
+    run_training(config, Balls(), tmp_path, options=RunOptions(snapshot=True))
+    assert (tmp_path / "snapshot.png").read_bytes()[:4] == b"\x89PNG"
+    assert coloured(np.array([0]), 3).tolist() == [[0, 0, 0]]
+
+
+def test_pictures_without_matplotlib_are_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"synthseg-bids\[pictures\]"):
+        run_training(tiny_config(), Balls(), tmp_path, options=RunOptions(snapshot=True))
+    with pytest.raises(UsageError, match="--no-snapshot"):
+        write_snapshot(tmp_path, *[np.zeros((2, 2, 2), int)] * 3)
+
+
+def test_tensorboard_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match=r"synthseg-bids\[tensorboard\]"):
+        run_training(tiny_config(), Balls(), tmp_path, options=RunOptions(tensorboard=True))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_training_after_its_step(tmp_path, number):
+    class Signalling(Balls):
+        def batch(self, seeds):
+            if len(self.asked) == 3:
+                os.kill(os.getpid(), number)
+            return super().batch(seeds)
+
+    outcome = run_training(tiny_config(), Signalling(), tmp_path)
+    assert not outcome.finished
+    assert outcome.step == 4
+    assert read_checkpoint(tmp_path / "last.pt")["step"] == 4
+    assert run_training(tiny_config(), Balls(), tmp_path).finished
+    assert [int(row["step"]) for row in read_rows(tmp_path / "log.tsv")] == [1, 2, 3, 4, 5, 6]
