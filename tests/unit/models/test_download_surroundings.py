@@ -111,7 +111,7 @@ from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
 from synthseg_core.models.download import Watcher, fetch
 from synthseg_core.models.http import Policy
-from synthseg_core.models.registry import WeightsFile
+from synthseg_core.models.card import WeightsFile
 class Loud(Watcher):
     def note(self, line):
         print(line, flush=True)
