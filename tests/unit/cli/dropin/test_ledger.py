@@ -113,7 +113,8 @@ def test_foreign_and_damaged_files_are_refused_and_kept(study, content, message)
 
 def test_a_second_process_is_refused(study):
     script = (
-        "import sys, pathlib; from synthseg_core.cli.dropin import ledger\nwith ledger.opened(pathlib.Path(sys.argv[1])): pass"
+        "import sys, pathlib; from synthseg_core.cli.dropin import ledger\n"
+        "with ledger.opened(pathlib.Path(sys.argv[1])): pass"
     )
     command = [sys.executable, "-c", script, str(study / "done.json")]
     with ledger.opened(study / "done.json"):
