@@ -16,13 +16,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from synthseg_core.errors import WeightsError
-from synthseg_core.models.keras_file import (
-    Arrays,
-    read_keras,
-    require_complete,
-    torch_shapes,
-)
-from synthseg_core.models.weights import _kind
+from synthseg_core.models.keras_file import read_keras
+from synthseg_core.models.weights import file_kind
+from synthseg_core.networks.arrays import Arrays, array_shapes, require_complete
 from synthseg_core.networks.config import NetworkSpec
 from synthseg_core.system.atomic import write_bytes
 from synthseg_core.system.file_identity import FileKind
@@ -116,7 +112,7 @@ def load_state(path: Path, spec: NetworkSpec) -> Arrays:
         If the file is of another kind or damaged; or if arrays are missing, have another shape, or hold NaN or
         infinite values: all of them are counted, the first ones listed.
     """
-    kind = _kind(path)
+    kind = file_kind(path)
     if kind is FileKind.HDF5:
         arrays, faults = read_keras(path, spec)
     elif kind is FileKind.SAFETENSORS:
@@ -133,7 +129,7 @@ def load_state(path: Path, spec: NetworkSpec) -> Arrays:
         raise WeightsError(
             path,
             found=_listed(faults),
-            expected=f"the {len(torch_shapes(spec))} arrays of network {spec.prefix!r} ({spec.role})",
+            expected=f"the {len(array_shapes(spec.config))} arrays of network {spec.prefix!r} ({spec.role})",
             remedy="use the weights that belong to this model card",
         )
     return arrays
@@ -167,7 +163,7 @@ def save_safetensors(
     stored = {}
     for spec, arrays in networks:
         require_complete(path, spec, arrays)
-        stored |= {f"{spec.prefix}.{name}": arrays[name] for name in torch_shapes(spec)}
+        stored |= {f"{spec.prefix}.{name}": arrays[name] for name in array_shapes(spec.config)}
     write_bytes(path, model_bytes(stored, metadata or {}, half=half))
 
 
@@ -183,7 +179,7 @@ def _read_safetensors(path: Path, spec: NetworkSpec) -> tuple[Arrays, list[str]]
     try:
         with safe_open(path, framework="numpy") as file:
             present = set(file.keys())
-            for name, shape in torch_shapes(spec).items():
+            for name, shape in array_shapes(spec.config).items():
                 key = f"{spec.prefix}.{name}"
                 fault = _fault(file, key, shape) if key in present else f"no array {key}"
                 if fault:

@@ -1,4 +1,4 @@
-"""Keras HDF5 weight files: which layer holds which array of a network, and how such files are read and written.
+"""Keras HDF5 weight files: which of their arrays is which of a network's, and how such files are read and written.
 
 The layer names are those of the published SynthSeg files. Arrays are found by layer name, never by position, in
 files that hold weights alone and in files that hold a whole model (the same tree below ``model_weights``).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,76 +17,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthseg_core.errors import WeightsError
-from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
+from synthseg_core.networks.arrays import Arrays, array_shapes, require_complete
+from synthseg_core.networks.config import NetworkConfig, NetworkSpec, RegressorConfig, UNetConfig
 from synthseg_core.system.atomic import atomic_path
 
-Arrays = dict[str, NDArray[np.float32]]
-
-_CONVOLUTION = {"kernel": "weight", "bias": "bias"}
-_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 # Keras kernels are [k, k, k, in, out], torch's [out, in, k, k, k]; both correlate, so nothing is flipped.
 _KERAS_TO_TORCH, _TORCH_TO_KERAS = (4, 3, 0, 1, 2), (2, 3, 4, 1, 0)
 _WHOLE_MODEL_GROUP = "model_weights"
 # What h5py was seen to raise on files with bytes changed at random or cut off.
 _HDF5_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+# What a configuration may say about a network that these layers describe; all else has to be as by default.
+_DESCRIBED = {"in_channels", "out_channels", "features", "levels", "kernel_size", "skips"}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer, mostly one that has weights.
+    """A layer of a Keras file.
 
     Parameters
     ----------
-    keras
-        Name of the layer in a Keras file, prefix included.
-    module
-        Name of the torch module.
-    kernel_shape
-        Edge, edge, edge, input channels, output channels of a convolution; ``None`` for batch normalisation.
-    channels
-        Output channels; 0 for a layer without weights, which Keras files list too.
+    name
+        As in the file, the network's prefix included.
+    arrays
+        The torch name of each of its arrays by their names in Keras, in the order in which Keras stores them; empty for
+        a layer without weights, which Keras files list too.
     """
 
-    keras: str
-    module: str
-    kernel_shape: tuple[int, int, int, int, int] | None
-    channels: int
-
-    def names(self) -> dict[str, str]:
-        """Return the torch name of each Keras array of this layer, in the order in which Keras stores them."""
-        keys = (_CONVOLUTION if self.kernel_shape else _NORM) if self.channels else {}
-        return {key: f"{self.module}.{name}" for key, name in keys.items()}
-
-    def keras_shape(self, key: str) -> tuple[int, ...]:
-        """Return the shape of an array as Keras stores it."""
-        return self.kernel_shape if key == "kernel" and self.kernel_shape else (self.channels,)
-
-    def torch_shape(self, key: str) -> tuple[int, ...]:
-        """Return the shape of an array as torch stores it."""
-        shape = self.keras_shape(key)
-        return tuple(shape[axis] for axis in _KERAS_TO_TORCH) if len(shape) == 5 else shape
+    name: str
+    arrays: Mapping[str, str] = field(default_factory=dict)
 
 
 def layers_of(spec: NetworkSpec) -> tuple[Layer, ...]:
-    """Return the layers of a network that have weights, in the order of computation."""
-    return tuple(layer for layer in listed_layers_of(spec) if layer.channels)
+    """Return all layers that the published files list for a network, in the order of computation.
 
-
-def listed_layers_of(spec: NetworkSpec) -> tuple[Layer, ...]:
-    """Return all layers that the published files list for a network, in the order of computation."""
-    if isinstance(spec.config, RegressorConfig):
-        return tuple(_regressor_layers(spec.prefix, spec.config))
-    return tuple(_unet_layers(spec.prefix, spec.config))
-
-
-def torch_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every array of a network, as its torch module has them."""
-    return {name: layer.torch_shape(key) for layer in layers_of(spec) for key, name in layer.names().items()}
-
-
-def parameter_count(spec: NetworkSpec) -> int:
-    """Return how many numbers a network holds, running statistics included."""
-    return sum(int(np.prod(shape)) for shape in torch_shapes(spec).values())
+    Raises
+    ------
+    WeightsError
+        If the network is of a design that the published files do not have.
+    """
+    config = spec.config
+    if others := [f"{name} {value!r}" for name, value in _undescribed(config)]:
+        raise WeightsError(
+            f"network {spec.prefix} ({spec.role})",
+            found=", ".join(others),
+            expected="a network of the design of SynthSeg 2.0, the only one that Keras files can hold",
+            remedy="keep the weights of this network as safetensors",
+        )
+    layers = _regressor_layers if isinstance(config, RegressorConfig) else _unet_layers
+    return tuple(layers(spec.prefix, config))  # type: ignore[arg-type]
 
 
 def read_keras(path: Path, spec: NetworkSpec) -> tuple[Arrays, list[str]]:
@@ -110,13 +88,14 @@ def read_keras(path: Path, spec: NetworkSpec) -> tuple[Arrays, list[str]]:
     WeightsError
         If the file cannot be read as HDF5.
     """
+    layers, shapes = [layer for layer in layers_of(spec) if layer.arrays], array_shapes(spec.config)
     arrays: Arrays = {}
     faults: list[str] = []
     try:
         with h5py.File(path, "r") as file:
             groups = _layer_groups(file)
-            for layer in layers_of(spec):
-                _read_layer(groups, layer, arrays, faults)
+            for layer in layers:
+                _read_layer(groups, layer, shapes, arrays, faults)
     except _HDF5_DAMAGE as error:
         raise WeightsError(
             path,
@@ -140,80 +119,70 @@ def write_keras(path: Path, networks: Sequence[tuple[NetworkSpec, Mapping[str, N
     Raises
     ------
     WeightsError
-        If arrays are missing or have another shape.
+        If arrays are missing or have another shape, or a network cannot be described in such a file.
     """
     for spec, arrays in networks:
         require_complete(path, spec, arrays)
+    every = [(layer, arrays) for spec, arrays in networks for layer in layers_of(spec)]
     with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
-        every = [(layer, arrays) for spec, arrays in networks for layer in listed_layers_of(spec)]
-        file.attrs["layer_names"] = [layer.keras.encode() for layer, _ in every]
+        file.attrs["layer_names"] = [layer.name.encode() for layer, _ in every]
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.3.1"  # the generation of Keras that the published files were made with
         for layer, arrays in every:
-            _write_layer(file.create_group(layer.keras), layer, arrays)
+            _write_layer(file.create_group(layer.name), layer, arrays)
 
 
-def require_complete(path: Path, spec: NetworkSpec, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Raise ``WeightsError`` unless every array of a network is there in its shape; ``path`` is for the message."""
-    wrong = [
-        name for name, shape in torch_shapes(spec).items() if name not in arrays or np.shape(arrays[name]) != shape
-    ]
-    if wrong:
-        raise WeightsError(
-            path,
-            found=f"network {spec.prefix} with {len(wrong)} arrays missing or of another shape, first {wrong[0]}",
-            expected="all arrays of the network",
-            remedy="write the network that its model card describes",
-        )
+def _undescribed(config: NetworkConfig) -> Iterator[tuple[str, Any]]:
+    """Yield options of a network that differ from the default and that no Keras layer says."""
+    for option in fields(config):
+        value = getattr(config, option.name)
+        if option.name not in _DESCRIBED and value != option.default:
+            yield option.name, value
 
 
 def _unet_layers(prefix: str, config: UNetConfig) -> Iterator[Layer]:
-    edge, deepest = config.kernel_size, config.levels - 1
+    deepest = config.levels - 1
     if config.in_channels == 1:  # others get their input from what stands before them
-        yield _weightless(f"{prefix}_input")
+        yield Layer(f"{prefix}_input")
     for level in range(config.levels):
-        width, before = config.width(level), config.width(level - 1) if level else config.in_channels
-        yield _convolution(f"{prefix}_conv_downarm_{level}_0", f"down.{level}.conv0", edge, before, width)
-        yield _convolution(f"{prefix}_conv_downarm_{level}_1", f"down.{level}.conv1", edge, width, width)
-        yield Layer(f"{prefix}_bn_down_{level}", f"down.{level}.norm", None, width)
+        yield _convolution(f"{prefix}_conv_downarm_{level}_0", f"down.{level}.conv0")
+        yield _convolution(f"{prefix}_conv_downarm_{level}_1", f"down.{level}.conv1")
+        yield _batch_norm(f"{prefix}_bn_down_{level}", f"down.{level}.norm")
         if level < deepest:
-            yield _weightless(f"{prefix}_maxpool_{level}")
+            yield Layer(f"{prefix}_maxpool_{level}")
     for step in range(deepest):
-        # The decoder's names go on counting where the encoder's levels stopped.
-        number, width, below = config.levels + step, config.width(deepest - 1 - step), config.width(deepest - step)
-        joined = width + below if config.has_skip(step) else below
-        yield _weightless(f"{prefix}_up_{number}")
+        number = config.levels + step  # the decoder's names go on counting where the encoder's levels stopped
+        yield Layer(f"{prefix}_up_{number}")
         if config.has_skip(step):
-            yield _weightless(f"{prefix}_merge_{number}")
-        yield _convolution(f"{prefix}_conv_uparm_{number}_0", f"up.{step}.conv0", edge, joined, width)
-        yield _convolution(f"{prefix}_conv_uparm_{number}_1", f"up.{step}.conv1", edge, width, width)
-        yield Layer(f"{prefix}_bn_up_{step}", f"up.{step}.norm", None, width)
-    yield _convolution(f"{prefix}_likelihood", "head", 1, config.width(0), config.out_channels)
-    yield _weightless(f"{prefix}_prediction")
+            yield Layer(f"{prefix}_merge_{number}")
+        yield _convolution(f"{prefix}_conv_uparm_{number}_0", f"up.{step}.conv0")
+        yield _convolution(f"{prefix}_conv_uparm_{number}_1", f"up.{step}.conv1")
+        yield _batch_norm(f"{prefix}_bn_up_{step}", f"up.{step}.norm")
+    yield _convolution(f"{prefix}_likelihood", "head")
+    yield Layer(f"{prefix}_prediction")
 
 
 def _regressor_layers(prefix: str, config: RegressorConfig) -> Iterator[Layer]:
-    edge, out = config.kernel_size, config.out_channels
     for level in range(config.levels):
-        width, before = config.width(level), config.width(level - 1) if level else config.in_channels
-        yield _convolution(f"{prefix}_conv_downarm_{level}_0", f"down.{level}.conv0", edge, before, width)
-        yield _convolution(f"{prefix}_expand_down_merge_{level}", f"down.{level}.shortcut", edge, before, width)
-        yield _convolution(f"{prefix}_conv_downarm_{level}_1", f"down.{level}.conv1", edge, width, width)
-        yield _weightless(f"{prefix}_res_down_merge_{level}")
-        yield _weightless(f"{prefix}_res_down_merge_act_{level}")
-        yield Layer(f"{prefix}_bn_down_{level}", f"down.{level}.norm", None, width)
-        yield _weightless(f"{prefix}_maxpool_{level}")
-    yield _convolution(f"{prefix}_final_conv_0", "final.0", edge, config.width(config.levels - 1), out)
-    yield _convolution(f"{prefix}_final_conv_1", "final.1", edge, out, out)
-    yield _weightless(f"{prefix}_final_pred")
+        yield _convolution(f"{prefix}_conv_downarm_{level}_0", f"down.{level}.conv0")
+        yield _convolution(f"{prefix}_expand_down_merge_{level}", f"down.{level}.shortcut")
+        yield _convolution(f"{prefix}_conv_downarm_{level}_1", f"down.{level}.conv1")
+        yield Layer(f"{prefix}_res_down_merge_{level}")
+        yield Layer(f"{prefix}_res_down_merge_act_{level}")
+        yield _batch_norm(f"{prefix}_bn_down_{level}", f"down.{level}.norm")
+        yield Layer(f"{prefix}_maxpool_{level}")
+    yield _convolution(f"{prefix}_final_conv_0", "final.0")
+    yield _convolution(f"{prefix}_final_conv_1", "final.1")
+    yield Layer(f"{prefix}_final_pred")
 
 
-def _weightless(keras: str) -> Layer:
-    return Layer(keras, "", None, 0)
+def _convolution(name: str, module: str) -> Layer:
+    return Layer(name, {"kernel": f"{module}.weight", "bias": f"{module}.bias"})
 
 
-def _convolution(keras: str, module: str, edge: int, inputs: int, outputs: int) -> Layer:
-    return Layer(keras, module, (edge, edge, edge, inputs, outputs), outputs)
+def _batch_norm(name: str, module: str) -> Layer:
+    parts = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+    return Layer(name, {key: f"{module}.{part}" for key, part in parts.items()})
 
 
 def _layer_groups(file: h5py.File) -> h5py.Group:
@@ -221,20 +190,26 @@ def _layer_groups(file: h5py.File) -> h5py.Group:
     return whole if isinstance(whole, h5py.Group) else file
 
 
-def _read_layer(groups: h5py.Group, layer: Layer, arrays: Arrays, faults: list[str]) -> None:
-    group = groups.get(layer.keras)
+def _read_layer(
+    groups: h5py.Group, layer: Layer, shapes: Mapping[str, tuple[int, ...]], arrays: Arrays, faults: list[str]
+) -> None:
+    group = groups.get(layer.name)
     if not isinstance(group, h5py.Group):
-        faults.append(f"no layer {layer.keras}")
+        faults.append(f"no layer {layer.name}")
         return
     stored = _datasets(group)
-    for key, name in layer.names().items():
-        found = stored.get(key, [])
+    for key, name in layer.arrays.items():
+        found, shape = stored.get(key, []), _keras_shape(shapes[name])
         if len(found) != 1:
-            faults.append(f"{len(found) or 'no'} {key} in layer {layer.keras}")
-        elif found[0].shape != layer.keras_shape(key):
-            faults.append(f"{layer.keras}/{key} of shape {found[0].shape} instead of {layer.keras_shape(key)}")
+            faults.append(f"{len(found) or 'no'} {key} in layer {layer.name}")
+        elif found[0].shape != shape:
+            faults.append(f"{layer.name}/{key} of shape {found[0].shape} instead of {shape}")
         else:
             arrays[name] = _to_torch(found[0][()])
+
+
+def _keras_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(shape[axis] for axis in _TORCH_TO_KERAS) if len(shape) == 5 else shape
 
 
 def _datasets(group: h5py.Group) -> dict[str, list[h5py.Dataset]]:
@@ -255,9 +230,9 @@ def _to_torch(array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _write_layer(group: h5py.Group, layer: Layer, arrays: Mapping[str, NDArray[Any]]) -> None:
-    names = {key: f"{layer.keras}/{key}:0" for key in layer.names()}
+    names = {key: f"{layer.name}/{key}:0" for key in layer.arrays}
     group.attrs["weight_names"] = np.array([name.encode() for name in names.values()], dtype="S")
-    for key, name in layer.names().items():
+    for key, name in layer.arrays.items():
         array = np.asarray(arrays[name], dtype=np.float32)
         moved = array.transpose(_TORCH_TO_KERAS) if array.ndim == 5 else array
         group.create_dataset(names[key], data=np.ascontiguousarray(moved))

@@ -156,7 +156,8 @@ def _user_cache() -> Path | None:
         return None
 
 
-def _kind(path: Path) -> FileKind:
+def file_kind(path: Path) -> FileKind:
+    """Return what a file is by its first bytes; ``WeightsError`` if it cannot be read."""
     try:
         return kind_of_file(path)
     except OSError as error:

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from synthseg_core.models.arrays import save_safetensors
-from synthseg_core.models.keras_file import torch_shapes
+from synthseg_core.networks.arrays import array_shapes
 from synthseg_core.networks.config import NetworkConfig, NetworkSpec, RegressorConfig, UNetConfig
 
 # Channel: 0 background, 1 right cortex (42), 2 left cortex (3), 3 brainstem (16).
@@ -135,7 +135,7 @@ def write_family(folder: Path, main: TinyModel = WHOLE) -> Path:
 def random_arrays(spec: NetworkSpec, seed: int) -> dict[str, np.ndarray]:
     """Random arrays in which nothing is neutral: biases, scales and statistics differ from channel to channel."""
     rng = np.random.default_rng(seed)
-    return {name: _random(name, shape, rng) for name, shape in torch_shapes(spec).items()}
+    return {name: _random(name, shape, rng) for name, shape in array_shapes(spec.config).items()}
 
 
 def _random(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

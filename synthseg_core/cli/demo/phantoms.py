@@ -14,8 +14,8 @@ from synthseg_core.images.affines import Shape3, Size3
 from synthseg_core.images.volume import Volume
 from synthseg_core.images.writing import write_volume
 from synthseg_core.models.arrays import save_safetensors
-from synthseg_core.models.keras_file import Arrays, torch_shapes
 from synthseg_core.models.registry import load_card
+from synthseg_core.networks.arrays import Arrays, array_shapes
 from synthseg_core.networks.config import NetworkSpec
 from synthseg_core.system.atomic import write_json, write_text
 
@@ -85,7 +85,7 @@ def write_dataset(folder: Path) -> list[Path]:
 def random_state(spec: NetworkSpec, seed: int) -> Arrays:
     """Return random arrays for a network: convolutions that keep the spread of their input, neutral norms."""
     rng = np.random.default_rng(seed)
-    return {name: _random_array(name, shape, rng) for name, shape in torch_shapes(spec).items()}
+    return {name: _random_array(name, shape, rng) for name, shape in array_shapes(spec.config).items()}
 
 
 def write_weights(path: Path, model: str = MODEL) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -15,9 +16,10 @@ from safetensors.numpy import load_file, save_file
 
 from synthseg_core.errors import OutputError, WeightsError
 from synthseg_core.models.arrays import load_state, read_metadata, save_safetensors
-from synthseg_core.models.keras_file import layers_of, parameter_count, torch_shapes, write_keras
+from synthseg_core.models.keras_file import layers_of, write_keras
 from synthseg_core.models.registry import load_card, registered_models
 from synthseg_core.models.weights import find_weights
+from synthseg_core.networks.arrays import array_shapes
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 from synthseg_core.system.file_identity import sha256_of
 
@@ -30,7 +32,7 @@ QC = NetworkSpec("regressor", "qc", RegressorConfig(in_channels=2, out_channels=
 
 def random_state(spec: NetworkSpec, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in torch_shapes(spec).items()}
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in array_shapes(spec.config).items()}
 
 
 def assert_same(state: dict, other: dict) -> None:
@@ -62,24 +64,23 @@ def keras_file(tmp_path: Path) -> Path:
     return path
 
 
-# Layer names and shapes
+# Layer names
 
 
 def test_unet_layers_worked_by_hand():
-    layers = {layer.keras: layer for layer in layers_of(UNET)}
+    layers = {layer.name: layer.arrays for layer in layers_of(UNET)}
     assert list(layers) == [
-        *("unet_conv_downarm_0_0", "unet_conv_downarm_0_1", "unet_bn_down_0"),
-        *("unet_conv_downarm_1_0", "unet_conv_downarm_1_1", "unet_bn_down_1"),
+        *("unet_conv_downarm_0_0", "unet_conv_downarm_0_1", "unet_bn_down_0", "unet_maxpool_0"),
+        *("unet_conv_downarm_1_0", "unet_conv_downarm_1_1", "unet_bn_down_1", "unet_maxpool_1"),
         *("unet_conv_downarm_2_0", "unet_conv_downarm_2_1", "unet_bn_down_2"),
-        *("unet_conv_uparm_3_0", "unet_conv_uparm_3_1", "unet_bn_up_0"),
-        *("unet_conv_uparm_4_0", "unet_conv_uparm_4_1", "unet_bn_up_1"),
-        "unet_likelihood",
+        *("unet_up_3", "unet_merge_3", "unet_conv_uparm_3_0", "unet_conv_uparm_3_1", "unet_bn_up_0"),
+        *("unet_up_4", "unet_merge_4", "unet_conv_uparm_4_0", "unet_conv_uparm_4_1", "unet_bn_up_1"),
+        *("unet_likelihood", "unet_prediction"),
     ]
-    assert layers["unet_conv_downarm_0_0"].kernel_shape == (3, 3, 3, 2, 2)
-    assert layers["unet_conv_uparm_3_0"].kernel_shape == (3, 3, 3, 4 + 8, 4)
-    assert layers["unet_conv_uparm_4_0"].kernel_shape == (3, 3, 3, 2 + 4, 2)
-    assert layers["unet_likelihood"].torch_shape("kernel") == (3, 2, 1, 1, 1)
-    assert layers["unet_bn_up_0"].names() == {
+    assert layers["unet_maxpool_0"] == {}
+    assert layers["unet_conv_downarm_0_0"] == {"kernel": "down.0.conv0.weight", "bias": "down.0.conv0.bias"}
+    assert layers["unet_likelihood"] == {"kernel": "head.weight", "bias": "head.bias"}
+    assert layers["unet_bn_up_0"] == {
         "gamma": "up.0.norm.weight",
         "beta": "up.0.norm.bias",
         "moving_mean": "up.0.norm.running_mean",
@@ -87,41 +88,28 @@ def test_unet_layers_worked_by_hand():
     }
 
 
-def test_a_decoder_step_without_skip_takes_only_the_level_below():
-    kernels = {layer.keras: layer.kernel_shape for layer in layers_of(DENOISER)}
-    assert kernels["l2l_conv_uparm_3_0"] == (5, 5, 5, 4 + 8, 4)
-    assert kernels["l2l_conv_uparm_4_0"] == (5, 5, 5, 4, 2)
+@pytest.mark.parametrize("spec", [UNET, DENOISER, QC], ids=lambda spec: spec.role)
+def test_layers_name_every_array_of_the_network_once(spec):
+    names = [name for layer in layers_of(spec) for name in layer.arrays.values()]
+    assert names == list(array_shapes(spec.config))
 
 
-def test_regressor_layers_worked_by_hand():
-    assert torch_shapes(QC) | {} == {
-        **_convolution("down.0.conv0", 2, 2),
-        **_convolution("down.0.shortcut", 2, 2),
-        **_convolution("down.0.conv1", 2, 2),
-        **_norm("down.0.norm", 2),
-        **_convolution("down.1.conv0", 2, 4),
-        **_convolution("down.1.shortcut", 2, 4),
-        **_convolution("down.1.conv1", 4, 4),
-        **_norm("down.1.norm", 4),
-        **_convolution("final.0", 4, 3),
-        **_convolution("final.1", 3, 3),
-    }
+@dataclass(frozen=True)
+class OtherDesign(UNetConfig):
+    """A U-Net with an option that the published networks do not have."""
+
+    norm: str = "batch"
 
 
-def _convolution(name: str, inputs: int, outputs: int) -> dict:
-    return {f"{name}.weight": (outputs, inputs, 3, 3, 3), f"{name}.bias": (outputs,)}
-
-
-def _norm(name: str, channels: int) -> dict:
-    return {f"{name}.{part}": (channels,) for part in ("weight", "bias", "running_mean", "running_var")}
-
-
-@pytest.mark.parametrize(
-    ("model", "count"),
-    [("synthseg-1.0", 13_242_824), ("synthseg-2.0", 13_242_849), ("synthseg-robust-2.0", 53_574_739)],
-)
-def test_published_networks_have_the_published_number_of_parameters(model, count):
-    assert sum(parameter_count(spec) for spec in load_card(model).networks) == count
+def test_networks_of_another_design_have_no_keras_layers(tmp_path):
+    state = random_state(UNET)
+    spec = replace(UNET, config=OtherDesign(in_channels=2, out_channels=3, features=2, levels=3, norm="group"))
+    with pytest.raises(WeightsError, match=r"network unet \(segmenter\): found norm 'group'.*as safetensors"):
+        write_keras(tmp_path / "w.h5", [(spec, state)])
+    assert not list(tmp_path.iterdir())
+    write_keras(tmp_path / "w.h5", [(replace(spec, config=replace(spec.config, norm="batch")), state)])
+    with pytest.raises(WeightsError, match="found norm 'group'"):
+        load_state(tmp_path / "w.h5", spec)
 
 
 # Keras files
@@ -132,11 +120,12 @@ def test_published_networks_have_the_published_number_of_parameters(model, count
 def test_keras_file_of_either_layout(tmp_path, root, text):
     state = random_state(UNET)
     arrays = {
-        layer.keras: {
+        layer.name: {
             key: state[name].transpose(2, 3, 4, 1, 0) if state[name].ndim == 5 else state[name]
-            for key, name in layer.names().items()
+            for key, name in layer.arrays.items()
         }
         for layer in layers_of(UNET)
+        if layer.arrays
     }
     arrays["other_network_layer"] = {"kernel": np.zeros((1, 1, 1, 7, 7))}
     write_by_hand(tmp_path / "hand.h5", arrays, root=root, text=text)
@@ -335,7 +324,7 @@ def test_half_precision_is_half_the_size_and_read_as_float32(tmp_path):
 def test_safetensors_keys_carry_the_prefix_and_leave_counters_out(tmp_path):
     state = {**random_state(UNET), "down.0.norm.num_batches_tracked": np.array(7)}
     save_safetensors(tmp_path / "w.safetensors", [(UNET, state)], metadata={"origin": "here"})
-    assert set(load_file(tmp_path / "w.safetensors")) == {f"unet.{name}" for name in torch_shapes(UNET)}
+    assert set(load_file(tmp_path / "w.safetensors")) == {f"unet.{name}" for name in array_shapes(UNET.config)}
     assert read_metadata(tmp_path / "w.safetensors") == {"origin": "here"}
 
 
@@ -404,7 +393,7 @@ def test_reference_weight_files_load_completely(model, reference_weights, tmp_pa
     found = find_weights(card, reference_weights)
     assert found.published is False
     networks = [(spec, load_state(found.path, spec)) for spec in card.networks]
-    ours = [name for spec, _ in networks for name in (layer.keras for layer in layers_of(spec))]
+    ours = [layer.name for spec, _ in networks for layer in layers_of(spec) if layer.arrays]
     with h5py.File(found.path) as file:
         root = file.get("model_weights", file)
         names = [name.decode() if isinstance(name, bytes) else name for name in root.attrs["layer_names"]]

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from torch.nn import functional
 
-from synthseg_core.models.keras_file import torch_shapes
 from synthseg_core.networks import regressor_inference, slabs
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 from synthseg_core.networks.regressor import Regressor
@@ -36,13 +35,6 @@ def _forward(net: Regressor, groups: torch.Tensor) -> torch.Tensor:
     hot = functional.one_hot(groups.long(), net.config.in_channels).permute(3, 0, 1, 2)[None].float()
     with torch.inference_mode():
         return net(hot)[0]
-
-
-def test_parameters_have_the_names_and_shapes_of_weights_files():
-    config = RegressorConfig(3, 4, features=2, levels=2, kernel_size=3)
-    state = Regressor(config).state_dict()
-    found = {name: tuple(array.shape) for name, array in state.items() if not name.endswith("num_batches_tracked")}
-    assert found == torch_shapes(NetworkSpec("regressor", "qc", config))
 
 
 def test_one_level_by_hand():

@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional
 
 from synthseg_core.errors import ModelError
-from synthseg_core.models.keras_file import torch_shapes
 from synthseg_core.models.registry import load_card
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
 from synthseg_core.networks.unet import NORM_EPSILON, ConvBlock, UNet
@@ -22,13 +21,6 @@ def _net(config: UNetConfig, seed: int = 0) -> UNet:
     arrays = random_arrays(NetworkSpec("segmenter", "unet", config), seed)
     net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False)
     return net
-
-
-@pytest.mark.parametrize("config", [UNetConfig(features=2), DEEP, UNetConfig(features=2, levels=2, skips=())])
-def test_parameters_have_the_names_and_shapes_of_weights_files(config):
-    state = UNet(config).state_dict()
-    found = {name: tuple(array.shape) for name, array in state.items() if not name.endswith("num_batches_tracked")}
-    assert found == torch_shapes(NetworkSpec("segmenter", "unet", config))
 
 
 def test_published_shapes():
