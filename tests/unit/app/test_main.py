@@ -1,8 +1,5 @@
-import fcntl
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,18 +9,17 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from synthseg_core.app import bundle, configuration, snakemake
+from synthseg_core.app import configuration, snakemake
 from synthseg_core.app.arguments import build_parser, config_values
 from synthseg_core.app.configuration import checked, write_config
-from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import exit_status, main, remove_leftovers
-from synthseg_core.app.plan import Plan, layout_of, stages_of
+from synthseg_core.app.plan import Plan, stages_of
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall
 from synthseg_core.bids.description import DATASET_FILES
 from synthseg_core.bids.names import derivative, products_of
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import read_table, write_table
-from synthseg_core.errors import InputError, UsageError
+from synthseg_core.errors import UsageError
 from synthseg_core.reports import ScanStatus
 from synthseg_core.system.atomic import temporary_name
 from tests.phantoms.trees import make_tree
@@ -153,58 +149,13 @@ def test_plan_writes_the_table_of_all_scans(bids):
     assert plan.row_of("sub-02/anat/sub-02_space-T1w").source == str(bids / SCANS[2])
 
 
-def test_plan_of_a_job_reads_the_table(bids):
-    head = Plan.from_config(config(bids))
-    head.targets()
-    (bids / "sub-03/anat").mkdir(parents=True)
-    (bids / "sub-03/anat/sub-03_T1w.nii").touch()
-    assert Plan.from_config(config(bids), head=False).rows == head.rows
-    assert len(Plan.from_config(config(bids)).rows) == 4
-
-
-def test_plan_without_the_dataset_uses_the_table(bids):
-    before = Plan.from_config(config(bids)).rows
-    gone = config(bids, input=str(bids.parent / "gone"))
-    assert Plan.from_config(gone).rows == before
-
-
 def test_plan_takes_a_table_as_it_is(bids, tmp_path):
     row = ScanRow("sub-9/anat/sub-9_space-orig", "sub-9", "", "orig", "x.mgz", "/x.mgz")
     write_table(tmp_path / "mine.tsv", [row])
     assert Plan.from_config(config(bids, scans=str(tmp_path / "mine.tsv"))).rows == (row,)
 
 
-def test_nothing_to_segment_and_unknown_scans(bids):
-    plan = Plan.from_config(config(bids, participants=["99"]))
-    with pytest.raises(InputError, match="no usable scan among 0 selected and 3 listed"):
-        plan.targets()
-    with pytest.raises(InputError, match="no usable scan of that name"):
-        plan.row_of("sub-99/anat/sub-99_space-T1w")
-
-
-def test_braces_in_the_output_path(bids):
-    with pytest.raises(UsageError, match="brace"):
-        layout_of(config(bids, output="/out{x}"))
-
-
 # Stage files
-
-
-def test_stage_file_changes_only_with_its_content(bids):
-    plan = Plan.from_config(config(bids))
-    path = plan.scan_stage_file("segment", FIRST)
-    settings = json.loads(path.read_text())
-    assert (settings["model"], settings["fast"], settings["ct"]) == ("tiny-random", False, False)
-    assert len(settings["weights_sha256"]) == len(settings["definition_sha256"]) == 64
-    inode = path.stat().st_ino
-    assert Plan.from_config(config(bids, device="cpu", participants=["01"])).scan_stage_file("segment", FIRST) == path
-    assert path.stat().st_ino == inode
-    changed = Plan.from_config(config(bids, segment={"model": "tiny-random", "fast": True}))
-    preview = changed.scan_stage_file("segment", FIRST, preview=True)
-    assert preview != path
-    assert path.stat().st_ino == inode
-    assert changed.scan_stage_file("segment", FIRST) == path
-    assert json.loads(path.read_text()) == {**settings, "fast": True} == json.loads(preview.read_text())
 
 
 def test_stage_file_knows_weights_by_content_not_by_place(bids, tmp_path):
@@ -221,51 +172,7 @@ def test_stage_file_knows_weights_by_content_not_by_place(bids, tmp_path):
     assert moved.segment.flags() == ["--model", "tiny-random", "--weights", str(tmp_path / "w")]
 
 
-def test_titles_do_not_count_but_definitions_do(bids, tmp_path):
-    from synthseg_core.models.registry import load_card
-
-    source = load_card("tiny-random").source
-    text = source.read_text().replace("../weights/", f"{source.parent.parent}/weights/")
-    digests = {}
-    for name, old, new in (
-        ("same", "", ""),
-        ("title", "title: RANDOM", "title: Other"),
-        ("definition", "posterior_sigma_voxels: 0.5", "posterior_sigma_voxels: 0.6"),
-    ):
-        card = tmp_path / f"{name}.yaml"
-        card.write_text(text.replace(old, new) if old else text)
-        plan = Plan.from_config(config(bids, segment={"model": str(card)}))
-        digests[name] = plan.segment.settings()["definition_sha256"]
-    assert digests["same"] == digests["title"] != digests["definition"]
-
-
-def test_models_that_cannot_segment_are_refused_before_any_job(bids):
-    with pytest.raises(UsageError, match="a model for parcellation"):
-        Plan.from_config(config(bids, segment={"model": "synthseg-parc-2.0"})).require_models()
-
-
 # Lock and leftovers
-
-
-def test_lock_ends_clean(tmp_path):
-    path = tmp_path / "work" / "run.json"
-    for _ in range(2):
-        with run_lock(path) as lock:
-            assert not lock.after_crash
-            assert json.loads(path.read_text())["pid"] == str(os.getpid())
-        assert path.read_text() == ""
-
-
-def test_lock_after_an_exception_is_clean(tmp_path):
-    with pytest.raises(KeyError), run_lock(tmp_path / "run.json"):
-        raise KeyError
-    assert (tmp_path / "run.json").read_text() == ""
-
-
-def test_second_run_is_refused_with_the_owner(tmp_path):
-    path = tmp_path / "run.json"
-    with run_lock(path), pytest.raises(UsageError, match=f"a run by process {os.getpid()} on"), run_lock(path):
-        pass
 
 
 def test_output_that_cannot_be_a_folder(bids, tmp_path, capsys):
@@ -274,32 +181,10 @@ def test_output_that_cannot_be_a_folder(bids, tmp_path, capsys):
     assert "expected a folder that can be written to" in capsys.readouterr().err
 
 
-def record(pid, host=None):
-    return json.dumps({"pid": str(pid), "host": host or socket.gethostname(), "started": "today"})
-
-
 def dead_pid():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
-
-
-def test_lock_after_a_kill(tmp_path):
-    path = tmp_path / "run.json"
-    path.write_text(record(dead_pid()))
-    with run_lock(path) as lock:
-        assert lock.after_crash
-
-
-def test_lock_after_a_run_whose_snakemake_was_killed(tmp_path):
-    path = tmp_path / "run.json"
-    with run_lock(path) as lock:
-        lock.cleared = lock.crashed = True
-    with run_lock(path) as lock:
-        assert lock.after_crash
-        lock.cleared = True
-    with run_lock(path) as lock:
-        assert not lock.after_crash
 
 
 def test_requests_to_terminate_are_interrupts(monkeypatch, bids, tmp_path, capsys):
@@ -308,37 +193,6 @@ def test_requests_to_terminate_are_interrupts(monkeypatch, bids, tmp_path, capsy
     assert main([str(bids), str(tmp_path / "out"), "participant"]) == 130
     assert signal.getsignal(signal.SIGTERM) is before
     assert "interrupted" in capsys.readouterr().err
-
-
-def test_lock_recorded_by_another_computer(tmp_path):
-    path = tmp_path / "run.json"
-    path.write_text(record(1, "elsewhere"))
-    with pytest.raises(UsageError, match=r"on elsewhere since today.*--unlock"), run_lock(path):
-        pass
-    with run_lock(path, force=True) as lock:
-        assert lock.after_crash
-
-
-def test_lock_waits_for_what_a_killed_run_left_running(tmp_path, capsys):
-    path = tmp_path / "run.json"
-    path.write_text(record(dead_pid()))
-    code = f"import fcntl, time; f = open({str(path)!r}); fcntl.flock(f, 2); print(flush=True); time.sleep(0.5)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        with run_lock(path) as lock:
-            assert holder.wait(1) == 0
-            assert lock.after_crash
-    assert "waiting for the jobs" in capsys.readouterr().out
-
-
-def test_file_system_without_locks(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(UsageError, match="Operation not supported.*--work-dir"), run_lock(tmp_path / "run.json"):
-        pass
 
 
 def test_temporary_files_of_dead_processes_are_removed(bids):
@@ -476,20 +330,6 @@ def test_lock_that_snakemake_cannot_remove(tmp_path, monkeypatch):
 
 
 # Bundle and exit status
-
-
-def test_profiles_by_name_and_by_path(tmp_path):
-    assert bundle.profile_folder("default").name == "default"
-    make_tree(tmp_path, ["mine/config.yaml"])
-    assert bundle.profile_folder(str(tmp_path / "mine")) == tmp_path / "mine"
-    with pytest.raises(UsageError, match="found nowhere; expected default"):
-        bundle.profile_folder("nowhere")
-
-
-def test_installation_without_the_workflow(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle, "_PACKAGE", tmp_path / "a" / "b" / "c")
-    with pytest.raises(UsageError, match="no workflow in"):
-        bundle.snakefile()
 
 
 def statuses(*names, recorded=True):

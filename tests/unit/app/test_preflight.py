@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from synthseg_core.app import preflight
-from synthseg_core.app.arguments import build_parser, config_values, split_off_snakemake
+from synthseg_core.app.arguments import build_parser, config_values
 from synthseg_core.app.bundle import profile_folder, profile_without, resources_of
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.lock import current_owner, run_lock
@@ -17,7 +17,6 @@ from synthseg_core.app.main import main
 from synthseg_core.app.plan import Plan, stages_of
 from synthseg_core.app.preflight import examine, first_of, validation_report
 from synthseg_core.app.snakemake import SnakemakeCall
-from synthseg_core.app.stage_options import changes
 from synthseg_core.errors import UsageError
 from tests.phantoms.trees import make_tree
 
@@ -54,14 +53,6 @@ def test_sessions_that_are_not_there_are_told(tmp_path):
 def test_long_lists_are_cut():
     assert first_of("abc") == ["  a", "  b", "  c"]
     assert first_of(map(str, range(12)))[-1] == "  and 2 more"
-
-
-def test_what_changed_is_said_by_name():
-    assert changes({"fast": False, "ct": False, "old": 1}, {"fast": True, "ct": False, "new": "x"}) == [
-        "fast was false, is true",
-        'new was absent, is "x"',
-        "old was 1, is absent",
-    ]
 
 
 def test_changed_settings_are_announced_once(tmp_path, capsys):
@@ -126,11 +117,6 @@ def test_what_a_model_does_not_offer_is_known_before_any_job(tmp_path, capsys):
 
 def arguments(*words):
     return build_parser().parse_args(["in", "out", "participant", *words])
-
-
-def test_words_after_two_dashes_are_for_snakemake():
-    assert split_off_snakemake(["a", "--", "-p", "--", "x"]) == (["a"], ["-p", "--", "x"])
-    assert split_off_snakemake(["a"]) == (["a"], [])
 
 
 @pytest.mark.parametrize(("text", "megabytes"), [("32G", 32000), ("1.5gb", 1500), ("500M", 500), ("8", 8000)])

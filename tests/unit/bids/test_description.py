@@ -7,7 +7,6 @@ import pytest
 from synthseg_core import __version__
 from synthseg_core.bids.columns import SCORE_COLUMNS, VOLUME_COLUMNS
 from synthseg_core.bids.description import DATASET_FILES, dataset_file_names
-from synthseg_core.cli import describe
 from synthseg_core.cli.main import main
 from synthseg_core.segmentation.volumes import COLUMNS
 from synthseg_core.system.tables import read_tsv
@@ -80,31 +79,6 @@ def test_what_the_raw_dataset_says_of_itself(described):
 def test_raw_dataset_that_describes_itself_badly(described, raw):
     content = json.loads((described(raw=raw) / "dataset_description.json").read_text())
     assert not {"License", "Authors"} & set(content)
-
-
-@pytest.mark.parametrize(
-    ("image", "expected"),
-    [
-        ("", None),
-        ("docker://some/where:0.1", {"Type": "docker", "URI": "docker://some/where:0.1", "Tag": "0.1"}),
-        ("localhost:5000/where", {"Type": "docker", "URI": "localhost:5000/where"}),
-    ],
-)
-def test_container(described, monkeypatch, image, expected):
-    monkeypatch.setenv(describe.CONTAINER_VARIABLE, image)
-    content = json.loads((described() / "dataset_description.json").read_text())
-    assert content["GeneratedBy"][0].get("Container") == expected
-
-
-def test_address_of_the_code_comes_from_the_package(described, monkeypatch):
-    from email.message import Message
-
-    package = Message()
-    package["Project-URL"] = "Issues, https://host/issues"
-    package["Project-URL"] = "Source, https://host/code"
-    monkeypatch.setattr(describe, "metadata", lambda name: package)
-    content = json.loads((described() / "dataset_description.json").read_text())
-    assert content["GeneratedBy"][0]["CodeURL"] == "https://host/code"
 
 
 def test_columns_are_those_that_are_written():

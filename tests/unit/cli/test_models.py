@@ -16,15 +16,13 @@ import yaml
 from synthseg_core.cli import models as command
 from synthseg_core.cli.main import main
 from synthseg_core.cli.models import TerminalWatcher
-from synthseg_core.errors import InputError, OutputError
 from synthseg_core.models.arrays import load_state, read_metadata
 from synthseg_core.models.download import Fetched
 from synthseg_core.models.http import Policy
 from synthseg_core.models.keras_file import write_keras
 from synthseg_core.models.registry import load_card, registered_models
-from synthseg_core.models.store import Condition, StoredModel, convert, import_folder, verify
+from synthseg_core.models.store import Condition, StoredModel, convert, verify
 from synthseg_core.models.weights import find_weights
-from tests.privileges import ordinary_user
 from tests.unit.models.downloads import forget_proxies
 from tests.unit.models.loopback_server import instead
 from tests.unit.models.test_weights_files import assert_same, random_state
@@ -273,13 +271,6 @@ def test_verify_tells_the_conditions_apart(card, tmp_path, weights_file, capsys)
     assert capsys.readouterr().out.startswith("tiny  damaged")
 
 
-def test_verify_without_a_published_checksum_reads_the_networks(tmp_path, weights_file):
-    name = load_card(write_card(tmp_path / "published" / "plain.yaml"))
-    assert verify(name).condition is Condition.UNKNOWN
-    weights_file.write_bytes(weights_file.read_bytes()[:500])
-    assert verify(name).condition is Condition.DAMAGED
-
-
 def test_verify_of_an_empty_store_fails(capsys):
     assert run("verify", "synthseg-1.0", "synthseg-2.0") == 1
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
@@ -309,40 +300,6 @@ def test_path_of_missing_weights(card, capsys):
 # import
 
 
-@pytest.mark.parametrize("inside", ["", "models"])
-@pytest.mark.parametrize("link", [False, True])
-def test_import_takes_verified_files(card, tmp_path, weights_file, inside, link):
-    installation = tmp_path / "freesurfer"
-    (installation / inside).mkdir(parents=True, exist_ok=True)
-    shutil.copy(weights_file, installation / inside)
-    (installation / inside / "synthstrip.1.pt").write_bytes(b"other")
-    (installation / inside / "labels.npy").write_bytes(b"no weights")
-    outcomes = import_folder(installation, tmp_path / "store", [load_card(card)], link=link)
-    assert [(outcome.source.name, outcome.detail) for outcome in outcomes] == [
-        ("synthstrip.1.pt", "no model of ours"),
-        ("tiny.h5", "linked" if link else "copied"),
-    ]
-    assert (tmp_path / "store" / "tiny.h5").is_symlink() == link
-    assert verify(load_card(card)).condition is Condition.PUBLISHED
-    again = import_folder(installation, tmp_path / "store", [load_card(card)], link=link)
-    assert again[1].detail == "was there already"
-
-
-def test_import_refuses_damaged_files_and_keeps_what_is_there(card, tmp_path, weights_file):
-    installation, store = tmp_path / "freesurfer", tmp_path / "store"
-    for folder in (installation, store):
-        folder.mkdir()
-    (store / "tiny.h5").write_bytes(b"old")
-    (installation / "tiny.h5").write_bytes(b"/annex/objects/SHA256E-s1--2.h5\n")
-    (outcome,) = import_folder(installation, store, [load_card(card)])
-    assert outcome.target is None
-    assert "git-annex pointer" in outcome.detail
-    assert (store / "tiny.h5").read_bytes() == b"old"
-    shutil.copy(weights_file, installation)
-    assert import_folder(installation, store, [load_card(card)])[0].target == store / "tiny.h5"
-    assert verify(load_card(card)).condition is Condition.PUBLISHED
-
-
 def test_import_from_the_command_line(tmp_path, capsys):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "synthseg_2.0.h5").write_bytes(b"")
@@ -355,33 +312,6 @@ def test_import_from_the_command_line(tmp_path, capsys):
     (tmp_path / "models" / "synthseg_2.0.h5").unlink()
     assert run("import", tmp_path) == 2
     assert "none of the published files" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("closed", "mode"), [("", 0), ("models", 0), ("models", 0o444)])
-def test_import_from_a_folder_that_may_not_be_read(closed, mode, tmp_path):
-    with ordinary_user() as folder:
-        (folder / "models" / "inside.h5").mkdir(parents=True)
-        (folder / closed).chmod(mode)
-        with pytest.raises(
-            InputError, match=rf"{closed}.*: found no access \(Permission denied\)|none of the published"
-        ):
-            import_folder(folder, tmp_path / "store", [load_card("synthseg-2.0")])
-        (folder / closed).chmod(0o755)
-
-
-def test_import_into_a_place_that_cannot_be_written(card, tmp_path, weights_file):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError):
-        import_folder(weights_file.parent, tmp_path / "file", [load_card(card)])
-
-
-def test_an_unreadable_file_is_listed(card, tmp_path, weights_file, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("synthseg_core.models.store.identify", refuse)
-    (outcome,) = import_folder(weights_file.parent, tmp_path / "store", [load_card(card)])
-    assert outcome.detail == "a file that cannot be read (Permission denied)"
 
 
 # convert
@@ -408,12 +338,6 @@ def test_convert_warns_about_own_weights(card, tmp_path, capsys):
     write_keras(tmp_path / "own" / "tiny.h5", [(spec, random_state(spec, 1))])
     assert run("convert", card, tmp_path / "out.safetensors", "--weights", tmp_path / "own") == 0
     assert "not the published weights of tiny" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("output", "half"), [("x.pth", False), ("x", False), ("x.h5", True)])
-def test_convert_to_what_is_not_offered(card, tmp_path, weights_file, output, half):
-    with pytest.raises(InputError, match="choose another file name"):
-        convert(load_card(card), weights_file, tmp_path / output, half=half)
 
 
 # published cards

@@ -13,8 +13,6 @@ import pytest
 import torch
 
 from synthseg_core.cli.main import main
-from synthseg_core.cli.options import crop_of
-from synthseg_core.errors import UsageError
 from synthseg_core.images import checks
 from synthseg_core.images.reading import read_scan
 from synthseg_core.images.volume import Volume
@@ -259,12 +257,6 @@ def test_weights_of_ones_own(segment, scan, card, folder, tmp_path):
     assert content["Model"]["WeightsSHA256"] != sha256_of(folder / "tiny.safetensors")
 
 
-def test_crop_of_one_number_is_a_cube():
-    assert crop_of([160]) == (160, 160, 160)
-    assert crop_of([160, 192, 128]) == (160, 192, 128)
-    assert crop_of(None) is None
-
-
 def _several(path: Path, count: int = 3) -> Path:
     volume = phantom((1.0, 1.0, 1.0), SHAPE)
     stack = np.stack([volume.data * (n + 1) + 7 * n for n in range(count)], axis=-1)
@@ -409,15 +401,6 @@ def test_weights_of_another_network(failing, tmp_path):
     record = failing("--dseg", tmp_path / "out" / "d.nii.gz", "--weights", tmp_path / "mine")
     assert record["error"] == "WeightsError"
     assert "instead of" in record["found"]
-
-
-@pytest.mark.parametrize("crop", [[1, 2], [0], [-5], [16, 16, 0], [1, 2, 3, 4]])
-def test_crop_of_other_numbers(failing, tmp_path, crop):
-    record = failing("--dseg", tmp_path / "out" / "d.nii.gz", "--crop", *crop)
-    assert record["subject"] == "--crop"
-    assert record["found"] == " ".join(map(str, crop))
-    with pytest.raises(UsageError, match="--crop: found .*; expected 1 or 3 positive numbers"):
-        crop_of(crop)
 
 
 @pytest.mark.parametrize(

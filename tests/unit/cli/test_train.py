@@ -10,17 +10,12 @@ import torch
 import yaml
 
 from synthseg_core.cli.main import build_parser, main
-from synthseg_core.cli.train_settings import crop_shape, read_train_settings
-from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.images.volume import Volume
 from synthseg_core.images.writing import write_volume
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
-from synthseg_core.networks.config import UNetConfig
-from synthseg_core.synth.recipe import Recipe
 from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.log import read_rows
-from synthseg_core.training.prepare import divisible
 
 SHAPE = (22, 26, 24)
 # Small enough for seconds; the network has levels for 16 voxels.
@@ -73,10 +68,6 @@ def _threads():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def _options(*words: object):
-    return build_parser("train").parse_args(["train", *map(str, words)])
 
 
 def test_a_model_that_loads_comes_out(maps, settings, tmp_path, capsys):
@@ -205,46 +196,3 @@ def test_anisotropic_maps_are_refused(settings, tmp_path, capsys):
     write_volume(tmp_path / "thick.nii.gz", Volume(_head(1), np.diag([2.0, 2.0, 3.0, 1.0])), dtype=np.int16)
     assert _train("--config", settings, "--maps", tmp_path / "thick.nii.gz", "--out", tmp_path / "out") == 2
     assert "2 x 2 x 3 mm" in capsys.readouterr().err
-
-
-def test_flags_win_over_the_file_and_the_file_over_the_preset(maps, settings, tmp_path):
-    words = ("--config", settings, "--maps", maps, "--out", tmp_path / "run")
-    found = read_train_settings(_options(*words))
-    assert found.experiment.training.network == UNetConfig(features=2, levels=3)
-    assert found.experiment.recipe.crop.shape == (16, 20, 16)
-    assert found.experiment.recipe.crop.centre == "brain"  # of the preset
-    assert [stage.steps for stage in found.experiment.training.stages] == [1, 3]
-    changed = read_train_settings(_options(*words, "--steps", 40, "--crop", 24, "--learning-rate", 1e-4, "--seed", 3))
-    assert [stage.steps for stage in changed.experiment.training.stages] == [10, 30]
-    assert changed.experiment.recipe.crop.shape == (24, 24, 24)
-    assert changed.experiment.training.optimiser.learning_rate == 1e-4
-    assert changed.experiment.training.seed == 3
-
-
-def test_presets_have_the_recipes_of_their_names(maps, tmp_path):
-    for name in ("official", "default_2mm", "tiny"):
-        found = read_train_settings(_options("--preset", name, "--maps", maps, "--out", tmp_path / "run"))
-        assert found.experiment.recipe == Recipe.preset(name)
-    reference = read_train_settings(_options("--preset", "official", "--maps", maps, "--out", tmp_path)).experiment
-    assert reference.training.steps == 505_000
-
-
-def test_crops_suit_the_levels_of_the_network():
-    assert divisible(Recipe.preset("tiny"), 4).crop.multiple == 8
-    assert divisible(Recipe.preset("official"), 5).crop.multiple == 32
-    assert divisible(Recipe.preset("advanced"), 3).crop.multiple == 4
-
-
-def test_crop_shapes():
-    assert crop_shape("96") == [96, 96, 96]
-    assert crop_shape("96x128x64") == [96, 128, 64]
-    assert crop_shape("whole") is None
-    with pytest.raises(UsageError, match="NxNxN"):
-        crop_shape("big")
-
-
-def test_without_a_preset_or_maps_it_says_so(tmp_path):
-    with pytest.raises(SynthSegError, match="for a start tiny"):
-        read_train_settings(_options("--out", tmp_path))
-    with pytest.raises(SynthSegError, match="a folder of label maps"):
-        read_train_settings(_options("--out", tmp_path, "--preset", "tiny"))

@@ -11,7 +11,7 @@ import pytest
 from synthseg_core.cli.main import main
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.counting import LabelScan, count_labels, scan_label_maps
-from synthseg_core.labels.known import FIRST_TISSUE, builtin_entries, guessed, known_entries
+from synthseg_core.labels.known import FIRST_TISSUE
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.maps import read_label_maps
 from synthseg_core.system.tables import read_tsv
@@ -119,24 +119,6 @@ def test_unknown_label_on_one_side_is_pointed_out(folder, capsys):
     assert "label 3001, 3002 lies on one side of the head only" in capsys.readouterr().err
 
 
-def test_names_give_sides_names_and_targets(folder):
-    _put(folder, "map_3.nii.gz", _set((13, 3001), (52, 3002)))
-    table = folder.parent / "names.tsv"
-    table.write_text(
-        "value\tname\tside\tcounterpart\tclass\toutput\textracerebral\n"
-        "3001\tleft thing\tleft\t3002\t1\t7\tno\n3002\tright thing\tright\t3001\t1\tn/a\tno\n24\tfat\t\t\t\t0\tyes\n"
-    )
-    status, out = _scan(folder, "--names", table)
-    labels = GenerationLabels.read(out)
-    assert status == 0
-    assert labels.values == (0, 24, 2, 13, 3001, 41, 52, 3002)
-    assert labels.names[4] == "left thing"
-    assert labels.classes[4] == labels.classes[7]
-    assert len(set(labels.classes)) == 7
-    assert (labels.outputs[4], labels.outputs[7], labels.outputs[1]) == (7, 3002, 0)
-    assert labels.extracerebral == (24,)
-
-
 def test_clustered_tissue_is_known_and_no_target(folder, capsys):
     _put(folder, "map_3.nii.gz", _set((24, FIRST_TISSUE)))
     _, out = _scan(folder)
@@ -208,18 +190,6 @@ def _refused(capsys, folder, *options):
     assert error.count("\n") == 1
     assert error.startswith("synthseg labels: error: ")
     return error
-
-
-def test_left_label_without_counterpart_is_refused_or_completed(folder, capsys):
-    for path in folder.iterdir():
-        path.unlink()
-    _put(folder, "a.nii.gz", _set((52, 41)))
-    error = _refused(capsys, folder)
-    assert "a.nii.gz: found left label 13 (left pallidum) without its counterpart (52, which no map contains)" in error
-    status, out = _scan(folder, "--add-counterparts")
-    assert status == 0
-    assert GenerationLabels.read(out).values == (0, 24, 2, 13, 41, 52)
-    assert "label 52 (right pallidum) is in no map; added as counterpart of 13" in capsys.readouterr().err
 
 
 def test_side_without_counterpart_in_the_table(folder, capsys):
@@ -297,16 +267,6 @@ def test_output_is_checked_before_maps_are_read(folder, capsys):
     status = main(["labels", "scan", str(folder), "--out", str(folder)])
     assert status == 2
     assert "a folder of that name" in capsys.readouterr().err
-
-
-def test_tables_agree_where_they_overlap():
-    builtin = builtin_entries()
-    known = known_entries()
-    assert len(builtin) == 54
-    assert known[1001].counterpart == 2001
-    assert known[FIRST_TISSUE].output == 0
-    assert all(known[value] is not None and known[value].side == entry.side for value, entry in builtin.items())
-    assert known_entries({2: guessed(2)})[2].known is False
 
 
 @pytest.mark.slow

@@ -81,16 +81,3 @@ def test_slabs_give_the_answer_of_the_module(sizes, kernel, levels, multiples, s
     assert found.shape == (out,)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found, expected, atol=2e-5 * max(1.0, float(expected.abs().max())))
-
-
-def test_groups_that_do_not_occur_are_channels_too():
-    net = _net(RegressorConfig(5, 5, features=2, levels=2, kernel_size=3))
-    groups = torch.zeros(8, 8, 12, dtype=torch.uint8)
-    np.testing.assert_allclose(RegressorRunner(net).run(groups), _forward(net, groups), atol=1e-5)
-
-
-def test_scores_depend_on_the_groups():
-    runner = RegressorRunner(_net(RegressorConfig(3, 3, features=2, levels=2, kernel_size=3), seed=9))
-    first, second = (runner.run(_groups((8, 8, 8), 3, seed)) for seed in (0, 1))
-    assert not torch.equal(first, second)
-    assert runner.device == torch.device("cpu")

@@ -13,7 +13,6 @@ import pytest
 
 from synthseg_core.system import atomic
 from synthseg_core.system.atomic import remove_abandoned, temporary_name, write_text
-from synthseg_core.system.processes import is_alive
 
 _TWO_DAYS_S = 2 * 24 * 3600
 
@@ -118,17 +117,3 @@ def test_the_next_writer_to_the_folder_clears_after_a_killed_one(tmp_path):
         process.send_signal(signal.SIGKILL)
     write_text(tmp_path / "b.txt", "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
-
-
-def test_processes_of_others_are_alive(dead_pid):
-    assert is_alive(1)
-    assert is_alive(os.getpid())
-    assert not is_alive(dead_pid)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells")
-def test_processes_that_ended_unnoticed_are_not_alive():
-    """As a killed worker is until Snakemake ends."""
-    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as process:
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert not is_alive(process.pid)

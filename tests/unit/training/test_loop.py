@@ -19,7 +19,6 @@ from synthseg_core.training.config import Intervals, OptimiserConfig, Stage
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.run import RunOptions
-from synthseg_core.training.samples import require_fit
 from synthseg_core.training.schedule import Schedule
 from synthseg_core.training.start import initialise
 from synthseg_core.training.validation import DrawValidation
@@ -161,14 +160,6 @@ def test_too_little_memory_says_what_helps(tmp_path):
 def test_samples_that_do_not_suit_the_network_are_refused(tmp_path, change, said):
     with pytest.raises(InputError, match=said) if said else contextlib.nullcontext():
         run_training(tiny_config(**change), Balls(), tmp_path)
-
-
-def test_bfloat16_on_the_cpu_refuses_shapes_with_wrong_gradients():
-    images, class_index = torch.zeros(1, 1, 8, 16, 16), torch.zeros(1, 16, 16, 16)
-    config = tiny_config(precision="bfloat16")  # 8 / 2 / 2 voxels along the first axis
-    with pytest.raises(UsageError, match="first axis"):
-        require_fit(images, class_index, config, torch.device("cpu"))
-    require_fit(images.movedim(2, 3), class_index, config, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

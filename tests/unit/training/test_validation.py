@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from synthseg_core.networks.unet import UNet
-from synthseg_core.networks.windows import corners, predict_in_windows
 from synthseg_core.training.validation import DrawValidation, best_of, dice_by_class, score_of
 from tests.unit.training.training_source import NETWORK, SHAPE, Balls
 
@@ -50,20 +49,6 @@ def test_the_table_has_a_row_for_each_class_and_a_column_for_each_draw():
     table = DrawValidation(source, [5, 6, 7])(UNet(NETWORK).eval())
     assert table.shape == (3, 3)
     assert source.asked == [5, 6, 7]
-
-
-@pytest.mark.parametrize("shape", [(12, 16, 20), (13, 30, 41), (5, 16, 50)])
-def test_windows_cover_everything_and_average_to_the_same(shape):
-    window = (12, 16, 20)
-    image = torch.rand((1, 1, *shape), generator=torch.Generator().manual_seed(1))
-    logits = predict_in_windows(lambda x: torch.cat([x, -x], 1), image, window)  # acts on each voxel alone
-    torch.testing.assert_close(logits, torch.softmax(torch.cat([image, -image], 1), 1))
-
-
-def test_windows_overlap_by_half_at_least_and_end_at_the_border():
-    starts = sorted({corner[2] for corner in corners((4, 4, 50), (4, 4, 20), 0.5)})
-    assert starts == [0, 10, 20, 30]
-    assert sorted({corner[0] for corner in corners((31, 4, 4), (10, 4, 4), 0.5)})[-1] == 21
 
 
 def test_patch_networks_are_validated_on_whole_volumes():

@@ -13,10 +13,8 @@ from synthseg_core.app.lock import run_lock
 from synthseg_core.app.main import main
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.slurm import run as sharded_run
-from synthseg_core.app.slurm.commands import live_jobs, slurm_environment
 from synthseg_core.app.slurm.record import SlurmRecord, require_no_jobs
 from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, run_on_slurm, shard_options
-from synthseg_core.app.slurm.shards import Allocation, pending_scans
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall
 from synthseg_core.errors import UsageError
 from tests.phantoms.trees import make_tree
@@ -46,15 +44,6 @@ def test_shards_are_even_and_none_is_empty_or_needlessly_small(tmp_path, scans, 
     assert sorted(stem for shard in divided for stem in shard) == sorted(stems)
 
 
-def test_array_and_options_of_sbatch(tmp_path):
-    given = options(tmp_path, "{at_once: 2, allocation: {partition: a100, extra: [--qos=long], gres: null, cpus: 3}}")
-    assert given.array_word(7) == "--array=1-7%2"
-    size = ["--nodes=1", "--ntasks=1", "--cpus-per-task=3", "--mem=32000M", "--time=480"]
-    assert given.allocation.words() == ["--partition=a100", *size, "--qos=long"]
-    assert given.group == Allocation(None, None, None, 1, 2000, 30, ())
-    assert options(tmp_path, "").array_word(7) == "--array=1-7"
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -67,14 +56,6 @@ def test_array_and_options_of_sbatch(tmp_path):
 def test_options_are_checked(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
         options(tmp_path, text)
-
-
-def test_scans_of_which_snakemake_would_make_anything():
-    columns = "output_file\tdate\trule\tlog-file(s)\tstatus\tplan"
-    rows = [("a b.nii", "no update"), ("a.tsv", "no update"), ('b".nii', "no update"), ("b.tsv", "update pending")]
-    summary = "\n".join([columns, *(f"{path}\t-\tsegment\t-\tok\t{plan}" for path, plan in rows)])
-    files = {"a": ["a b.nii", "a.tsv"], "b": ['b".nii', "b.tsv"], "not told of": ["c.nii"]}
-    assert pending_scans(files, summary) == ["b", "not told of"]
 
 
 def test_shipped_shards_show_every_key_and_the_defaults(tmp_path):
@@ -170,11 +151,6 @@ def test_what_runs_the_jobs():
     assert shard_options(profile_folder("default")) is None
 
 
-def test_environment_of_jobs_knows_no_allocation_around_it():
-    given = {"PATH": "p", "SLURM_JOB_ID": "7", "SLURM_CONF": "c", "SQUEUE_USERS": "u", "SBATCH_PARTITION": "b"}
-    assert slurm_environment(given) == {"PATH": "p", "SLURM_CONF": "c", "SBATCH_PARTITION": "b"}
-
-
 def test_record_keeps_its_name(tmp_path):
     layout = Layout(tmp_path, tmp_path)
     record = SlurmRecord.of(layout)
@@ -191,15 +167,6 @@ def test_jobs_that_cannot_be_asked_for_forbid_a_run_unless_it_is_forced(tmp_path
     with pytest.raises(UsageError, match="squeue: found no such command.*on a login node"):
         require_no_jobs(layout, wait=True)
     require_no_jobs(layout, wait=True, force=True)
-
-
-def test_slurm_that_does_not_answer(tmp_path, monkeypatch):
-    squeue = tmp_path / "squeue"
-    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2\nexit 1\n")
-    squeue.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(UsageError, match="squeue: found slurm_load_jobs error: Unable to contact"):
-        live_jobs("x")
 
 
 @pytest.mark.parametrize("profile", CLUSTERS)

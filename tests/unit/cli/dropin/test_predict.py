@@ -233,24 +233,6 @@ def test_flags_reach_the_model(segmenter, study, tmp_path):
     assert segmenter.computed[-1][2] is True
 
 
-def test_columns_are_known_before_any_result(segmenter, study, tmp_path):
-    predict("--i", study / "a.nii.gz", "--o", tmp_path, "--vol", tmp_path / "v", "--parc")
-    columns = rows(tmp_path / "v.csv")[0]
-    assert len(columns) == 102
-    assert columns[-1] == "ctx-rh-insula"
-    flags, _ = segmenter.loaded[-1]
-    assert one_scan.quality_columns(flags) == (
-        "general white matter",
-        "general grey matter",
-        "general csf",
-        "cerebellum",
-        "brainstem",
-        "thalamus",
-        "putamen+pallidum",
-        "hippocampus+amygdala",
-    )
-
-
 def test_help_names_every_flag_and_loads_no_torch():
     script = """if True:
         import sys

@@ -6,14 +6,11 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 import torch
 
-from synthseg_core.cli.worker.environment import difference, surroundings
 from synthseg_core.cli.worker.job import Gate, JobStages
-from synthseg_core.cli.worker.process import Place
 from synthseg_core.cli.worker.server import _settle_threads
 from synthseg_core.models.loading import load_models, shelf
 from synthseg_core.models.registry import load_card
@@ -30,61 +27,7 @@ def gone():
     raise GoneError
 
 
-def stay():
-    """Do as a client that waits does."""
-
-
 # Turns
-
-
-@pytest.mark.parametrize("slots", [1, 2])
-def test_gate_lets_as_many_compute_as_it_has_slots(slots):
-    gate = Gate(slots, frozenset({"network"}))
-    inside, most = [], []
-
-    def job():
-        times = JobStages(gate, stay)
-        with times.stage("read"), times.stage("network"):
-            inside.append(1)
-            most.append(len(inside))
-            time.sleep(0.02)
-            inside.pop()
-
-    threads = [threading.Thread(target=job) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert max(most) == slots
-    assert len(most) == 6
-
-
-def test_stage_within_a_stage_needs_no_second_slot():
-    times = JobStages(Gate(1, frozenset({"network", "parcels"})), stay)
-    with times.stage("network"), times.stage("parcels"):
-        pass
-    with times.stage("parcels"):
-        pass
-    assert list(times.seconds) == ["waiting", "parcels", "network"]
-
-
-def test_slot_is_free_again_after_a_fault():
-    gate = Gate(1, frozenset({"network"}))
-    for _ in range(2):
-        with pytest.raises(ValueError, match="bad"), JobStages(gate, stay).stage("network"):
-            raise ValueError("bad")
-
-
-def test_job_without_a_client_leaves_the_queue():
-    gate = Gate(1, frozenset({"network"}))
-    answers = iter([None, GoneError])
-
-    def ask():
-        if next(answers) is not None:
-            raise GoneError
-
-    with JobStages(gate, stay).stage("network"), pytest.raises(GoneError), JobStages(gate, ask).stage("network"):
-        pytest.fail("two at once")
 
 
 def test_job_without_a_client_writes_nothing(tmp_path):
@@ -185,35 +128,6 @@ def test_every_job_has_its_own_number_of_threads():
         thread.join()
     torch.set_num_threads(before)
     assert found == {count: (3, count) for count in (1, 2, 4)}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads share their working folder")
-def test_thread_goes_to_another_folder_alone(tmp_path):
-    here = Place.here()
-    found = []
-
-    def job():
-        found.append(Place(str(tmp_path), 0o077).enter(here))
-        found.append(Place.here())
-
-    thread = threading.Thread(target=job)
-    thread.start()
-    thread.join()
-    assert found == [None, Place(str(tmp_path), 0o077)]
-    assert Place.here() == here
-
-
-def test_differences_that_matter(monkeypatch):
-    own = surroundings()
-    assert difference(own, surroundings(), threads_given=False) is None
-    monkeypatch.setenv("OMP_NUM_THREADS", "17")
-    monkeypatch.setenv("TMPDIR", "/elsewhere")
-    monkeypatch.setenv("SYNTHSEG_WORKER", "/a/socket")
-    assert difference(own, surroundings(), threads_given=True) is None
-    assert difference(own, surroundings(), threads_given=False) == "threads"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    assert difference(own, surroundings(), threads_given=True) == "environment"
-    assert difference(own, {}, threads_given=True) == "code"
 
 
 STREAMS = """

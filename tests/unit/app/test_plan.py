@@ -1,0 +1,94 @@
+"""The plan of a run: from a dataset, from the scan table, and what cannot be planned."""
+
+import json
+
+import pytest
+
+from synthseg_core.app.configuration import checked
+from synthseg_core.app.plan import Plan, layout_of
+from synthseg_core.errors import InputError, UsageError
+from tests.phantoms.trees import make_tree
+
+FIRST = "sub-01/anat/sub-01_space-T1w"
+
+
+SCANS = ["sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"]
+
+
+@pytest.fixture
+def bids(tmp_path):
+    return make_tree(tmp_path / "bids", SCANS)
+
+
+def config(bids, **values):
+    return checked(
+        {"input": str(bids), "output": str(bids.parent / "out"), "segment": {"model": "tiny-random"}, **values}
+    )
+
+
+def test_plan_of_a_job_reads_the_table(bids):
+    head = Plan.from_config(config(bids))
+    head.targets()
+    (bids / "sub-03/anat").mkdir(parents=True)
+    (bids / "sub-03/anat/sub-03_T1w.nii").touch()
+    assert Plan.from_config(config(bids), head=False).rows == head.rows
+    assert len(Plan.from_config(config(bids)).rows) == 4
+
+
+def test_plan_without_the_dataset_uses_the_table(bids):
+    before = Plan.from_config(config(bids)).rows
+    gone = config(bids, input=str(bids.parent / "gone"))
+    assert Plan.from_config(gone).rows == before
+
+
+def test_nothing_to_segment_and_unknown_scans(bids):
+    plan = Plan.from_config(config(bids, participants=["99"]))
+    with pytest.raises(InputError, match="no usable scan among 0 selected and 3 listed"):
+        plan.targets()
+    with pytest.raises(InputError, match="no usable scan of that name"):
+        plan.row_of("sub-99/anat/sub-99_space-T1w")
+
+
+def test_braces_in_the_output_path(bids):
+    with pytest.raises(UsageError, match="brace"):
+        layout_of(config(bids, output="/out{x}"))
+
+
+def test_stage_file_changes_only_with_its_content(bids):
+    plan = Plan.from_config(config(bids))
+    path = plan.scan_stage_file("segment", FIRST)
+    settings = json.loads(path.read_text())
+    assert (settings["model"], settings["fast"], settings["ct"]) == ("tiny-random", False, False)
+    assert len(settings["weights_sha256"]) == len(settings["definition_sha256"]) == 64
+    inode = path.stat().st_ino
+    assert Plan.from_config(config(bids, device="cpu", participants=["01"])).scan_stage_file("segment", FIRST) == path
+    assert path.stat().st_ino == inode
+    changed = Plan.from_config(config(bids, segment={"model": "tiny-random", "fast": True}))
+    preview = changed.scan_stage_file("segment", FIRST, preview=True)
+    assert preview != path
+    assert path.stat().st_ino == inode
+    assert changed.scan_stage_file("segment", FIRST) == path
+    assert json.loads(path.read_text()) == {**settings, "fast": True} == json.loads(preview.read_text())
+
+
+def test_titles_do_not_count_but_definitions_do(bids, tmp_path):
+    from synthseg_core.models.registry import load_card
+
+    source = load_card("tiny-random").source
+    text = source.read_text().replace("../weights/", f"{source.parent.parent}/weights/")
+    digests = {}
+    for name, old, new in (
+        ("same", "", ""),
+        ("title", "title: RANDOM", "title: Other"),
+        ("definition", "posterior_sigma_voxels: 0.5", "posterior_sigma_voxels: 0.6"),
+    ):
+        card = tmp_path / f"{name}.yaml"
+        card.write_text(text.replace(old, new) if old else text)
+        plan = Plan.from_config(config(bids, segment={"model": str(card)}))
+        digests[name] = plan.segment.settings()["definition_sha256"]
+    assert digests["same"] == digests["title"] != digests["definition"]
+
+
+def test_models_that_cannot_segment_are_refused_before_any_job(bids):
+    with pytest.raises(UsageError, match="a model for parcellation"):
+        Plan.from_config(config(bids, segment={"model": "synthseg-parc-2.0"})).require_models()

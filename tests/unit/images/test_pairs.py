@@ -1,0 +1,31 @@
+"""Scans with their label maps: matching by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from synthseg_core.errors import InputError
+from synthseg_core.images.pairs import match
+from tests.phantoms.label_maps import label_volume
+from tests.phantoms.scans import write_nifti
+
+
+@pytest.mark.parametrize(
+    ("image", "label_map", "fits"),
+    [
+        ("sub-1_ses-a_T1w.nii", "sub-1_dseg.nii", True),
+        ("sub-1_ses-a_T1w.nii", "sub-1_ses-b_dseg.nii", False),
+        ("sub-1.nii", "sub-10.nii", False),
+        ("x_T1.nii", "y_seg.nii", True),
+        ("space-x_sub-1.nii", "sub-1.nii", True),
+    ],
+)
+def test_names_that_disagree(tmp_path, image, label_map, fits):
+    write_nifti(tmp_path / "a" / image, label_volume())
+    write_nifti(tmp_path / "b" / label_map, label_volume())
+    if fits:
+        (case,) = match([tmp_path / "a"], tmp_path / "b")
+        assert case.images == (("a", tmp_path / "a" / image),)
+    else:
+        with pytest.raises(InputError, match="check that both folders hold the same subjects"):
+            match([tmp_path / "a"], tmp_path / "b")
