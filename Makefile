@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 DEMO_MODEL ?= default
 SMK := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test test-slow test-slurm check bench wheel default-weights rulegraph clean
+.PHONY: help demo test test-slow test-slurm check docs bench wheel default-weights rulegraph clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,7 +14,8 @@ help:
 	@echo "make test        tests, under 10 minutes on 2 cores"
 	@echo "make test-slow   full volumes, long runs"
 	@echo "make test-slurm  tests on a local SLURM, where there is one"
-	@echo "make check       linters, types, import rules, workflow style, spelling"
+	@echo "make check       linters, types, import rules, workflow style, spelling, links of the pages"
+	@echo "make docs        the pages as a site, in build/site"
 	@echo "make bench       time by stage and peak memory"
 	@echo "make default-weights FROM=FOLDER   carry this trained model in the package, as the default"
 	@echo "make rulegraph   write docs/rulegraph.md anew, after a change of rules"
@@ -58,6 +59,11 @@ check: $(INSTALLED)
 	$(BIN)/snakemake --lint
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/codespell
+	$(BIN)/mkdocs build --strict
+
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict
+	@echo "Open build/site/index.html."
 
 bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/bench_predict.py
@@ -69,7 +75,7 @@ wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 
 rulegraph: $(INSTALLED)
-	$(BIN)/python docs/rulegraph.py
+	$(BIN)/python workflow/rulegraph.py
 
 # FROM: a model folder that training exported and 'synthseg validate --record' scored.
 MODEL_NAME ?= default-2mm

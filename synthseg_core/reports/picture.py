@@ -53,7 +53,8 @@ _OPACITY = 0.4
 _LINE_POINTS = 0.5
 # From here on what a scan shows is taken for head, as a share of its bright voxels; and the margin around it.
 _HEAD_SHARE, _MARGIN_MM = 0.1, 6.0
-_ROW_INCHES, _DOTS_PER_INCH = 2.7, 120
+_ROW_INCHES = 2.7
+DOTS_PER_INCH = 120
 _LEGEND_COLUMNS = 9
 _CONVENTION = (
     "Radiological convention: the left side of the head is on the right of the picture. Right structures are darker."
@@ -76,7 +77,9 @@ class Row:
     labels: Volume
 
 
-def write_picture(derivatives: Path, card: ModelCard, path: Path, point_mm: Size3 = POINT_MM) -> None:
+def write_picture(
+    derivatives: Path, card: ModelCard, path: Path, point_mm: Size3 = POINT_MM, dots_per_inch: int = DOTS_PER_INCH
+) -> None:
     """Draw every segmented scan of a derivative dataset into a PNG file.
 
     Parameters
@@ -87,6 +90,8 @@ def write_picture(derivatives: Path, card: ModelCard, path: Path, point_mm: Size
         Model that was used: for the title and the names of structures.
     point_mm
         World position that the planes pass through.
+    dots_per_inch
+        Of a picture that is 15 inches wide.
 
     Raises
     ------
@@ -104,7 +109,7 @@ def write_picture(derivatives: Path, card: ModelCard, path: Path, point_mm: Size
     figure = _draw(rows, card, point_mm)
     with atomic_path(path) as temporary:
         # No version of the program that drew it: the same labels give the same bytes.
-        figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH, facecolor="black", metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=dots_per_inch, facecolor="black", metadata={"Software": None})
 
 
 def _require_matplotlib() -> None:

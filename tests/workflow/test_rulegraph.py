@@ -4,7 +4,7 @@ import runpy
 
 from tests.workflow.runs import REPOSITORY
 
-SCRIPT = runpy.run_path(str(REPOSITORY / "docs" / "rulegraph.py"))
+SCRIPT = runpy.run_path(str(REPOSITORY / "workflow" / "rulegraph.py"))
 
 
 def test_graph_in_the_documentation_is_that_of_the_rules():

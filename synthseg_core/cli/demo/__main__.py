@@ -11,7 +11,7 @@ from synthseg_core.cli.demo import phantoms, template
 from synthseg_core.cli.demo.heads import write_heads, write_scans
 from synthseg_core.errors import SynthSegError
 from synthseg_core.models.registry import DEFAULT_MODEL, load_card
-from synthseg_core.reports.picture import expectation, write_picture
+from synthseg_core.reports.picture import DOTS_PER_INCH, expectation, write_picture
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     picture = actions.add_parser("picture", help="draw the segmented scans of a derivative dataset")
     picture.add_argument("derivatives", type=Path)
     picture.add_argument("png", type=Path)
+    picture.add_argument("--dots-per-inch", type=int, default=DOTS_PER_INCH, metavar="N", help="of 15 inches of width")
     weights = actions.add_parser("weights", help="say which weights a model has and what to expect of them")
     for parser_ in (picture, weights):
         parser_.add_argument("--model", default=DEFAULT_MODEL)
@@ -53,7 +54,7 @@ def _act(options: argparse.Namespace) -> int:
     elif options.action == "heads":
         written = [str(path) for path in _write_heads(options)]
     elif options.action == "picture":
-        write_picture(options.derivatives, load_card(options.model), options.png)
+        write_picture(options.derivatives, load_card(options.model), options.png, dots_per_inch=options.dots_per_inch)
         written = [str(options.png)]
     else:
         card = load_card(options.model)
