@@ -72,6 +72,9 @@ def test_the_site_is_whole_and_asks_no_other_computer(tmp_path):
     built = {path.relative_to(tmp_path).with_suffix("") for path in tmp_path.rglob("*.html")}
     names = (page.relative_to(ROOT).with_suffix("") for page in PAGES)
     assert {name.with_name("index") if name.name == "README" else name for name in names} <= built
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.html"))
+    assert "```" not in pages
+    assert not re.search(r"<code>(bash|python|text|yaml|json)\n", pages), "a block that only repository pages show"
     loaded = re.compile(r"""<(?:link|script|img)[^>]*(?:href|src)="(?:https?:)?//|url\(["']?(?:https?:)?//""")
     assert [path for path in tmp_path.rglob("*.*ml") if loaded.search(path.read_text(encoding="utf-8"))] == []
     assert [path for path in tmp_path.rglob("*.css") if loaded.search(path.read_text(encoding="utf-8"))] == []
