@@ -13,15 +13,13 @@ import torch
 import yaml
 
 from synthseg_core.cli.main import main
-from synthseg_core.errors import InputError, UsageError
+from synthseg_core.errors import UsageError
 from synthseg_core.evaluation import draws
 from synthseg_core.evaluation.draws import FixedDraws
-from synthseg_core.evaluation.labelled import read_labelled_scan
 from synthseg_core.evaluation.overlap import Overlap, dice_by_label, overlap
 from synthseg_core.evaluation.validation import CaseScore, Scores, score_case, scored_labels
 from synthseg_core.images.writing import write_volume
 from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.labels.remap import Remap
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
@@ -129,35 +127,12 @@ def test_the_forty_draws(test_data):
         assert len(np.unique(scan.truth)) > 25
 
 
-# Labelled scans
-
-
 def _labelled(folder: Path, truth=None) -> tuple[Path, Path, Path]:
     label_map = label_volume(shape=(19, 23, 17)) if truth is None else truth
     values = label_map.data.copy()
     values[values == 2] = 1002
     image = write_nifti(folder / "scan.nii.gz", replace(label_map, data=label_map.data * 3.0 + 5))
     return image, write_nifti(folder / "labels.nii.gz", replace(label_map, data=values), "int32"), folder / "remap.tsv"
-
-
-def test_a_labelled_scan_from_files(folder):
-    image, label_map, remap = _labelled(folder)
-    case = read_labelled_scan(image, label_map, Remap.read(remap))
-    expected = label_volume(shape=(19, 23, 17)).data
-    assert case.name == "scan"
-    np.testing.assert_array_equal(case.truth, np.where(np.isin(expected, (2, 41)), expected, 0))
-    np.testing.assert_array_equal(case.ignore, expected == 24)
-
-
-def test_label_maps_on_another_grid_are_refused(folder):
-    image, label_map, remap = _labelled(folder)
-    moved = label_volume(shape=(19, 23, 17))
-    moved.affine.setflags(write=True)
-    moved.affine[0, 3] += 1
-    for other in (moved, label_volume(shape=(19, 23, 18))):
-        write_nifti(label_map, other, "int32")
-        with pytest.raises(InputError, match="another grid than that of scan.nii.gz"):
-            read_labelled_scan(image, label_map, Remap.read(remap))
 
 
 # Scores
