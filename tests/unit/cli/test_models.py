@@ -25,7 +25,7 @@ from synthseg_core.models.store import Condition, StoredModel, convert, verify
 from synthseg_core.models.weights import find_weights
 from tests.unit.models.downloads import forget_proxies
 from tests.unit.models.loopback_server import instead
-from tests.unit.models.test_weights_files import assert_same, random_state
+from tests.unit.models.test_keras_file import assert_same, random_state
 
 LABELS = "label\tname\tside\tcounterpart\ttopology_class\n0\tbackground\tneutral\t0\t0\n5\tthing\tneutral\t5\t1\n"
 NETWORK = {"role": "segmenter", "prefix": "unet", "out_channels": 2, "features": 1, "levels": 2}

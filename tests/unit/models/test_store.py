@@ -15,7 +15,7 @@ from synthseg_core.models.registry import load_card
 from synthseg_core.models.store import Condition, convert, import_folder, verify
 from tests.privileges import ordinary_user
 from tests.unit.models.downloads import forget_proxies
-from tests.unit.models.test_weights_files import random_state
+from tests.unit.models.test_keras_file import random_state
 
 LABELS = "label\tname\tside\tcounterpart\ttopology_class\n0\tbackground\tneutral\t0\t0\n5\tthing\tneutral\t5\t1\n"
 

@@ -1,4 +1,4 @@
-"""Parts of the worker: turns at the device, ends of unwanted jobs, kept models, threads, streams of many jobs."""
+"""Parts of the worker without a worker: models that stay loaded, threads of a job, and its streams."""
 
 from __future__ import annotations
 
