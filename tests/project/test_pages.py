@@ -26,6 +26,16 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), f"{path}#{anchor}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_modules_that_a_page_names_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for place in re.findall(r"\b(?:synthseg_core|tests|workflow|config|profiles|envs|docs)/[\w./-]*\w", text):
+        assert (ROOT / place).exists() or (page.parent / place).exists(), place
+    for module in set(re.findall(r"\bsynthseg_core(?:\.\w+)+", text)):
+        path = ROOT / module.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), module
+
+
 def test_places_in_the_code_exist():
     places = [
         span for row in rows(sections(text_of("CONTRIBUTING.md"))["Where is what"]) for span in SPAN.findall(row[1])

@@ -111,9 +111,3 @@ def test_lines_of_python_make_a_sample(tmp_path, monkeypatch):
     names: dict = {}
     exec(compile(block, "01_samples.md", "exec"), names)
     assert names["sample"].image.shape[1:] == names["sample"].labels.shape
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
