@@ -72,9 +72,9 @@ def _documented(command: str) -> set[str]:
     return {span.split()[0] for text in texts for row in rows(text) for span in SPAN.findall(row[0])}
 
 
-def _documented_actions() -> dict[str, set[str]]:
-    """Flags and positional arguments of the actions of ``synthseg models``."""
-    usages = [SPAN.findall(row[0])[0] for row in rows(SECTIONS["`synthseg models`"])]
+def _documented_actions(heading: str) -> dict[str, set[str]]:
+    """Flags and positional arguments of actions that have a row each."""
+    usages = [SPAN.findall(row[0])[0] for row in rows(SECTIONS[heading])]
     found = {}
     for usage in usages:
         action, _, rest = usage.partition(" ")
@@ -90,7 +90,11 @@ def test_tables_hold_exactly_the_arguments(command):
 
 def test_actions_of_models():
     expected = {command.split()[2]: _words(parser) for command, parser in PARSERS.items() if " models " in command}
-    assert _documented_actions() == expected
+    assert _documented_actions("`synthseg models`") == expected
+
+
+def test_actions_of_the_demonstration():
+    assert _documented_actions("The demonstration") == {action: _words(parser) for action, parser in DEMO.items()}
 
 
 def test_no_flag_is_mentioned_that_does_not_exist():
