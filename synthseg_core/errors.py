@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 
 class SynthSegError(Exception):
@@ -22,16 +23,6 @@ class SynthSegError(Exception):
         self.expected = expected
         self.remedy = remedy
         super().__init__(" ".join(f"{self.subject}: found {found}; expected {expected}; {remedy}".split()))
-
-    def record(self) -> dict[str, str]:
-        """Return the machine-readable form used in failure tables and job logs."""
-        return {
-            "error": type(self).__name__,
-            "subject": self.subject,
-            "found": self.found,
-            "expected": self.expected,
-            "remedy": self.remedy,
-        }
 
 
 class UsageError(SynthSegError, ValueError):
@@ -68,37 +59,58 @@ class OutputError(SynthSegError, OSError):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a scan has no result.
+    """Why a job has no result: the one record of it, in logs (``--log-json``), failure tables and group tables.
 
     Parameters
     ----------
     scan
-        The scan as the user named it.
+        The scan as the user named it; empty in logs, whose name says it.
     error
         Class of the error; ours for known ones.
     subject, found, expected, remedy
-        The parts of a known error's message; for an unknown one only ``found`` is filled.
+        The parts of a known error's message; an unknown one has no ``expected`` and no ``remedy``.
     """
 
-    scan: str
+    scan: str = field(default="", kw_only=True)
     error: str
-    subject: str
-    found: str
-    expected: str
-    remedy: str
+    subject: str = ""
+    found: str = ""
+    expected: str = ""
+    remedy: str = ""
 
     @classmethod
-    def of(cls, scan: str, error: Exception) -> Failure:
-        """Describe an error, without line breaks."""
+    def of(cls, error: Exception, *, scan: str = "", subject: str = "") -> Failure:
+        """Describe an error; ``subject`` is for those that name none."""
         if isinstance(error, SynthSegError):
-            parts = error.record()
+            parts = {name: getattr(error, name) for name in ("subject", "found", "expected", "remedy")}
         else:
-            parts = {"error": type(error).__name__, "subject": "", "found": str(error), "expected": "", "remedy": ""}
-        return cls(scan=scan, **{name: " ".join(text.split()) for name, text in parts.items()})
+            parts = {"subject": subject, "found": str(error)}
+        return cls(type(error).__name__, **parts, scan=scan)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, object]) -> Failure:
+        """Read :meth:`record` back; older logs call what was found of an unknown error ``message``."""
+        parts = {"error": "error", "found": record.get("message", ""), **record}
+        return cls(**{one.name: str(parts.get(one.name, "")) for one in fields(cls)})
+
+    def record(self) -> dict[str, str]:
+        """Return the form for machines."""
+        return {name: text for name, text in vars(self).items() if name != "scan" or text}
+
+    @property
+    def known(self) -> bool:
+        """Whether the error is one of ours, which tell what to do."""
+        return bool(self.remedy)
+
+    @property
+    def reason(self) -> str:
+        """What was found, and for a known error what was expected and what to do; without line breaks."""
+        text = f"found {self.found}; expected {self.expected}; {self.remedy}" if self.known else self.found
+        return " ".join(text.split())
 
     def line(self) -> str:
         """Return the failure as one line for a person."""
-        if not self.remedy:
-            return f"{self.scan}: unknown error {self.error}: {self.found}"
-        reason = f"found {self.found}; expected {self.expected}; {self.remedy}"
-        return f"{self.scan}: {reason}" if self.subject in ("", self.scan) else f"{self.scan}: {self.subject}: {reason}"
+        scan, subject = (" ".join(text.split()) for text in (self.scan, self.subject))
+        if not self.known:
+            return f"{scan}: unknown error {self.error}: {self.reason}"
+        return f"{scan}: {self.reason}" if subject in ("", scan) else f"{scan}: {subject}: {self.reason}"

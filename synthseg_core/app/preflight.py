@@ -22,7 +22,7 @@ from synthseg_core.app.snakemake import child_environment
 from synthseg_core.bids.names import STAGES
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import absent_labels
-from synthseg_core.errors import InputError, UsageError
+from synthseg_core.errors import Failure, InputError, UsageError
 from synthseg_core.images.formats import check_file
 
 _LISTED = 10
@@ -137,11 +137,11 @@ _EVERYWHERE = ("auto", "cpu")
 _QUESTION = """\
 import json, sys
 from synthseg_core.networks.devices import choose_device
-from synthseg_core.errors import SynthSegError
+from synthseg_core.errors import Failure, SynthSegError
 try:
     choose_device(sys.argv[1])
 except SynthSegError as error:
-    print(json.dumps(error.record()))
+    print(json.dumps(Failure.of(error).record()))
 """
 
 
@@ -159,5 +159,5 @@ def require_device(name: str) -> None:
             remedy="see above, or use --device cpu",
         )
     if done.stdout:
-        fault = json.loads(done.stdout)
-        raise UsageError("--device", found=fault["found"], expected=fault["expected"], remedy=fault["remedy"])
+        failure = Failure.from_record(json.loads(done.stdout))
+        raise UsageError("--device", found=failure.found, expected=failure.expected, remedy=failure.remedy)

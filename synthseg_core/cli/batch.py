@@ -53,7 +53,8 @@ class FailureTable:
         self.failures.append(failure)
         if self.path is None:
             return
-        header, row = format_tsv([vars(failure)], self.COLUMNS).splitlines(keepends=True)
+        cells = {name: " ".join(text.split()) for name, text in vars(failure).items()}
+        header, row = format_tsv([cells], self.COLUMNS).splitlines(keepends=True)
         if len(self.failures) == 1:
             start_table(self.path, header + row)
         else:
@@ -179,6 +180,6 @@ class _Batch(Generic[Job, Scan, Result]):
 
     def _fail(self, job: Job, error: Exception) -> None:
         known = isinstance(error, SynthSegError)
-        failure = Failure.of(self._stages.name(job), error)
+        failure = Failure.of(error, scan=self._stages.name(job))
         self._failures.add(failure)
         self._progress.failed(failure, "" if known else "".join(traceback.format_exception(error)))

@@ -1,6 +1,6 @@
-"""Checks of the files that a command is to write, before anything is computed.
+"""What a command writes beside its results: checks before anything is computed, and why it failed if it did.
 
-Why a command failed, kept as one line of JSON (``--log-json``) for whoever gathers the reasons of many scans.
+The reason is one line of JSON (``--log-json``), for whoever gathers the failures of many scans.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from synthseg_core.errors import OutputError, SynthSegError, UsageError
+from synthseg_core.errors import Failure, OutputError, UsageError
 from synthseg_core.system.atomic import check_writable, output_error, write_text
 from synthseg_core.system.paths import real_path
 
@@ -105,11 +105,8 @@ def _forget(log: Path) -> None:
 
 def _keep(command: str, log: Path, error: Exception, subject: Path) -> None:
     """Write the record of a failure; that this fails as well must not hide the failure."""
-    if isinstance(error, SynthSegError):
-        record = error.record()
-    else:
-        record = {"error": type(error).__name__, "subject": str(subject), "message": str(error)}
+    failure = Failure.of(error, subject=str(subject))
     try:
-        write_text(log, json.dumps(record) + "\n")
+        write_text(log, json.dumps(failure.record()) + "\n")
     except OutputError as second:
         print(f"synthseg {command}: warning: {second}", file=sys.stderr)

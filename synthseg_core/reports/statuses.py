@@ -1,7 +1,4 @@
-"""What became of a scan, stage by stage: which outputs are there, and what its logs say if some are not.
-
-Why a job did not make its outputs, from what it left in the logs.
-"""
+"""What became of a scan, stage by stage: which outputs are there, and what its logs say if some are not."""
 
 from __future__ import annotations
 
@@ -13,7 +10,11 @@ from typing import Any, cast
 
 from synthseg_core.bids.names import derivative, products_of
 from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.errors import Failure
 
+STATUSES = ("done", "failed", "missing", "skipped")
+# Stages whose outputs are made by the job of another one; its logs are theirs.
+_JOBS = {"posteriors": "segment"}
 # A log of a job can be long where libraries talk; its last line is near its end.
 _TAIL_BYTES = 65536
 
@@ -30,13 +31,10 @@ def last_record(path: Path) -> dict[str, Any]:
     return {}
 
 
-def reason_text(record: Mapping[str, Any]) -> str:
-    """Put a recorded error in one line."""
-    if {"found", "expected", "remedy"} <= record.keys():
-        text = f"found {record['found']}; expected {record['expected']}; {record['remedy']}"
-    else:
-        text = str(record.get("message", ""))
-    return " ".join(f"{record.get('error', 'error')}: {text}".split())
+def last_failure(path: Path) -> Failure | None:
+    """Return the failure that a job left in its log for machines; ``None`` if it left none."""
+    record = last_record(path)
+    return Failure.from_record(record) if record else None
 
 
 def guess(log: Path) -> str:
@@ -53,11 +51,6 @@ def _lines(path: Path) -> list[str]:
             return file.read().decode("utf-8", errors="replace").split("\n")
     except OSError:
         return []
-
-
-STATUSES = ("done", "failed", "missing", "skipped")
-# Stages whose outputs are made by the job of another one; its logs are theirs.
-_JOBS = {"posteriors": "segment"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +118,7 @@ def _examine_stage(row: ScanRow, dataset: Path, stage: str) -> StageStatus:
     log = log if (dataset / log).is_file() else ""
     if all((dataset / derivative(row.scan, product)).is_file() for product in products_of(stage)):
         return StageStatus(stage, "done", log=log)
-    record = last_record(dataset / "logs" / job / f"{row.scan}.json")
-    if record:
-        return StageStatus(stage, "failed", reason_text(record), log, recorded="found" in record)
+    failure = last_failure(dataset / "logs" / job / f"{row.scan}.json")
+    if failure is not None:
+        return StageStatus(stage, "failed", f"{failure.error}: {failure.reason}", log, recorded=failure.known)
     return StageStatus(stage, "missing", guess(dataset / log) if log else "not run yet", log)

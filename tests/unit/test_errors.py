@@ -20,10 +20,43 @@ def test_one_line_with_all_parts(kind):
 
 
 def test_record_names_the_class_and_the_parts():
-    error = errors.GeometryError("a.nii", found="x", expected="y", remedy="z")
-    assert error.record() == {
+    failure = errors.Failure.of(errors.GeometryError("a.nii", found="x", expected="y", remedy="z"), subject="unused")
+    assert failure.record() == {
         "error": "GeometryError", "subject": "a.nii", "found": "x", "expected": "y", "remedy": "z",
     }  # fmt: skip
+    assert failure.known
+
+
+def test_record_of_an_unknown_error_says_what_it_is_about():
+    failure = errors.Failure.of(RuntimeError("out of\n luck"), scan="a.nii", subject="b.nii")
+    assert failure.record() == {
+        "scan": "a.nii", "error": "RuntimeError", "subject": "b.nii", "found": "out of\n luck", "expected": "",
+        "remedy": "",
+    }  # fmt: skip
+    assert not failure.known
+    assert failure.reason == "out of luck"
+    assert failure.line() == "a.nii: unknown error RuntimeError: out of luck"
+
+
+@pytest.mark.parametrize(
+    "error", [errors.InputError("a", found="b\nc", expected="d", remedy="e"), MemoryError(), KeyError("k")]
+)
+def test_record_can_be_read_back(error):
+    failure = errors.Failure.of(error, scan="s", subject="t")
+    assert errors.Failure.from_record(failure.record()) == failure
+
+
+def test_records_of_older_logs_are_read():
+    failure = errors.Failure.from_record({"error": "RuntimeError", "subject": "a.nii", "message": "a\nbug"})
+    assert (failure.error, failure.subject, failure.reason, failure.known) == ("RuntimeError", "a.nii", "a bug", False)
+    assert errors.Failure.from_record({"message": "a bug"}).error == "error"
+
+
+def test_a_failure_about_another_file_names_both():
+    error = errors.OutputError("/out/a.nii.gz", found="a full disk", expected="space", remedy="free some")
+    assert errors.Failure.of(error, scan="a.nii.gz").line() == (
+        "a.nii.gz: /out/a.nii.gz: found a full disk; expected space; free some"
+    )
 
 
 def test_geometry_errors_are_input_errors():

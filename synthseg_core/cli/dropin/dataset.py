@@ -181,21 +181,21 @@ def _report_empty(table: Table) -> None:
         _say(f"warning: {table.path}: {len(table.empty_lines)} rows without a path are left out; lines: {lines}")
 
 
-def _report(table: Table, faults: Sequence[tuple[Row, SynthSegError]], failures: FailureTable) -> None:
+def _report(table: Table, broken: Sequence[tuple[Row, SynthSegError]], failures: FailureTable) -> None:
     """Say before the run which rows cannot be done; they count as failures."""
-    for row, error in faults:
-        failures.add(Failure.of(str(row.scan), error))
+    for row, error in broken:
+        failures.add(Failure.of(error, scan=str(row.scan)))
         _say(f"{table.path}: line {row.line}: {error}")
 
 
 def _writable(jobs: Sequence[_Job], table: Table, failures: FailureTable) -> list[_Job]:
     """Return the jobs whose outputs can be written; the others fail now, or end the run if there is nothing else."""
-    faults = {job.row.line: dataset_table.unwritable(job.row, job.outputs) for job in jobs}
-    closed = [(job.row, error) for job in jobs if (error := faults[job.row.line]) is not None]
+    problems = {job.row.line: dataset_table.unwritable(job.row, job.outputs) for job in jobs}
+    closed = [(job.row, error) for job in jobs if (error := problems[job.row.line]) is not None]
     if len(closed) == len(jobs):
         raise closed[0][1]
     _report(table, closed, failures)
-    return [job for job in jobs if faults[job.row.line] is None]
+    return [job for job in jobs if problems[job.row.line] is None]
 
 
 def _to_do(jobs: Sequence[_Job], book: Ledger) -> list[_Job]:

@@ -101,7 +101,7 @@ class _Command:
 
 
 def _check_outputs(plan: Plan) -> None:
-    """Refuse outputs that cannot be written; a list may name many places, whose faults then belong to single scans."""
+    """Refuse outputs that cannot be written; a list may name places whose failures are those of single scans."""
     jobs = () if plan.mode is InputMode.LIST else plan.jobs
     shared = (plan.volumes, plan.quality, plan.failures)
     for path in (*(path for job in jobs for path in job.outputs.paths()), *shared):
@@ -115,7 +115,7 @@ def _run_single(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation], failure
     try:
         warnings = run_one(job, stages)
     except SynthSegError as error:
-        failures.add(Failure.of(str(job.scan), error))
+        failures.add(Failure.of(error, scan=str(job.scan)))
         raise
     for warning in warnings:
         print(f"warning: {job.scan}: {warning}", file=sys.stderr)

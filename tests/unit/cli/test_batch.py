@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthseg_core.cli.batch import FailureTable, Stages, run_batch, run_one
-from synthseg_core.errors import Failure, InputError, OutputError
+from synthseg_core.errors import Failure, InputError
 from synthseg_core.system.progress import Progress
 from synthseg_core.system.tables import read_tsv
 
@@ -152,21 +152,14 @@ def test_failure_table_exists_only_after_a_failure(tmp_path):
     assert rows[0]["subject"] == "/d/a b"
 
 
-def test_a_failure_about_another_file_names_both():
-    error = OutputError("/out/a.nii.gz", found="a full disk", expected="space", remedy="free some")
-    assert Failure.of("a.nii.gz", error).line() == (
-        "a.nii.gz: /out/a.nii.gz: found a full disk; expected space; free some"
-    )
-
-
 def test_failures_are_listed_at_the_end(tmp_path):
     table = FailureTable(tmp_path / "f.tsv")
     assert table.closing_lines(3) == []
-    table.add(Failure.of("a", broken("a")))
+    table.add(Failure.of(broken("a"), scan="a"))
     assert table.closing_lines(3) == [
         f"1 of 3 scans failed, also listed in {tmp_path}/f.tsv:",
         "  a: found zero bytes; expected a scan; copy it again",
     ]
     silent = FailureTable(None)
-    silent.add(Failure.of("a", broken("a")))
+    silent.add(Failure.of(broken("a"), scan="a"))
     assert silent.closing_lines(1)[0] == "1 of 1 scans failed:"

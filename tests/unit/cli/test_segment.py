@@ -513,7 +513,7 @@ def test_unknown_error_leaves_its_reason_too(segment, scan, tmp_path, monkeypatc
     with pytest.raises(RuntimeError, match="a bug"):
         segment(scan, "--dseg", tmp_path / "d.nii.gz", "--log-json", tmp_path / "reason.json")
     record = json.loads((tmp_path / "reason.json").read_text())
-    assert record == {"error": "RuntimeError", "subject": str(scan), "message": "a bug"}
+    assert record == {"error": "RuntimeError", "subject": str(scan), "found": "a bug", "expected": "", "remedy": ""}
 
 
 def test_reason_of_an_earlier_attempt_that_cannot_be_removed(card, capsys):

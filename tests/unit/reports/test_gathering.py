@@ -6,7 +6,7 @@ from synthseg_core.bids.names import derivative, products_of
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.main import main
-from synthseg_core.errors import InputError
+from synthseg_core.errors import Failure, InputError
 from synthseg_core.reports import gather, write_group_tables
 from synthseg_core.system.tables import read_tsv
 from tests.phantoms.trees import contents
@@ -46,7 +46,7 @@ def dataset(tmp_path):
     log(tmp_path, done, '{"error": "InputError", "message": "of an earlier attempt"}', "json")
     error = InputError("/gone/sub-3.nii", found="an empty file", expected="a scan", remedy="convert it\nagain")
     log(tmp_path, failed)
-    log(tmp_path, failed, f"noise\n{json.dumps(error.record())}\n", "json")
+    log(tmp_path, failed, f"noise\n{json.dumps(Failure.of(error).record())}\n", "json")
     log(tmp_path, killed, "\n")
     refused = row("6", problem="a link to a file that is not there")
     nameless = ScanRow("", "", "", "", "odd.nii", "/gone/odd.nii", "a name that is not BIDS")
@@ -107,10 +107,11 @@ def test_structures_of_one_name_keep_columns_of_their_own(tmp_path):
     assert (line["left_thalamus_mm3"], line["left_thalamus_11_mm3"]) == ("2.000", "3.000")
 
 
-def test_damaged_volumes_and_unknown_errors(tmp_path):
+@pytest.mark.parametrize("found", ["found", "message"])  # older logs have the second
+def test_damaged_volumes_and_unknown_errors(tmp_path, found):
     damaged, crashed, silent, unknown = row("1"), row("2"), row("3"), row("4")
     finish(tmp_path, damaged, "name\nx\n")
-    log(tmp_path, crashed, '{"error": "MemoryError", "message": "out of\\n memory"}', "json")
+    log(tmp_path, crashed, json.dumps({"error": "MemoryError", found: "out of\n memory"}), "json")
     log(tmp_path, silent, "[1]\nnot json\n", "json")
     log(tmp_path, unknown, "Traceback\n  ...\nKeyError:  'x'\n\n")
     statuses = gather([damaged, crashed, silent, unknown], tmp_path).statuses
