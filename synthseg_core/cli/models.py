@@ -13,7 +13,7 @@ from typing import Any
 
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.models.card import ModelCard
-from synthseg_core.models.card_file import yaml_lines
+from synthseg_core.models.card_file import yaml_text
 from synthseg_core.models.download import Watcher, fetch, mirrors_of
 from synthseg_core.models.registry import default_model, load_card, registered_models
 from synthseg_core.models.store import Condition, convert, import_folder, verify
@@ -182,7 +182,8 @@ def _licence_text(card: ModelCard) -> str:
 
 
 def _training_text(card: ModelCard) -> str:
-    return f"{card.name}: {card.title}\n" + "\n".join(yaml_lines(card.training, "  ") or ["  nothing is recorded"])
+    facts = yaml_text(card.training).rstrip("\n") if card.training else "nothing is recorded"
+    return f"{card.name}: {card.title}\n{textwrap.indent(facts, '  ')}"
 
 
 # fetch

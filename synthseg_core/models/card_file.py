@@ -1,14 +1,14 @@
-"""Model cards as YAML text: the inverse of :func:`synthseg_core.models.card_file.read_card`, without a YAML library."""
+"""Model cards as YAML: read and checked, and written so that the same card gives the same text."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
 
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
@@ -16,10 +16,9 @@ from synthseg_core.models.card import GridSpec, InferenceSpec, IntensitySpec, Mo
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.paths import is_file
+from synthseg_core.system.settings import to_content
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
-# What YAML 1.1 reads as something else than text.
-_RESERVED = {"y", "yes", "n", "no", "true", "false", "on", "off", "null"}
+_LINE = 120
 _OMITTED, _EMPTY = ("labels", "source"), ((), {}, "", None)
 
 
@@ -39,7 +38,7 @@ def card_text(card: ModelCard, label_table: str) -> str:
             content["networks"] = [_network_entry(spec) for spec in value]
         elif part.name not in _OMITTED and value not in _EMPTY:
             content[part.name] = _plain(value)
-    return "".join(f"{line}\n" for line in yaml_lines(content))
+    return yaml_text(content)
 
 
 def rewrite_card(card: ModelCard) -> None:
@@ -49,9 +48,9 @@ def rewrite_card(card: ModelCard) -> None:
     write_text(card.source, card_text(card, table.name if beside else table.stem))
 
 
-def yaml_lines(content: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Return a mapping as YAML, line by line."""
-    return list(_mapping_lines(content, indent))
+def yaml_text(content: Mapping[str, Any]) -> str:
+    """Return a mapping as YAML: entries in their order, lists on one line where they fit."""
+    return yaml.dump(to_content(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_LINE)
 
 
 def _network_entry(spec: NetworkSpec) -> dict[str, Any]:
@@ -67,43 +66,25 @@ def _plain(value: Any) -> Any:
     return {name: entry for name, entry in entries.items() if entry not in _EMPTY}
 
 
-def _mapping_lines(content: Mapping[str, Any], indent: str) -> Iterator[str]:
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            yield f"{indent}{_scalar(key)}:"
-            yield from _mapping_lines(value, indent + "  ")
-        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
-            yield f"{indent}{_scalar(key)}:"
-            yield from (f"{indent}  - {_flow(item)}" for item in value)
-        else:
-            yield f"{indent}{_scalar(key)}: {_flow(value)}"
+class _Dumper(yaml.SafeDumper):
+    """Writes mappings by lines, but lists and what is in them between brackets."""
 
 
-def _flow(value: Any) -> str:
-    """Return a value on one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_flow(item) for item in value) + "]"
-    return _scalar(value)
+def _list_node(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
+    node = dumper.represent_sequence("tag:yaml.org,2002:seq", items)
+    mappings = [entry for entry in node.value if isinstance(entry, yaml.MappingNode)]
+    for entry in mappings:
+        entry.flow_style = True
+    node.flow_style = not mappings
+    return node
 
 
-def _scalar(value: Any) -> str:
-    if isinstance(value, str):
-        plain = _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
-        return value if plain else json.dumps(value, ensure_ascii=False)
-    if isinstance(value, float):
-        return _number(value)
-    return "null" if value is None else str(value).lower()
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
-def _number(value: float) -> str:
-    """Return a float that YAML 1.1 reads as one: with a point in it, also before an exponent."""
-    text = repr(float(value))
-    if text in ("nan", "inf", "-inf"):
-        return text.replace("nan", ".nan").replace("inf", ".inf")
-    mantissa, exponent, power = text.partition("e")
-    return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
+_Dumper.add_representer(list, _list_node)
+_Dumper.add_representer(str, _text_node)
 
 
 _ARCHITECTURES: dict[str, type[UNetConfig] | type[RegressorConfig]] = {"unet": UNetConfig, "regressor": RegressorConfig}
@@ -114,8 +95,6 @@ _T = TypeVar("_T")
 
 def read_card(path: Path) -> ModelCard:
     """Read and check one card."""
-    import yaml  # not above: training, which knows its model without a card, does without
-
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:

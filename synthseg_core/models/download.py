@@ -17,16 +17,13 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from synthseg_core.errors import FetchError, SynthSegError
 from synthseg_core.models.card import WeightsFile
 from synthseg_core.models.http import MirrorError, Policy, RangeError, Reply, TransientError, get, host_of
 from synthseg_core.system.atomic import output_error, write_json
 from synthseg_core.system.file_identity import FileKind, identify, kind_of_bytes
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; parallel calls then only risk fetching twice
-    fcntl = None
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _NEVER_WEIGHTS = (FileKind.WEB_PAGE, FileKind.ANNEX_POINTER, FileKind.LFS_POINTER)
@@ -139,24 +136,21 @@ def _is_there(job: _Job) -> bool:
 @contextmanager
 def _locked(job: _Job) -> Iterator[None]:
     """Hold the lock of a target; the system gives it back when the process ends, however it ends."""
-    with job.target.with_name(f".{job.target.name}.lock").open("a") as stream:
-        if fcntl is not None:
-            try:
-                _lock(job, stream.fileno())
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise
-                job.watcher.note(f"{job.target.parent} has no file locks: do not fetch here twice at the same time")
-        yield
-
-
-def _lock(job: _Job, descriptor: int) -> None:
-    assert fcntl is not None
+    lock = FileLock(job.target.with_name(f".{job.target.name}.lock"))
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        job.watcher.note(f"{job.target.name} is being fetched by another process; waiting for it")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            job.watcher.note(f"{job.target.name} is being fetched by another process; waiting for it")
+            lock.acquire()
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        job.watcher.note(f"{job.target.parent} has no file locks: do not fetch here twice at the same time")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _from_any_mirror(job: _Job) -> Fetched:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from synthseg_core.errors import WeightsError
 from synthseg_core.models.card import ModelCard
@@ -145,15 +146,11 @@ def _named_folder() -> Path | None:
 
 def _user_cache() -> Path | None:
     """Return our folder in the cache that the operating system gives to a user's programs; ``None`` without a home."""
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        if sys.platform == "win32":
-            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "synthseg"
-        if sys.platform == "darwin":
-            return Path.home() / "Library" / "Caches" / "synthseg"
-        return (named if named.is_absolute() else Path.home() / ".cache") / "synthseg"
+        folder = user_cache_path("synthseg", appauthor=False, opinion=False)
     except RuntimeError:  # a container's user without an entry in the password file
         return None
+    return folder if folder.is_absolute() else None
 
 
 def file_kind(path: Path) -> FileKind:

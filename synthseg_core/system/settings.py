@@ -59,6 +59,8 @@ def to_content(value: Any) -> Any:
         return value.to_content()
     if dataclasses.is_dataclass(value):
         return {entry.name: to_content(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {name: to_content(one) for name, one in value.items()}
     return [to_content(one) for one in value] if isinstance(value, list | tuple) else value
 
 

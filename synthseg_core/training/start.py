@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from synthseg_core.errors import WeightsError
+from synthseg_core.models.arrays import load_state
+from synthseg_core.models.registry import load_card
+from synthseg_core.models.weights import find_weights
 from synthseg_core.networks.config import NetworkSpec
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.checkpoint import BEST, LAST, read_checkpoint
@@ -75,17 +78,6 @@ def _inside(folder: Path) -> Path:
 
 def _read_model(path: Path, net: UNet) -> Mapping[str, Tensor]:
     """Return the arrays of a model's first network, or of a weights file of ours."""
-    try:
-        from synthseg_core.models.arrays import load_state
-        from synthseg_core.models.registry import load_card
-        from synthseg_core.models.weights import find_weights
-    except ImportError as error:
-        raise WeightsError(
-            path,
-            found=f"no package to read it ({error.name})",
-            expected="a checkpoint (.pt), which needs none",
-            remedy="install synthseg-bids with all its dependencies",
-        ) from error
     spec = NetworkSpec("segmenter", "unet", net.config)
     if path.suffix in (".yaml", ".yml") or not path.suffix:
         card = load_card(str(path))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import nibabel as nib
 import numpy as np
 import pytest
@@ -14,7 +11,7 @@ from synthseg_core.errors import InputError, SynthSegError
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.maps import read_label_maps
-from tests.phantoms.label_maps import SHAPE, label_volume, write_list, write_maps
+from tests.phantoms.label_maps import label_volume, write_list
 from tests.phantoms.scans import write_nifti
 
 
@@ -77,29 +74,3 @@ def test_training_maps(test_data):
         np.testing.assert_allclose(affine @ [1, 1, 1, 1], image.affine @ [2, 2, 2, 1])
     left, right = ((maps.indices[0] == labels.values.index(v)).nonzero()[:, 0].double().mean() for v in (2, 41))
     assert left < right
-
-
-def test_needs_nothing_but_torch_numpy_and_nibabel(tmp_path):
-    """Reading, scanning, priors, and clusters by a known mixture, with every other package hidden."""
-    write_maps(tmp_path / "maps")
-    for path in (tmp_path / "maps").iterdir():
-        image = nib.load(path)
-        noisy = np.asarray(image.dataobj) + np.random.default_rng(0).random(SHAPE)
-        write_nifti(tmp_path / "scans" / path.name, Volume(noisy, image.affine))
-    (tmp_path / "mixture.json").write_text('{"weights": [0.5, 0.5], "means": [0, 99], "stds": [9, 9]}')
-    code = """
-import sys
-HIDDEN = ("scipy", "pandas", "yaml", "h5py", "safetensors", "matplotlib", "sklearn")
-sys.modules.update(dict.fromkeys(HIDDEN))
-from synthseg_core.cli.main import main
-from synthseg_core.labels.lists import GenerationLabels
-from synthseg_core.synth.maps import read_label_maps
-assert main(["labels", "scan", "maps", "--out", "list.tsv"]) == 0
-from pathlib import Path
-assert len(read_label_maps("maps", GenerationLabels.read(Path("list.tsv")))) == 2
-assert main("priors --images scans --maps maps --labels list.tsv --out priors.tsv --scale as-stored".split()) == 0
-assert main("labels cluster --image scans --labels maps --out filled --mixture mixture.json".split()) == 0
-"""
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert run.stderr == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -365,7 +366,7 @@ def test_a_slow_but_steady_server_is_not_given_up(server, target):
 
 def test_pauses_grow_and_stay_bounded(server, target, monkeypatch):
     pauses = []
-    monkeypatch.setattr(fetch_module.time, "sleep", pauses.append)
+    monkeypatch.setattr(fetch_module, "time", SimpleNamespace(sleep=pauses.append))  # not that of other threads
     url = server.put("net.h5", CONTENT, server_side.status(500))
     with pytest.raises(FetchError):
         fetch(weights(url), target, policy=Policy(attempts=8, timeout_s=5))

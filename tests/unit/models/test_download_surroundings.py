@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from synthseg_core.errors import OutputError
-from synthseg_core.models import download as fetch_module
 from synthseg_core.models.download import fetch
 from tests.unit.models import loopback_server as server_side
 from tests.unit.models.downloads import CONTENT, FAST, Listener, assert_clean, starts, weights
@@ -68,7 +67,7 @@ def test_a_file_system_without_locks_is_said(server, target, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     listener = Listener()
-    monkeypatch.setattr(fetch_module.fcntl, "flock", no_locks)
+    monkeypatch.setattr("fcntl.flock", no_locks)
     fetch(weights(server.put("net.h5", CONTENT)), target, policy=FAST, watcher=listener)
     assert target.read_bytes() == CONTENT
     assert "has no file locks" in listener.notes[0]
@@ -78,7 +77,7 @@ def test_another_fault_of_the_lock_is_an_error(server, target, monkeypatch):
     def broken(*arguments):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(fetch_module.fcntl, "flock", broken)
+    monkeypatch.setattr("fcntl.flock", broken)
     with pytest.raises(OutputError, match="input/output error"):
         fetch(weights(server.put("net.h5", CONTENT)), target, policy=FAST)
 

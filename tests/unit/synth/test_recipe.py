@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -210,26 +208,3 @@ def test_absent_files_and_presets():
         read_recipe("absent.yaml")
     with pytest.raises(SynthSegError, match="found preset 'absent'"):
         read_recipe("absent")
-
-
-def test_generator_needs_torch_numpy_and_nibabel_only(tmp_path):
-    """JSON recipes work without a YAML library; a YAML recipe says what is missing."""
-    (tmp_path / "mine.json").write_text('{"preset": "tiny"}')
-    (tmp_path / "mine.yaml").write_text("preset: tiny")
-    code = f"""
-import sys
-for name in ("yaml", "scipy", "pandas", "safetensors", "h5py", "matplotlib", "PIL", "sklearn"):
-    sys.modules[name] = None
-from synthseg_core.errors import SynthSegError
-from synthseg_core.synth import BrainGenerator, read_recipe
-from tests.phantoms.heads import phantom_maps, small
-read_recipe({str(tmp_path / "mine.json")!r})
-print(BrainGenerator(phantom_maps(), small()).sample(1).image.shape)
-try:
-    read_recipe({str(tmp_path / "mine.yaml")!r})
-except SynthSegError as error:
-    print(error)
-"""
-    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert "torch.Size([1, 32, 40, 36])" in run.stdout
-    assert "no package pyyaml" in run.stdout
