@@ -10,7 +10,7 @@ from tutorial import common_parser, label_maps, write_picture
 
 from synthseg_core.images.label_maps import label_map_paths
 from synthseg_core.synth import BrainGenerator, Recipe, Sample, read_maps, read_recipe
-from synthseg_core.synth.presets import PRESETS
+from synthseg_core.synth.recipe_file import recipe_names
 from synthseg_core.system.tables import format_tsv
 
 # How each group of the recipe is switched off. Contrast cannot be: some intensity every class must have.
@@ -69,7 +69,7 @@ def main() -> None:
     print(text)
     write_picture(options.out / "groups.png", rows)
 
-    presets = {name: samples(maps, Recipe.preset(name), seeds) for name in PRESETS}
+    presets = {name: samples(maps, read_recipe(name), seeds) for name in recipe_names()}
     for name, row in presets.items():
         shape = " x ".join(map(str, row[0].labels.shape))
         print(f"{name}: {shape} voxels, {len(row[0].target_values) - 1} targets")

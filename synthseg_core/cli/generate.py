@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from synthseg_core import __version__
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import check_writable
+from synthseg_core.system.paths import resource_names
 from synthseg_core.system.progress import CountLine
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 SHEET = "contact_sheet.png"
 _MOST_SHOWN = 20
-_PRESETS = "official, advanced, robust_s1, robust_s2, pv, tiny, default_2mm, default_1mm"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ignore-unknown", action="store_true", help="take values that the list lacks as background")
     recipe = parser.add_argument_group("samples")
-    recipe.add_argument("--recipe", default="official", metavar="NAME|FILE", help=f"{_PRESETS}, or a YAML or JSON file")
+    names = ", ".join(resource_names("recipes"))
+    recipe.add_argument("--recipe", default="official", metavar="NAME|FILE", help=f"{names}, or a YAML or JSON file")
     recipe.add_argument(
         "--set",
         action="append",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthseg_core.errors import UsageError
+from synthseg_core.system.paths import resource_names
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from synthseg_core.training.loop import Outcome
     from synthseg_core.training.prepare import Prepared
 
-_PRESETS = "official, advanced, robust_s1, robust_s2, pv, default_2mm, default_1mm, tiny"
 _INTERRUPTED = 130
 
 
@@ -55,7 +55,8 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_settings(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--preset", metavar="NAME", help=f"recipe, network and training: {_PRESETS}")
+    presets = ", ".join(resource_names("presets"))
+    group.add_argument("--preset", metavar="NAME", help=f"recipe, network and training: {presets}")
     group.add_argument("--recipe", metavar="NAME|FILE", help="what samples look like (default: that of the preset)")
     group.add_argument("--config", type=Path, metavar="YAML", help="settings that differ from the preset")
     group.add_argument("--steps", type=int, metavar="N", help="optimiser steps, shared among stages as in the preset")
@@ -183,7 +184,7 @@ def _status(outcome: Outcome) -> int:
 def _facts(settings: Settings, prepared: Prepared, device: torch.device) -> dict[str, Any]:
     """Return what the card shall say, beside what the training folder knows."""
     from synthseg_core.networks.devices import hardware_text
-    from synthseg_core.synth.recipe import Recipe
+    from synthseg_core.synth.recipe_file import read_recipe
     from synthseg_core.training.parallel import environment_ranks
 
     facts: dict[str, Any] = {
@@ -191,5 +192,5 @@ def _facts(settings: Settings, prepared: Prepared, device: torch.device) -> dict
         "labels": Path(prepared.source.labels.source).stem,
         "hardware": hardware_text(device, environment_ranks().size),
     }
-    usual = settings.experiment.recipe == Recipe.preset(settings.preset)
+    usual = settings.experiment.recipe == read_recipe(settings.preset)
     return facts | ({"recipe": settings.preset} if usual else {})

@@ -10,10 +10,9 @@ from typing import Any
 
 from synthseg_core.errors import UsageError
 from synthseg_core.synth.maps import read_labels
-from synthseg_core.synth.recipe_file import read_recipe, recipe_from_mapping
-from synthseg_core.system.settings import update
+from synthseg_core.system.settings import read_mapping
 from synthseg_core.training.budget import parse_duration
-from synthseg_core.training.experiment import PRESETS, Experiment, read_settings
+from synthseg_core.training.experiment import Experiment, preset_names
 from synthseg_core.training.prepare import MapsSource
 
 # Entries of a settings file that are no settings of the experiment.
@@ -45,13 +44,12 @@ class Settings:
 
 def read_train_settings(args: argparse.Namespace) -> Settings:
     """Return what the command line and its settings file ask for; ``SynthSegError`` for what cannot be."""
-    content = {} if args.config is None else read_settings(args.config)
+    content = {} if args.config is None else read_mapping(args.config, "settings", remedy="see config/train.yaml")
     facts = {entry: content.pop(entry) for entry in _FACTS if entry in content}
     preset = args.preset or facts.get("preset")
     if preset is None:
-        raise UsageError(
-            "--preset", found="none", expected=f"one of {', '.join(PRESETS)}", remedy="choose one, for a start tiny"
-        )
+        names = ", ".join(preset_names())
+        raise UsageError("--preset", found="none", expected=f"one of {names}", remedy="choose one, for a start tiny")
     experiment = _with_time(_changed(Experiment.preset(str(preset)), args, content), args)
     name = str(args.name or facts.get("name") or args.out.resolve().name)
     precision = args.precision or _precision(content)
@@ -71,15 +69,10 @@ def crop_shape(text: str) -> list[int] | None:
 
 
 def _changed(experiment: Experiment, args: argparse.Namespace, content: dict[str, Any]) -> Experiment:
-    """Apply the file's recipe, or that of the flag; the file's other settings; then the flags."""
-    recipe = content.pop("recipe", {})
-    if args.recipe is not None or isinstance(recipe, str):
-        experiment = replace(experiment, recipe=read_recipe(args.recipe or recipe))
-    elif isinstance(recipe, Mapping) and "preset" in recipe:
-        experiment = replace(experiment, recipe=recipe_from_mapping(recipe, "settings, recipe"))
-    else:
-        experiment = replace(experiment, recipe=update(experiment.recipe, recipe, "settings, recipe"))
-    return update(update(experiment, content, "settings"), _flags(args), "command line")
+    """Apply the settings of the file, with the flag's recipe instead of its own, and then the flags."""
+    if args.recipe is not None:
+        content = content | {"recipe": args.recipe}
+    return experiment.changed(content).changed(_flags(args), "command line")
 
 
 def _flags(args: argparse.Namespace) -> dict[str, Any]:

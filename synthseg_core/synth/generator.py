@@ -1,7 +1,7 @@
 """The generator of synthetic brain scans (Billot et al., Medical Image Analysis 2023, section 3.1).
 
 maps = read_label_maps(folder, GenerationLabels.builtin())
-sample = BrainGenerator(maps, Recipe.preset("official")).sample(seed=1)
+sample = BrainGenerator(maps, read_recipe("official")).sample(seed=1)
 
 What must fit together before a sample is made: recipe, label list, label maps, draw.
 """

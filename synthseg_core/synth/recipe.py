@@ -96,7 +96,7 @@ class MixtureSpec:
     ----------
     means, stds
         Uniform ranges for every class where ``priors`` is ``None`` or fallen back from. The reference's documentation
-        says 25..225 and 5..25; its code, and these presets, use other bounds.
+        says 25..225 and 5..25; its code, and the recipes of the package, use other bounds.
     priors
         Per-class hyper-parameters, uniform or normal.
     mix_prior_and_random
@@ -356,13 +356,6 @@ class Recipe:
         require("order", self.order, self.order in ORDERS, " or ".join(ORDERS))
         require("sampling_map", self.sampling_map, self.sampling_map in SAMPLING_MAPS, " or ".join(SAMPLING_MAPS))
         self._check_combinations()
-
-    @staticmethod
-    def preset(name: str) -> Recipe:
-        """Return a preset by name; see :mod:`synthseg_core.synth.presets`."""
-        from synthseg_core.synth.presets import preset
-
-        return preset(name)
 
     def _check_combinations(self) -> None:
         """Refuse settings that only work together, or not together."""

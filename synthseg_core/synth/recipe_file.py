@@ -1,4 +1,4 @@
-"""Recipes as data: a preset, a YAML or JSON file, changes to either, and back.
+"""Recipes as data: the package's own, those of YAML or JSON files, changes to either, and back.
 
 preset: official        # what everything else starts from
 crop: {shape: [96, 96, 96]}
@@ -6,48 +6,55 @@ deformation:
   rotation_deg: [-20, 20]
   scaling: [[0.8, 0.95, 0.95], [1.2, 1.05, 1.05]]
 mixture: {priors: t1_priors}
+
+Those of the package lie in ``resources/recipes``, say where their numbers come from, and are written the same way.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.errors import InputError, UsageError
-from synthseg_core.synth.presets import preset
+from synthseg_core.errors import UsageError
 from synthseg_core.synth.recipe import Recipe
-from synthseg_core.system.settings import to_content, update
+from synthseg_core.system.paths import resource, resource_names
+from synthseg_core.system.settings import read_mapping, to_content, update
 
 _BASE = "preset"
 _FILES = ("table", "means", "stds")  # entries of intensity priors that may name files
 
 
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the package's own recipes."""
+    return resource_names("recipes")
+
+
 def read_recipe(source: Path | str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Return a preset, or the recipe of a file; one clear line if it says what no recipe can.
+    """Return one of the package's own recipes, or that of a file; one clear line if it says what no recipe can.
 
     Parameters
     ----------
     source
-        Name of a preset, or path of a ``.yaml``, ``.yml`` or ``.json`` file. Files that it names lie relative to it.
+        Name of a recipe of the package, or path of a ``.yaml``, ``.yml`` or ``.json`` file. Files that it names lie
+        relative to it.
     overrides
         Changes: nested mappings, or names with points such as ``crop.shape``.
 
     Raises
     ------
     SynthSegError
-        If there is no such preset or file, or names or values in it are wrong.
+        If there is no such recipe or file, or names or values in it are wrong.
     """
-    path = Path(source)
-    content = _read(path) if path.suffix else {_BASE: str(source)}
+    path = Path(source) if Path(source).suffix else _own_file(str(source))
+    content = read_mapping(path, "recipe", remedy="see synthseg generate --help")
     recipe = recipe_from_mapping(_located(content, path.parent), str(source))
     return update(recipe, _nested(overrides or {}), "recipe") if overrides else recipe
 
 
 def recipe_from_mapping(content: Mapping[str, Any], subject: str = "recipe") -> Recipe:
     """Return the recipe of nested entries, which may name a ``preset`` that they start from."""
-    base = preset(str(content[_BASE])) if _BASE in content else Recipe()
+    base = read_recipe(_own_file(str(content[_BASE]))) if _BASE in content else Recipe()
     return update(base, {name: value for name, value in content.items() if name != _BASE}, subject)
 
 
@@ -56,33 +63,12 @@ def recipe_to_mapping(recipe: Recipe) -> dict[str, Any]:
     return to_content(recipe)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if path.suffix == ".json" else _parsed_yaml(text, path)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            path, found=f"no readable recipe ({reason})", expected="YAML or JSON", remedy="check it"
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError(
-            path, found="no entries with names", expected="a recipe", remedy="see synthseg generate --help"
-        )
-    return content
-
-
-def _parsed_yaml(text: str, path: Path) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise UsageError(
-            path, found="no package pyyaml", expected="it installed", remedy="pip install pyyaml, or write JSON"
-        ) from error
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+def _own_file(name: str) -> Path:
+    """Return the file of one of the package's own recipes; refuse other names."""
+    if name not in recipe_names():
+        names = ", ".join(recipe_names())
+        raise UsageError("recipe", found=f"preset {name!r}", expected=f"one of {names}", remedy="choose a preset")
+    return resource("recipes", f"{name}.yaml")
 
 
 def _located(content: dict[str, Any], folder: Path) -> dict[str, Any]:

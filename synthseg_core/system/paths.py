@@ -1,11 +1,13 @@
-"""Whether a path that a user typed leads to a file or folder, and may be used; the answer is never an exception.
+"""Paths: whether one that a user typed leads to a file or folder and may be used, and those of the package's own data.
 
-``Path.is_file`` raises where a name is too long or lies in a folder that may not be looked into.
+Such questions never end in an exception, although ``Path.is_file`` raises where a name is too long or lies in a folder
+that may not be looked into.
 """
 
 from __future__ import annotations
 
 import os
+from importlib.resources import files
 from pathlib import Path
 
 
@@ -35,3 +37,13 @@ def real_path(path: Path) -> Path:
 def is_allowed(path: Path, mode: int) -> bool:
     """Say whether the user that the process acts as may use what is there; ``mode`` as in :func:`os.access`."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def resource(*parts: str) -> Path:
+    """Return where a file or folder of the package's own data lies."""
+    return Path(str(files("synthseg_core"))).joinpath("resources", *parts)
+
+
+def resource_names(folder: str, suffix: str = ".yaml") -> tuple[str, ...]:
+    """Return the names, sorted and without suffix, of the files in a folder of the package's own data."""
+    return tuple(sorted(path.stem for path in resource(folder).glob(f"*{suffix}")))

@@ -1,4 +1,4 @@
-"""Nested frozen dataclasses from JSON or YAML content, by their annotations, and back.
+"""Nested frozen dataclasses from JSON or YAML files, by their annotations, and back.
 
 A dataclass that has a shorter form in files than its fields defines ``from_content`` and ``to_content``.
 """
@@ -6,14 +6,48 @@ A dataclass that has a shorter form in files than its fields defines ``from_cont
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from synthseg_core.errors import UsageError
+import yaml
+
+from synthseg_core.errors import InputError, UsageError
+
+
+def read_mapping(path: Path, what: str, remedy: str = "check it") -> dict[str, Any]:
+    """Return the entries of a YAML or JSON file.
+
+    Parameters
+    ----------
+    path
+        Read as JSON if its name ends in ``.json``, as YAML otherwise.
+    what
+        What the file is, for messages.
+    remedy
+        For files without entries, such as where one is explained.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds anything but names with values.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            path, found=f"no readable {what} ({reason})", expected="YAML or JSON", remedy="check it"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(path, found="no entries with names", expected=what, remedy=remedy)
+    return content
 
 
 def build(kind: Any, content: Any, subject: str) -> Any:

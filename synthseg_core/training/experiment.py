@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from synthseg_core.errors import InputError, UsageError
-from synthseg_core.networks.config import UNetConfig
+from synthseg_core.errors import UsageError
 from synthseg_core.synth.recipe import Recipe
-from synthseg_core.system.settings import update
-from synthseg_core.training.config import Intervals, OptimiserConfig, Stage, TrainConfig, at_least
-from synthseg_core.training.schedule import Schedule
+from synthseg_core.synth.recipe_file import read_recipe, recipe_from_mapping
+from synthseg_core.system.paths import resource, resource_names
+from synthseg_core.system.settings import read_mapping, update
+from synthseg_core.training.config import Stage, TrainConfig, at_least
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,10 @@ class ValidationConfig:
 
 @dataclass(frozen=True)
 class Experiment:
-    """See the module; channels and classes of the network follow from recipe and label list."""
+    """What samples look like, how the network is trained, and how it is scored meanwhile.
+
+    Channels and classes of the network follow from recipe and label list.
+    """
 
     recipe: Recipe = field(default_factory=Recipe)
     training: TrainConfig = field(default_factory=TrainConfig)
@@ -48,22 +50,39 @@ class Experiment:
 
     @staticmethod
     def preset(name: str) -> Experiment:
-        """Return a preset by name; ``UsageError`` if there is none."""
-        if name not in PRESETS:
-            raise UsageError(
-                "preset", found=repr(name), expected=f"one of {', '.join(PRESETS)}", remedy="choose a preset"
-            )
-        return PRESETS[name](name)
-
-    def changed(self, content: Mapping[str, Any]) -> Experiment:
-        """Return the experiment with some settings replaced, nested as in a configuration file.
+        """Return one of the package's own trainings, which lie in ``resources/presets``.
 
         Raises
         ------
         UsageError
+            If there is none of that name.
+        """
+        if name not in preset_names():
+            names = ", ".join(preset_names())
+            raise UsageError("preset", found=repr(name), expected=f"one of {names}", remedy="choose a preset")
+        content = read_mapping(resource("presets", f"{name}.yaml"), "preset")
+        base = Experiment.preset(content.pop("preset")) if "preset" in content else Experiment()
+        return base.changed(content, f"preset {name}")
+
+    def changed(self, content: Mapping[str, Any], subject: str = "settings") -> Experiment:
+        """Return the experiment with some settings replaced, nested as in a settings file.
+
+        Parameters
+        ----------
+        content
+            The entry ``recipe`` holds changes to the recipe, or says which to take instead: by its name or file, or by
+            a ``preset`` among its entries.
+        subject
+            Where the content comes from, for messages.
+
+        Raises
+        ------
+        SynthSegError
             If a name is unknown or a value impossible.
         """
-        return update(self, content, "training configuration")
+        others = {name: value for name, value in content.items() if name != "recipe"}
+        recipe = _recipe(self.recipe, content.get("recipe", {}), f"{subject}, recipe")
+        return update(replace(self, recipe=recipe), others, subject)
 
     def with_steps(self, steps: int) -> Experiment:
         """Return the experiment with so many steps, shared among stages as before."""
@@ -80,91 +99,14 @@ def scaled_stages(stages: tuple[Stage, ...], steps: int) -> tuple[Stage, ...]:
     return tuple(replace(stage, steps=count) for stage, count in zip(stages, counts, strict=True))
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """Return the content of a YAML or JSON file of settings.
-
-    Raises
-    ------
-    InputError
-        If it is missing or no table of names and values.
-    """
-    try:
-        import yaml
-    except ImportError as error:
-        raise InputError(
-            path, found="no package to read it (PyYAML)", expected="it installed", remedy="run: pip install pyyaml"
-        ) from error
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            path, found=f"no readable YAML ({reason})", expected="settings", remedy="correct it"
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError(path, found="no settings", expected="names with values", remedy="see config/train.yaml")
-    return content
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the package's own trainings."""
+    return resource_names("presets")
 
 
-def _reference(recipe: str) -> Experiment:
-    """Return the training of SynthSeg: 5 000 steps of weighted L2, 500 000 of soft Dice, Adam at 1e-4."""
-    intervals = Intervals(log=50, checkpoint=1000, validate=5000, snapshot=1000)
-    return Experiment(Recipe.preset(recipe), TrainConfig(intervals=intervals))
-
-
-def _default_2mm(recipe: str) -> Experiment:
-    """Return the training of the package's default weights, made for two CPU cores and some hours."""
-    training = TrainConfig(
-        network=UNetConfig(features=16, levels=4),
-        stages=(
-            Stage("dice", 8_000, cross_entropy=0.5),
-            Stage("dice", 12_000, cross_entropy=0.5, frozen_norms=True),
-        ),
-        optimiser=_quick(2e-3, Schedule("cosine", warm_up=0.02)),
-        ema_decay=0.998,
-        intervals=Intervals(log=10, checkpoint=100, validate=400, snapshot=400),
-    )
-    return Experiment(Recipe.preset(recipe), training)
-
-
-def _default_1mm(recipe: str) -> Experiment:
-    """Return the training of default weights at 1 mm, made for one large GPU and half an hour or more.
-
-    Batches of small crops, weights below 20 MB, scores at the end only.
-    """
-    training = TrainConfig(
-        network=UNetConfig(features=16, levels=5),
-        stages=(
-            Stage("dice", 10_000, cross_entropy=0.5),
-            Stage("dice", 10_000, cross_entropy=0.5, frozen_norms=True),
-        ),
-        optimiser=_quick(2e-3, Schedule("one_cycle", warm_up=0.1)),
-        batch_size=4,
-        intervals=Intervals(log=50, checkpoint=500, validate=0, snapshot=0),
-    )
-    return Experiment(Recipe.preset(recipe), training)
-
-
-def _tiny(recipe: str) -> Experiment:
-    """Return a training of minutes, to see that everything works."""
-    training = TrainConfig(
-        network=UNetConfig(features=8, levels=4),
-        stages=(Stage("dice", 500, cross_entropy=0.5), Stage("dice", 300, cross_entropy=0.5, frozen_norms=True)),
-        optimiser=_quick(4e-3, Schedule("one_cycle", warm_up=0.3)),
-        ema_decay=0.98,
-        intervals=Intervals(log=10, checkpoint=50, validate=100, snapshot=100),
-    )
-    return Experiment(Recipe.preset(recipe), training, ValidationConfig(draws=4))
-
-
-def _quick(learning_rate: float, schedule: Schedule) -> OptimiserConfig:
-    """Return settings for short trainings: large steps, held back by clipping and decay."""
-    return OptimiserConfig("adamw", learning_rate, epsilon=1e-8, weight_decay=1e-4, clip_norm=1.0, schedule=schedule)
-
-
-PRESETS: dict[str, Callable[[str], Experiment]] = {
-    **dict.fromkeys(("official", "advanced", "robust_s1", "robust_s2", "pv"), _reference),
-    "default_2mm": _default_2mm,
-    "default_1mm": _default_1mm,
-    "tiny": _tiny,
-}
+def _recipe(base: Recipe, content: object, subject: str) -> Recipe:
+    if isinstance(content, str):
+        return read_recipe(content)
+    if isinstance(content, Mapping) and "preset" in content:
+        return recipe_from_mapping(content, subject)
+    return update(base, content, subject)

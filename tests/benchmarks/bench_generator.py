@@ -29,9 +29,9 @@ _GB = 1e9
 
 def measure(preset: str, path: Path | None, device: torch.device, samples: int | None) -> dict[str, object]:
     """Make samples in this process and return what they cost."""
-    from synthseg_core.synth import BrainGenerator, Recipe
+    from synthseg_core.synth import BrainGenerator, read_recipe
 
-    recipe = Recipe.preset(preset)
+    recipe = read_recipe(preset)
     generator = BrainGenerator(_maps(path, recipe).to(device), recipe)
     count, first = samples or _SAMPLES[device.type], _WARM_UPS[device.type]
     seconds, cpu_s = [], 0.0

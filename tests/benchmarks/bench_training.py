@@ -30,7 +30,7 @@ from synthseg_core.networks.devices import choose_device, hardware_text, use_thr
 from synthseg_core.networks.precision import automatic_precision, fixed_shapes
 from synthseg_core.training.budget import parse_duration
 from synthseg_core.training.config import Intervals
-from synthseg_core.training.experiment import PRESETS, Experiment, ValidationConfig
+from synthseg_core.training.experiment import Experiment, ValidationConfig, preset_names
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.prepare import MapsSource, Prepared, prepare
 from synthseg_core.training.samples import Ahead
@@ -155,7 +155,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--maps", type=Path, required=True, help="label maps: a folder or a packed file")
     parser.add_argument("--held-out", type=Path, help="label maps for scores")
-    parser.add_argument("--preset", choices=PRESETS, default="default_1mm")
+    parser.add_argument("--preset", choices=preset_names(), default="default_1mm")
     parser.add_argument("--networks", type=network_shape, nargs="+", default=[(16, 5)], metavar="FxL")
     parser.add_argument("--crops", type=int, nargs="+", default=[128], metavar="N")
     parser.add_argument("--batch-size", type=int)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from synthseg_core.synth import GenerationLabels, LabelMaps, Recipe
+from synthseg_core.synth import GenerationLabels, LabelMaps, Recipe, read_recipe
 from synthseg_core.synth.randomness import Range
 from synthseg_core.synth.recipe import CropSpec, DeformationSpec
 from tests.phantoms.scans import oblique_affine
@@ -58,4 +58,4 @@ def hollow_maps(labels: GenerationLabels | None = None, count=3, shape=(256, 256
 
 def small(name: str = "official", **changes) -> Recipe:
     """A preset with crops that fit the phantom."""
-    return replace(Recipe.preset(name), **({"crop": SMALL} | changes))
+    return replace(read_recipe(name), **({"crop": SMALL} | changes))

@@ -10,9 +10,9 @@ import pytest
 from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.cli.main import build_parser
 from synthseg_core.cli.train_settings import read_train_settings
-from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.recipe_file import read_recipe
 from synthseg_core.training import loop
-from synthseg_core.training.experiment import PRESETS, Experiment
+from synthseg_core.training.experiment import Experiment, preset_names
 from tests.pages import ROOT, SPAN, blocks, rows, sections
 from tests.workflow.runs import run
 
@@ -39,7 +39,7 @@ def test_the_settings_file_is_one(tmp_path):
     words = ["train", "--config", str(tmp_path / "settings.yaml"), "--maps", "maps", "--out", "run"]
     found = read_train_settings(build_parser("train").parse_args(words)).experiment
     assert found.recipe.crop.shape == (96, 96, 96)
-    assert found.recipe.map_step == Recipe.preset("default_2mm").map_step
+    assert found.recipe.map_step == read_recipe("default_2mm").map_step
     assert found.training.steps == 20_500
     assert found.training.network.levels == 4
 
@@ -49,7 +49,7 @@ def test_presets_are_as_the_table_says():
     for names, what, steps, _ in rows(SECTIONS["How long"]):
         for name in SPAN.findall(names):
             named[name] = (what, int(steps.replace(" ", "")))
-    assert set(named) == set(PRESETS)
+    assert set(named) == set(preset_names())
     for name, (what, steps) in named.items():
         experiment = Experiment.preset(name)
         network, shape = experiment.training.network, experiment.recipe.crop.shape

@@ -13,9 +13,9 @@ from synthseg_core.cli.demo.__main__ import build_parser as build_demo_parser
 from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.cli.main import build_parser
 from synthseg_core.labels.known import table_entries
-from synthseg_core.synth import Recipe, read_recipe
-from synthseg_core.synth.presets import PRESETS
+from synthseg_core.synth import read_recipe
 from synthseg_core.synth.priors import IntensityPriors
+from synthseg_core.synth.recipe_file import recipe_names
 from tests.pages import ROOT, SPAN, blocks, rows
 from tests.tutorials.scripts import FOLDER, load, stems
 
@@ -62,7 +62,7 @@ def test_recipes_are_recipes(stem, block, tmp_path):
     (tmp_path / "priors.tsv").write_text(table)
     (tmp_path / "recipe.yaml").write_text(block)
     recipe = read_recipe(tmp_path / "recipe.yaml")
-    assert recipe != Recipe.preset(yaml.safe_load(block)["preset"])
+    assert recipe != read_recipe(yaml.safe_load(block)["preset"])
     if stem == "06_priors":
         assert recipe.mixture.priors == IntensityPriors.builtin()
 
@@ -89,12 +89,12 @@ def test_names_in_the_page_about_labels_are_those_of_the_script(tmp_path):
 
 
 def test_all_presets_are_explained():
-    assert {span for row in rows(TEXTS["02_parameters"]) for span in SPAN.findall(row[0])} >= set(PRESETS)
+    assert {span for row in rows(TEXTS["02_parameters"]) for span in SPAN.findall(row[0])} >= set(recipe_names())
 
 
 def test_numbers_about_partial_volume_are_those_of_the_preset():
     cells = {SPAN.findall(row[0])[0]: row[1:] for row in rows(TEXTS["07_partial_volume"])}
-    pv, official = Recipe.preset("pv"), Recipe.preset("official")
+    pv, official = read_recipe("pv"), read_recipe("official")
     for recipe, column in ((pv, 0), (official, 1)):
         assert recipe.order in cells["order"][column]
         assert recipe.background.mode in cells["background.mode"][column]

@@ -14,10 +14,10 @@ from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.errors import UsageError
 from synthseg_core.images.reading import read_stored
 from synthseg_core.models.registry import load_card
-from synthseg_core.synth.presets import PRESETS
 from synthseg_core.synth.sample_files import SamplePaths
 from synthseg_core.system.tables import read_tsv
 from synthseg_core.training import config as training_config
+from synthseg_core.training.experiment import preset_names
 from tests.phantoms.trees import make_tree
 from tests.workflow.runs import REPOSITORY, planned, snakemake
 
@@ -142,7 +142,7 @@ def test_shipped_configuration_shows_every_key_and_the_defaults():
             for word in key.split("."):
                 value = value[word]
             assert value == inner["default"] or key in ("maps", "held_out"), key
-    assert schema["properties"]["train"]["properties"]["preset"]["enum"] == list(PRESETS)
+    assert schema["properties"]["train"]["properties"]["preset"]["enum"] == sorted(preset_names())
 
 
 def test_lists_that_are_kept_twice_agree():

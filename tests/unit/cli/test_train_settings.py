@@ -12,7 +12,7 @@ from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.images.volume import Volume
 from synthseg_core.images.writing import write_volume
 from synthseg_core.networks.config import UNetConfig
-from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.recipe_file import read_recipe
 
 SHAPE = (22, 26, 24)
 
@@ -79,7 +79,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(maps, settings, tm
 def test_presets_have_the_recipes_of_their_names(maps, tmp_path):
     for name in ("official", "default_2mm", "tiny"):
         found = read_train_settings(_options("--preset", name, "--maps", maps, "--out", tmp_path / "run"))
-        assert found.experiment.recipe == Recipe.preset(name)
+        assert found.experiment.recipe == read_recipe(name)
     reference = read_train_settings(_options("--preset", "official", "--maps", maps, "--out", tmp_path)).experiment
     assert reference.training.steps == 505_000
 

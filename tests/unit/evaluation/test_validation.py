@@ -28,6 +28,7 @@ from synthseg_core.networks.unet import UNet
 from synthseg_core.synth.generator import BrainGenerator
 from synthseg_core.synth.maps import LabelMaps, read_label_maps
 from synthseg_core.synth.recipe import CropSpec, Recipe
+from synthseg_core.synth.recipe_file import read_recipe
 from synthseg_core.system.tables import read_tsv
 from synthseg_core.training.export import export_model, trained_card
 from tests.phantoms.label_maps import label_volume, write_list, write_maps
@@ -117,7 +118,7 @@ def test_kept_draws_are_not_made_again_unless_something_changed(maps, tmp_path, 
 def test_the_forty_draws(test_data):
     """As defined beside the data: draw i shows map 17 + i modulo 4, 160 voxels an edge, around the brain."""
     paths = sorted((test_data / "training_label_maps").glob("training_seg_*.nii.gz"))[16:]
-    fixed = FixedDraws(read_label_maps(paths, GenerationLabels.builtin()), Recipe.preset("official"))
+    fixed = FixedDraws(read_label_maps(paths, GenerationLabels.builtin()), read_recipe("official"))
     assert len(fixed) == 40
     assert len(fixed.labels) == 32
     for number in (0, 3, 37):

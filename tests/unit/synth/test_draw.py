@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe
+from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe, read_recipe
 from synthseg_core.synth.deformation import affine_matrix
 from synthseg_core.synth.intensities import draw_mixture
 from synthseg_core.synth.priors import IntensityPriors
@@ -22,7 +22,7 @@ COUNT = 4000
 
 @pytest.fixture(scope="module")
 def draws() -> list[Draw]:
-    generator = BrainGenerator(hollow_maps(), Recipe.preset("official"))
+    generator = BrainGenerator(hollow_maps(), read_recipe("official"))
     return [generator.draw(seed) for seed in range(100_000, 100_000 + COUNT)]
 
 
@@ -168,7 +168,7 @@ def test_g8_corners(draws):
 
 
 def test_g8_shapes_are_multiples():
-    generator = BrainGenerator(hollow_maps(shape=(170, 256, 141)), Recipe.preset("official"))
+    generator = BrainGenerator(hollow_maps(shape=(170, 256, 141)), read_recipe("official"))
     assert generator.shape.crop == generator.shape.output == (160, 160, 128)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from synthseg_core.errors import SynthSegError
-from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe, read_maps
+from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe, read_maps, read_recipe
 from synthseg_core.synth.draw import BIAS
 from synthseg_core.synth.fields import resize_nearest
 from synthseg_core.synth.intensities import log_bias_field, normalise
@@ -136,7 +136,7 @@ def ratios(test_data, step: int, recipe: Recipe, seeds) -> np.ndarray:
 
 def test_g5_volumes_survive_on_maps_of_2_mm(test_data):
     """G5 on every second voxel of real maps: 3 draws."""
-    found = ratios(test_data, 2, Recipe.preset("default_2mm"), range(3))
+    found = ratios(test_data, 2, read_recipe("default_2mm"), range(3))
     assert found.min() > 0.4
     assert found.max() < 2.5
 
@@ -144,7 +144,7 @@ def test_g5_volumes_survive_on_maps_of_2_mm(test_data):
 @pytest.mark.slow
 def test_g5_volumes_survive(test_data):
     """G5: 6 draws at full size."""
-    found = ratios(test_data, 1, Recipe.preset("official"), range(6))
+    found = ratios(test_data, 1, read_recipe("official"), range(6))
     assert found.min() > 0.4
     assert found.max() < 2.5
 
@@ -442,7 +442,7 @@ def test_masked_background_is_a_smooth_gaussian_of_its_own():
 
 
 def pv_sample_background(seed: int) -> tuple[bool, float, float]:
-    generator = BrainGenerator(hollow_maps(), Recipe.preset("pv"))
+    generator = BrainGenerator(hollow_maps(), read_recipe("pv"))
     drawn = generator.draw(seed).channels[0].background
     return drawn.zero, drawn.mean, drawn.std
 
@@ -452,7 +452,7 @@ def test_reset_background():
     assert float(sample.image[0][0].abs().sum()) == 0
     assert float(same.image[0][0].abs().sum()) > 0
     shares = [
-        BrainGenerator(hollow_maps(), replace(Recipe.preset("pv"), background=BackgroundSpec("reset", 0.2)))
+        BrainGenerator(hollow_maps(), replace(read_recipe("pv"), background=BackgroundSpec("reset", 0.2)))
         .draw(seed)
         .channels[0]
         .background.zero
@@ -479,7 +479,7 @@ def test_fixed_resolution_is_visible():
 
 def test_contrast_of_priors():
     """T1-weighted priors: fluid darker than cortex, cortex darker than white matter, in nearly every sample."""
-    recipe = Recipe.preset("advanced")
+    recipe = read_recipe("advanced")
     labels = GenerationLabels.builtin(classes=recipe.class_column)
     generator = BrainGenerator(hollow_maps(labels), recipe)
     means = np.array([generator.draw(seed).channels[0].means for seed in range(200)])

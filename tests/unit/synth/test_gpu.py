@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from synthseg_core.synth import BrainGenerator, Recipe
+from synthseg_core.synth import BrainGenerator, read_recipe
 from tests.phantoms.heads import phantom_maps, small
 
 pytestmark = [
@@ -36,7 +36,7 @@ def test_anatomy_is_that_of_the_cpu():
 
 def test_g17_time_of_a_sample():
     """G17: below 0.3 s for 160 x 160 x 160 voxels, mean of 50 after 5, and below 2 GB."""
-    generator = BrainGenerator(phantom_maps(shape=(256, 256, 256)).to("cuda"), Recipe.preset("official"))
+    generator = BrainGenerator(phantom_maps(shape=(256, 256, 256)).to("cuda"), read_recipe("official"))
     for seed in range(5):
         generator.sample(seed)
     torch.cuda.synchronize()

@@ -119,10 +119,10 @@ def test_a_loss_that_is_no_number_stops_and_names_the_sample(tmp_path):
 
 def test_the_draw_of_a_failure_makes_the_sample_again(tmp_path):
     from synthseg_core.cli.demo.heads import write_heads
-    from synthseg_core.synth import BrainGenerator, Draw, Recipe
+    from synthseg_core.synth import BrainGenerator, Draw, read_recipe
     from synthseg_core.synth.maps import read_maps
 
-    recipe = update(Recipe.preset("tiny"), {"map_step": 1, "crop": {"shape": [16, 16, 16]}}, "recipe")
+    recipe = update(read_recipe("tiny"), {"map_step": 1, "crop": {"shape": [16, 16, 16]}}, "recipe")
     generator = BrainGenerator(read_maps(write_heads(tmp_path / "maps", 1, voxel_size_mm=4.0), recipe), recipe)
 
     class Spoilt(BrainGenerator):

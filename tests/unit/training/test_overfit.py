@@ -10,7 +10,7 @@ import torch
 
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.precision import automatic_precision
-from synthseg_core.synth import BrainGenerator, Recipe
+from synthseg_core.synth import BrainGenerator, read_recipe
 from synthseg_core.synth.maps import read_maps
 from synthseg_core.training.config import Intervals, OptimiserConfig, Stage, TrainConfig
 from synthseg_core.training.log import read_rows
@@ -37,7 +37,7 @@ class Fixed:
 )
 def test_sixty_steps_on_one_sample(test_data, tmp_path, precision):
     path = test_data / "training_label_maps" / "training_seg_01.nii.gz"
-    recipe = Recipe.preset("tiny")
+    recipe = read_recipe("tiny")
     recipe = replace(recipe, crop=replace(recipe.crop, centre="anywhere", jitter_voxels=0))
     source = Fixed(BrainGenerator(read_maps(path, recipe), recipe), seed=3)  # half brain, half background
     config = TrainConfig(

@@ -1,0 +1,63 @@
+"""Experiments: the trainings of the package, and changes to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from synthseg_core.errors import UsageError
+from synthseg_core.synth.recipe_file import read_recipe, recipe_names
+from synthseg_core.system.settings import to_content
+from synthseg_core.training.experiment import Experiment, preset_names
+
+# A training goes on only with the settings that it began with.
+DIGESTS = {
+    "advanced": "cd2a69b59c1841fb",
+    "default_1mm": "1295c874382be654",
+    "default_2mm": "4fb1681bd36248b8",
+    "official": "20d26eeae7f80a71",
+    "pv": "7cff4bc84403210d",
+    "robust_s1": "0a6a9662e998fee7",
+    "robust_s2": "948454a2ce943b6c",
+    "tiny": "25bf5615f1ea681a",
+}
+
+
+def test_presets_stay_as_they_were():
+    contents = {name: json.dumps(to_content(Experiment.preset(name)), sort_keys=True) for name in preset_names()}
+    assert {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in contents.items()} == DIGESTS
+
+
+def test_every_recipe_has_a_training_of_its_name():
+    assert preset_names() == recipe_names()
+    assert all(Experiment.preset(name).recipe == read_recipe(name) for name in preset_names())
+
+
+@pytest.mark.parametrize("recipe", ["pv", {"preset": "pv"}])
+def test_another_recipe_takes_the_place_of_the_preset(recipe):
+    assert Experiment.preset("tiny").changed({"recipe": recipe}).recipe == read_recipe("pv")
+
+
+def test_entries_of_a_recipe_change_that_of_the_preset():
+    changed = Experiment.preset("tiny").changed({"recipe": {"channels": 2}, "validation": {"draws": 0}})
+    assert changed.recipe == read_recipe("tiny", {"channels": 2})
+    assert changed.validation.draws == 0
+    assert changed.training == Experiment.preset("tiny").training
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"recipe": 3}, "settings, recipe: found 3"),
+        ({"recipe": {"crp": 1}}, "settings, recipe: found unknown entries crp"),
+        ({"trainin": {}}, "settings: found unknown entries trainin"),
+        ({"recipe": "absent"}, "found preset 'absent'"),
+    ],
+)
+def test_mistakes_name_the_place(content, said):
+    with pytest.raises(UsageError, match=said):
+        Experiment.preset("tiny").changed(content)
+    with pytest.raises(UsageError, match="one of advanced"):
+        Experiment.preset("absent")
