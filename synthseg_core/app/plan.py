@@ -1,16 +1,14 @@
-"""What a workflow configuration means: folders, scans, stages, targets. The Snakefile and the front door share it.
-
-Which scans of the table a run is about: labels of participants and sessions, or a part of them all.
-"""
+"""What a workflow configuration means: folders, scans, stages, targets. The Snakefile and the front door share it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from synthseg_core import __version__
@@ -24,10 +22,17 @@ from synthseg_core.bids.scan_table import find_scans, home_of, read_table, selec
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models.registry import resolved_name
 
+TWO_PART_STEM = "{before}_space-{suffix}"
+"""A stem as wildcards in two parts, for the rule whose outputs repeat the suffix of the scan."""
+# With one of these, pybids searches.
+_PYBIDS_KEYS = ("bids_filter_file", "bids_database")
+
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class Selection:
-    """Labels without ``sub-`` and ``ses-``; empty: all.
+    """Which scans of the table a run is about, by labels without ``sub-`` and ``ses-``; empty: all.
 
     Parameters
     ----------
@@ -54,10 +59,6 @@ class Selection:
     def of(self, rows: Iterable[ScanRow]) -> tuple[ScanRow, ...]:
         """Return the rows that are selected."""
         return select(rows, self.participants, self.sessions, exclude_participants=self.exclude_participants)
-
-
-# With one of these, pybids searches.
-_PYBIDS_KEYS = ("bids_filter_file", "bids_database")
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,15 @@ class Plan:
             )
         return self._by_stem[stem]
 
+    def scan_of(self, stem: str) -> str:
+        """Return the image of a scan."""
+        return self.row_of(stem).source
+
+    @property
+    def segment_job(self) -> tuple[str, ...]:
+        """Stages that the ``segment`` job does; each of the others has a job of its own."""
+        return tuple(stage for stage in self.stages if stage in ("segment", "posteriors"))
+
     @property
     def optional(self) -> tuple[str, ...]:
         """Outputs of the ``segment`` job that not every run makes, by name."""
@@ -166,6 +176,10 @@ class Plan:
         """Return the options of ``synthseg segment`` for one scan."""
         return [*self.options_of(stem).flags(), "--source", self._uri(stem)]
 
+    def optional_words(self, paths: Mapping[str, str]) -> list[str]:
+        """Return more options of ``synthseg segment``: the paths of those outputs that not every run makes."""
+        return [word for name in self.optional for word in (f"--{name.replace('_', '-')}", paths[name])]
+
     def parcellate_words(self, stem: str) -> list[str]:
         """Return the options of ``synthseg parcellate`` for one scan."""
         segmentation = f"bids::{quote(derivative(stem, 'dseg'))}"
@@ -175,6 +189,10 @@ class Plan:
     def resample_words(self, stem: str) -> list[str]:
         """Return the options of ``synthseg resample`` for one scan."""
         return ["--source", self._uri(stem)]
+
+    def qc_words(self, stem: str) -> list[str]:
+        """Return the options of ``synthseg qc`` for one scan."""
+        return self.options_of(stem).model_flags()
 
     def _uri(self, stem: str) -> str:
         """Return what sidecars call a scan; ``raw`` is explained in ``dataset_description.json``."""
@@ -207,8 +225,7 @@ class Plan:
 
     def _jobs_of(self, stem: str) -> list[list[str]]:
         """Return the files of each job of a scan."""
-        jobs = [[stage] for stage in self.stages if stage != "posteriors"]
-        jobs[0] += ["posteriors"] if "posteriors" in self.stages else []
+        jobs = [self.segment_job, *((stage,) for stage in self.stages if stage not in self.segment_job)]
         return [[str(path) for stage in job for path in self.layout.made_by(stage, stem)] for job in jobs]
 
     def _require_scans(self) -> None:
@@ -353,3 +370,26 @@ def search_of(config: Mapping[str, Any], layout: Layout) -> Search:
         database=database,
         derivatives=tuple(Path(folder).absolute() for folder in config["derivatives"]),
     )
+
+
+def of_scan(function: Callable[[str], Result]) -> Callable[[Any], Result]:
+    """Make what a rule can ask from a function of a scan's stem: a function of the wildcards of a job."""
+
+    @with_signature
+    def of_wildcards(wildcards: Any) -> Result:
+        return function(stem_of(wildcards))
+
+    return of_wildcards
+
+
+def stem_of(wildcards: Any) -> str:
+    """Return the stem of a scan from the wildcards of a job, which have it whole or as :data:`TWO_PART_STEM`."""
+    if hasattr(wildcards, "scan"):
+        return wildcards.scan
+    return TWO_PART_STEM.format(before=wildcards.before, suffix=wildcards.suffix)
+
+
+def with_signature(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Note the arguments of a function on it; Snakemake looks them up about 20 times a scan."""
+    setattr(function, "__signature__", signature(function))  # noqa: B010 -- no type has this attribute
+    return function

@@ -25,15 +25,13 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 _running: dict[Path, subprocess.Popen[bytes]] = {}
 
 
-def start_worker_for(workflow: Any, work: Path, config: Mapping[str, Any]) -> None:
+def start_worker_for(workflow: Any, config: Mapping[str, Any]) -> None:
     """Start the worker of a Snakemake run, if it has use for one; called by the hook ``onstart``.
 
     Parameters
     ----------
     workflow
-        Snakemake's own object.
-    work
-        Work folder of the run; the worker's log goes there.
+        Snakemake's own object; the worker's log goes into its folder.
     config
         Configuration of the run.
     """
@@ -42,17 +40,17 @@ def start_worker_for(workflow: Any, work: Path, config: Mapping[str, Any]) -> No
     if len(threads) < 2:  # a single job would have to wait for the worker to load what it can load itself
         return
     try:
-        socket = start_worker(work, config["device"], max(threads))
+        socket = start_worker(_folder_of(workflow), config["device"], max(threads))
     except (SynthSegError, OSError) as error:
         print(f"no worker: {error}", file=sys.stderr)
         return
     os.environ[ADDRESS] = str(socket)
 
 
-def stop_worker_of(work: Path) -> None:
+def stop_worker_of(workflow: Any) -> None:
     """Stop the worker of a run, if it has one; called by the hooks ``onsuccess`` and ``onerror``."""
     os.environ.pop(ADDRESS, None)
-    process = _running.pop(work, None)
+    process = _running.pop(_folder_of(workflow), None)
     if process is None:
         return
     process.terminate()
@@ -91,6 +89,11 @@ def start_worker(work: Path, device: str, threads: int) -> Path:
     if process.poll() is not None:
         raise OSError(f"it ended at once; see {work / 'worker.log'}")
     return socket
+
+
+def _folder_of(workflow: Any) -> Path:
+    """Return Snakemake's own folder in the work folder of a run."""
+    return Path(workflow.persistence.path)
 
 
 def _jobs_run_here(workflow: Any) -> bool:

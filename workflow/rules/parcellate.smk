@@ -1,6 +1,6 @@
 rule parcellate:
     input:
-        scan=source_of,
+        scan=of_scan(PLAN.scan_of),
         settings=settings_of("parcellate"),
         decision=LAYOUT.decision(SCAN),
         dseg=LAYOUT.derivative(SCAN, "dseg"),
@@ -20,7 +20,7 @@ rule parcellate:
         runtime=60,
     params:
         reason=str(LAYOUT.reason("parcellate", SCAN)),
-        options=parcellate_options,
+        options=of_scan(PLAN.parcellate_words),
         device=config["device"],
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'

@@ -18,7 +18,7 @@ rule qc:
         runtime=30,
     params:
         reason=str(LAYOUT.reason("qc", SCAN)),
-        options=qc_options,
+        options=of_scan(PLAN.qc_words),
         device=config["device"],
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'

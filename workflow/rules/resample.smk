@@ -1,13 +1,10 @@
 # The suffix of a scan stands twice in the name of the scan at 1 mm: at the end of the stem, and as its own suffix.
 rule resample:
     input:
-        scan=source_of,
+        scan=of_scan(PLAN.scan_of),
         settings=settings_of("resample"),
     output:
-        **{
-            name: ensure(path, non_empty=True)
-            for name, path in LAYOUT.outputs_of("resample", TWO_PART_STEM).items()
-        },
+        **outputs_of("resample", stem=TWO_PART_STEM),
     log:
         LAYOUT.log("resample", TWO_PART_STEM),
     benchmark:
@@ -24,7 +21,7 @@ rule resample:
         runtime=15,
     params:
         reason=str(LAYOUT.reason("resample", TWO_PART_STEM)),
-        options=resample_options,
+        options=of_scan(PLAN.resample_words),
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
         " resample {input.scan:q} {params.options:q}"

@@ -1,9 +1,9 @@
 rule segment:
     input:
-        scan=source_of,
+        scan=of_scan(PLAN.scan_of),
         settings=settings_of("segment"),
     output:
-        **outputs_of(*SEGMENT_JOB),
+        **outputs_of(*PLAN.segment_job),
     log:
         LAYOUT.log("segment", SCAN),
     benchmark:
@@ -17,7 +17,7 @@ rule segment:
         runtime=60,
     params:
         reason=str(LAYOUT.reason("segment", SCAN)),
-        options=segment_options,
+        options=of_scan(PLAN.segment_words),
         optional=OPTIONAL_OUTPUTS,
         device=config["device"],
     shell:
@@ -28,29 +28,3 @@ rule segment:
         " --mask {output.mask:q} --mask-sidecar {output.mask_sidecar:q}"
         " --sidecar {output.sidecar:q} --decision {output.decision:q} {params.optional:q}"
         " --log-json {params.reason:q} > {log:q} 2>&1"
-
-
-# Runs side by side in one output folder may take each other's files away for a moment.
-rule describe:
-    input:
-        settings=dataset_settings,
-    output:
-        [ensure(path, non_empty=True) for path in PLAN.dataset_files],
-    log:
-        LAYOUT.logs / "describe.log",
-    priority: 1
-    retries: 2
-    conda:
-        "../../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=500,
-        runtime=10,
-    params:
-        models=models,
-        source=PLAN.source_folder,
-        stages=PLAN.stages,
-        folder=LAYOUT.output,
-    shell:
-        "synthseg describe {params.folder:q} --model {params.models:q} --source {params.source:q}"
-        " --stages {params.stages} > {log:q} 2>&1"

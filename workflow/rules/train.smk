@@ -1,7 +1,7 @@
 # Not part of "all": snakemake --cores 2 train --configfile config/train.yaml
 rule generate:
     input:
-        maps=training_maps,
+        maps=lambda wildcards: TRAINING.required_maps(),
         settings=training_settings("generate"),
     output:
         sheet=report(
@@ -30,7 +30,7 @@ rule generate:
 # The training folder itself is no output: Snakemake would delete the checkpoint from which a killed training goes on.
 rule train:
     input:
-        maps=training_maps,
+        maps=lambda wildcards: TRAINING.required_maps(),
         held_out=TRAINING.held_out,
         settings=training_settings("train"),
     output:
@@ -54,7 +54,7 @@ rule train:
 
 rule validate:
     input:
-        known=validation_inputs,
+        known=lambda wildcards: TRAINING.validation_inputs(),
         settings=training_settings("validate"),
     output:
         table=report(

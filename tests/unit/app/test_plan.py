@@ -1,11 +1,13 @@
 """The plan of a run: from a dataset, from the scan table, and what cannot be planned."""
 
 import json
+from inspect import signature
+from types import SimpleNamespace
 
 import pytest
 
 from synthseg_core.app.configuration import checked
-from synthseg_core.app.plan import Plan, layout_of
+from synthseg_core.app.plan import Plan, layout_of, of_scan, stem_of, with_signature
 from synthseg_core.errors import InputError, UsageError
 from tests.phantoms.trees import make_tree
 
@@ -47,6 +49,48 @@ def test_nothing_to_segment_and_unknown_scans(bids):
         plan.targets()
     with pytest.raises(InputError, match="no usable scan of that name"):
         plan.row_of("sub-99/anat/sub-99_space-T1w")
+
+
+def test_words_of_a_job(bids):
+    """What the rules put on the command lines of one scan."""
+    plan = Plan.from_config(config(bids))
+    source = ["--source", "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
+    assert plan.scan_of(FIRST) == str(bids / SCANS[0])
+    assert plan.segment_words(FIRST) == ["--model", "tiny-random", *source]
+    assert plan.resample_words(FIRST) == source
+    assert plan.qc_words(FIRST) == ["--model", "tiny-random"]
+    segmentation = "bids::sub-01/anat/sub-01_space-T1w_seg-synthseg_dseg.nii.gz"
+    assert plan.parcellate_words(FIRST) == ["--model", "tiny-random", *source, "--segmentation-source", segmentation]
+
+
+def test_posteriors_are_made_by_the_segment_job(bids):
+    paths = {"posteriors_1mm": "p.nii.gz", "posteriors_sidecar": "p.json", "dseg": "d.nii.gz"}
+    plain = Plan.from_config(config(bids))
+    assert plain.segment_job == ("segment",)
+    assert plain.optional_words(paths) == []
+    rich = Plan.from_config(config(bids, segment={"model": "tiny-random", "posteriors": True}, qc={"enabled": True}))
+    assert rich.segment_job == ("segment", "posteriors")
+    assert rich.optional_words(paths) == ["--posteriors-1mm", "p.nii.gz", "--posteriors-sidecar", "p.json"]
+
+
+def test_wildcards_have_a_stem_whole_or_in_two_parts(bids):
+    scan_of = of_scan(Plan.from_config(config(bids)).scan_of)
+    whole, parts = SimpleNamespace(scan=FIRST), SimpleNamespace(before="sub-01/anat/sub-01", suffix="T1w")
+    assert stem_of(whole) == stem_of(parts) == FIRST
+    assert scan_of(whole) == scan_of(parts) == str(bids / SCANS[0])
+
+
+def test_functions_of_rules_carry_their_signature():
+    """Snakemake asks for it often, and passes only the arguments that it names."""
+
+    @with_signature
+    def memory(wildcards, attempt):
+        return 1000 * attempt
+
+    assert list(signature(memory).parameters) == ["wildcards", "attempt"]
+    assert list(signature(of_scan(str)).parameters) == ["wildcards"]
+    assert all(signature(function) is function.__signature__ for function in (memory, of_scan(str)))
+    assert memory(None, attempt=2) == 2000
 
 
 def test_braces_in_the_output_path(bids):
