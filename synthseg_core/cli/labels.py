@@ -18,7 +18,7 @@ from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import closest_ras, unit_columns
 from synthseg_core.images.label_maps import read_ras_labels
 from synthseg_core.images.pairs import Case, match, read_on_grid
-from synthseg_core.images.reading import read_grid
+from synthseg_core.images.reading import read_placement
 from synthseg_core.images.volume import Volume
 from synthseg_core.images.writing import write_volume
 from synthseg_core.labels.composing import ComposedList, compose, list_text
@@ -119,7 +119,7 @@ def _fit(jobs: Sequence[_Job], options: argparse.Namespace) -> TissueMixture:
 
 def _write(job: _Job, mixture: TissueMixture, first: int) -> None:
     """Write one map in the axis order of its source."""
-    grid = read_grid(job.label_map)
+    grid = read_placement(job.label_map)
     label_map = read_ras_labels(job.label_map)
     check_unused(label_map.data, mixture.labels(first), job.label_map)
     image = rescale(read_on_grid(job.image, label_map, job.label_map))

@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
+from synthseg_core import synth
 from synthseg_core.evaluation.labelled import LabelledScan
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
@@ -104,8 +104,7 @@ class FixedDraws:
 @cache
 def _code_digest() -> str:
     """Return a digest of the code that makes draws."""
-    package = Path(str(files("synthseg_core")))
-    sources = sorted((package / "synth").rglob("*.py"))
+    sources = sorted(Path(synth.__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -106,3 +107,14 @@ def closest_ras(affine: np.ndarray) -> Orientation:
             axes[world] = next(a for a in range(3) if a not in axes)
     flips = [bool(linear[world, axis] < 0) for world, axis in enumerate(axes)]
     return Orientation((axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2]))
+
+
+def triple(values: Iterable[Any]) -> tuple[Any, Any, Any]:
+    """Return exactly three values as a tuple."""
+    i, j, k = values
+    return i, j, k
+
+
+def isotropic(value: Any) -> tuple[Any, Any, Any]:
+    """Return ``value`` for each of the three axes."""
+    return value, value, value

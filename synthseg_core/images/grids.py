@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from synthseg_core.images.affines import Shape3, Size3, voxel_size
+from synthseg_core.images.affines import Shape3, Size3, isotropic, triple, voxel_size
 
 # Header noise of float32 reaches 1e-7 of a voxel size; a grid may end this much short of the scan's edge, in voxels.
 _FACTOR_DECIMALS, _COUNT_SLACK = 6, 1e-3
@@ -85,14 +85,3 @@ def centred_grid(shape: Shape3, affine: np.ndarray, voxel_size_mm: float) -> Gri
     placed[:3, 3] += placed[:3, :3] @ first
     placed[:3, :3] *= steps
     return Grid(triple(counts.tolist()), placed, isotropic(voxel_size_mm), triple(steps.tolist()))
-
-
-def triple(values: Iterable[Any]) -> tuple[Any, Any, Any]:
-    """Return exactly three values as a tuple."""
-    i, j, k = values
-    return i, j, k
-
-
-def isotropic(value: Any) -> tuple[Any, Any, Any]:
-    """Return ``value`` for each of the three axes."""
-    return value, value, value

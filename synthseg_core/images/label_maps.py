@@ -15,7 +15,7 @@ from synthseg_core.errors import GeometryError, InputError
 from synthseg_core.images.affines import Shape3, closest_ras, unit_columns, voxel_size
 from synthseg_core.images.checks import sizes_text
 from synthseg_core.images.formats import READABLE, extension
-from synthseg_core.images.reading import Grid, read_grid, read_stored
+from synthseg_core.images.reading import Placement, read_placement, read_stored
 from synthseg_core.images.volume import Volume
 
 # As in label tables: what is counted by value needs a table as long as the largest one.
@@ -133,7 +133,7 @@ def label_map_paths(source: Path | str | Sequence[Path | str]) -> tuple[Path, ..
     return paths
 
 
-def common_grid(paths: Sequence[Path]) -> Grid:
+def common_grid(paths: Sequence[Path]) -> Placement:
     """Return shape and affine of the first file in RAS+ order; refuse files whose shape or voxel size differs."""
     first = _ras_grid(paths[0])
     sizes_mm = voxel_size(first.affine)
@@ -180,11 +180,11 @@ def _unequal(path: Path, found: str, expected: str, first: Path) -> GeometryErro
     )
 
 
-def _ras_grid(path: Path) -> Grid:
-    grid = read_grid(path)
+def _ras_grid(path: Path) -> Placement:
+    grid = read_placement(path)
     orientation = closest_ras(unit_columns(grid.affine))
     i, j, k = (grid.shape[axis] for axis in orientation.axes)
-    return Grid((i, j, k), orientation.affine_to_ras(grid.affine, grid.shape))
+    return Placement((i, j, k), orientation.affine_to_ras(grid.affine, grid.shape))
 
 
 def _text(shape: Shape3) -> str:

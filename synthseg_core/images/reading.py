@@ -79,7 +79,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Placement:
     """Shape and placement of a volume as its header states them.
 
     Parameters
@@ -149,7 +149,7 @@ def read_scan(
     return Scan(Volume(data, opened.affine), opened.header_voxel_size, path, opened.header, tuple(warnings))
 
 
-def read_grid(path: Path | str) -> Grid:
+def read_placement(path: Path | str) -> Placement:
     """Read shape and affine of a volume from its header alone, for checks that come before the voxels are read.
 
     Raises
@@ -158,7 +158,7 @@ def read_grid(path: Path | str) -> Grid:
         If the file cannot be read or holds no single 3-D volume; a :class:`GeometryError` if its placement is unusable.
     """
     opened, choice = _open_single(Path(path))
-    return Grid(choice.shape, opened.affine)
+    return Placement(choice.shape, opened.affine)
 
 
 def count_volumes(path: Path | str) -> int:
@@ -175,7 +175,7 @@ def read_stored(path: Path | str) -> Volume:
     Raises
     ------
     InputError
-        As :func:`read_grid`, or if the voxels are damaged.
+        As :func:`read_placement`, or if the voxels are damaged.
     """
     path = Path(path)
     opened, choice = _open_single(path)

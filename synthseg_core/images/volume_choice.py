@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthseg_core.errors import InputError
-from synthseg_core.images.affines import Shape3
+from synthseg_core.images.affines import Shape3, triple
 
 # Reference rule: a last axis of at most this many entries holds channels.
 _MOST_CHANNELS = 10
@@ -62,7 +62,7 @@ def choose_volume(stored: tuple[int, ...], volume: int | None, path: Path) -> Ch
     index = (slice(None),) * 3 + tuple(chosen if n > 1 else 0 for n in extra)
     warned = volume is None and count > 1
     text = f"the file holds {count} volumes; the first is used; --volume N chooses another, 0 to {count - 1}"
-    return Choice(index, _three(stored), (text,) if warned else ())
+    return Choice(index, triple(stored), (text,) if warned else ())
 
 
 def choose_like_reference(stored: tuple[int, ...], volume: int | None, path: Path) -> Choice:
@@ -84,11 +84,7 @@ def choose_like_reference(stored: tuple[int, ...], volume: int | None, path: Pat
         raise _refused_like_reference(shape, path)
     index = tuple(slice(None) if axis in kept[:3] else 0 for axis in range(len(stored)))
     text = f"the last axis is taken as {shape[-1]} channels; only the first is used"
-    return Choice(index, _three(shape), (text,) if has_channels else ())
-
-
-def _three(shape: tuple[int, ...]) -> Shape3:
-    return shape[0], shape[1], shape[2]
+    return Choice(index, triple(shape), (text,) if has_channels else ())
 
 
 def _wrong_shape(stored: tuple[int, ...], path: Path) -> InputError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 
 from synthseg_core.errors import InputError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
+from synthseg_core.resources import resource
 from synthseg_core.system.tables import read_tsv
 
 # What a label list says about each label, and what a scan counts.
@@ -79,7 +79,7 @@ def known_entries(*own: Mapping[int, LabelEntry]) -> dict[int, LabelEntry]:
 
 def builtin_entries() -> dict[int, LabelEntry]:
     """Return the rows of the list that belongs to the published training maps."""
-    return list_entries(Path(str(files("synthseg_core") / "resources" / "synth" / "generation_54.tsv")))
+    return list_entries(resource("synth", "generation_54.tsv"))
 
 
 def list_entries(path: Path) -> dict[int, LabelEntry]:

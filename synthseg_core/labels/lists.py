@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 
 from synthseg_core.errors import InputError
+from synthseg_core.resources import resource
 from synthseg_core.system.tables import read_tsv
 
 _COLUMNS = ("value", "name", "side", "counterpart")
@@ -71,7 +71,7 @@ class GenerationLabels:
     @classmethod
     def builtin(cls, name: str = "generation_54", classes: str = "class", outputs: str = "output") -> GenerationLabels:
         """Return one of the package's own lists."""
-        return cls.read(Path(str(files("synthseg_core") / "resources" / "synth" / f"{name}.tsv")), classes, outputs)
+        return cls.read(resource("synth", f"{name}.tsv"), classes, outputs)
 
     @classmethod
     def read(cls, path: Path, classes: str = "class", outputs: str = "output") -> GenerationLabels:

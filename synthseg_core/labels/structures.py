@@ -9,10 +9,9 @@ import colorsys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 from typing import TypeAlias
 
+from synthseg_core.resources import resource
 from synthseg_core.system.tables import read_tsv
 
 
@@ -39,7 +38,7 @@ def structure(label: int, name: str) -> Structure | None:
 
 @cache
 def _known() -> dict[tuple[int, str], Structure]:
-    path = Path(str(files("synthseg_core") / "resources" / "structures.tsv"))
+    path = resource("structures.tsv")
     rows = read_tsv(path, ("label", "name", "abbreviation", "mapping"))
     return {(int(r["label"]), r["name"].lower()): Structure(r["abbreviation"], int(r["mapping"])) for r in rows}
 
@@ -59,7 +58,7 @@ def label_colours(labels: Iterable[int]) -> dict[int, Colour]:
 
 @cache
 def _known_colours() -> dict[int, Colour]:
-    rows = read_tsv(Path(str(files("synthseg_core") / "resources" / "colours.tsv")), ("label", "red", "green", "blue"))
+    rows = read_tsv(resource("colours.tsv"), ("label", "red", "green", "blue"))
     return {int(row["label"]): (_share(row["red"]), _share(row["green"]), _share(row["blue"])) for row in rows}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 
 from synthseg_core.errors import ModelError
+from synthseg_core.resources import resource
 from synthseg_core.system.tables import format_tsv, read_tsv
 
 # Label maps are int32, and volumes are counted in a table as long as the largest label.
@@ -163,4 +163,4 @@ class LabelTable:
 
 
 def _builtin_folder() -> Path:
-    return Path(str(files("synthseg_core") / "resources" / "labels"))
+    return resource("labels")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 from synthseg_core.errors import ModelError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.card_file import read_card
+from synthseg_core.resources import resource
 from synthseg_core.system.paths import is_file
 
 DEFAULT_MODEL = "default"
@@ -18,7 +18,7 @@ DEFAULT_FILE = "default.txt"
 
 def resources_folder() -> Path:
     """Return the folder of the package's own cards, label tables and weights."""
-    return Path(str(files("synthseg_core") / "resources"))
+    return resource()
 
 
 def registered_models() -> dict[str, Path]:

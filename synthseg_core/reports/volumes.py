@@ -13,12 +13,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
 from synthseg_core.bids.columns import VOLUME_COLUMNS
 from synthseg_core.errors import InputError
+from synthseg_core.resources import resource
 from synthseg_core.system.tables import read_tsv
 
 Structure: TypeAlias = tuple[str, str, str]
@@ -128,4 +128,4 @@ def _places(sums: Sequence[Sum], structures: Sequence[Structure]) -> dict[str, l
 
 
 def _folder() -> Path:
-    return Path(str(files("synthseg_core") / "resources" / "groupings"))
+    return resource("groupings")

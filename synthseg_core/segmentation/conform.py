@@ -13,8 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from synthseg_core.errors import InputError
-from synthseg_core.images.affines import Shape3, Size3, closest_ras, unit_columns, voxel_size
-from synthseg_core.images.grids import Grid, centred_grid, isotropic, own_grid, triple
+from synthseg_core.images.affines import Shape3, Size3, closest_ras, isotropic, triple, unit_columns, voxel_size
+from synthseg_core.images.grids import Grid, centred_grid, own_grid
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.resampling import AxisSampling, centred_sampling, cheapest_order, resample, sampling_at
 from synthseg_core.images.volume import Volume

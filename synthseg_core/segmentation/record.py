@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from synthseg_core.images.affines import Orientation, Shape3, Size3
-from synthseg_core.images.grids import Grid, centred_grid, triple
+from synthseg_core.images.affines import Orientation, Shape3, Size3, triple
+from synthseg_core.images.grids import Grid, centred_grid
 from synthseg_core.images.resampling import AxisSampling, argmax_classes, centred_sampling
 from synthseg_core.images.volume import Volume
 

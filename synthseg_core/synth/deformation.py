@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from synthseg_core.images.affines import Shape3, Size3
 from synthseg_core.synth.fields import (
     axis_positions,
     integrate_velocity,
@@ -17,18 +18,15 @@ from synthseg_core.synth.fields import (
 )
 from synthseg_core.synth.recipe import DeformationSpec
 
-Shape3 = tuple[int, int, int]
-Triple = tuple[float, float, float]
 
-
-def rotation_matrix(angles_deg: Triple) -> Tensor:
+def rotation_matrix(angles_deg: Size3) -> Tensor:
     """Return ``Rx Ry Rz``, right-handed, (3, 3) float64."""
     turns = [_turn(axis, math.radians(angle)) for axis, angle in enumerate(angles_deg)]
     return turns[0] @ turns[1] @ turns[2]
 
 
 def affine_matrix(
-    rotation_deg: Triple, shearing: tuple[float, ...], scaling: Triple, order: str = "scale_shear_rotate"
+    rotation_deg: Size3, shearing: tuple[float, ...], scaling: Size3, order: str = "scale_shear_rotate"
 ) -> Tensor:
     """Return ``scaling @ shearing @ rotation``, (3, 3) float64; shearing fills the off-diagonal in row order.
 
@@ -90,7 +88,7 @@ class Warp:
 
     shape: Shape3
     matrix: Tensor
-    translation_voxels: Triple = (0.0, 0.0, 0.0)
+    translation_voxels: Size3 = (0.0, 0.0, 0.0)
     displacement: Tensor | None = None
     centred_grid: bool = False
 

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 import torch
 
 from synthseg_core.errors import InputError
+from synthseg_core.images.affines import Shape3, Size3, triple
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.synth.intensities import draw_mixture
-from synthseg_core.synth.randomness import Triple, chance, generator, normal, spread, uniform
+from synthseg_core.synth.randomness import chance, generator, normal, spread, uniform
 from synthseg_core.synth.recipe import BackgroundSpec, DeformationSpec, Recipe
 from synthseg_core.synth.resolution import Acquisition, draw_acquisition
-from synthseg_core.synth.shapes import SampleShape, Shape3
+from synthseg_core.synth.shapes import SampleShape
 from synthseg_core.system.settings import build
 
 # Streams of one sample's seed: numbers in a draw, then fields and noise that are made when it is applied.
@@ -97,10 +98,10 @@ class Draw:
     seed: int
     map_index: int
     dropped: tuple[int, ...]
-    rotation_deg: Triple
+    rotation_deg: Size3
     shearing: tuple[float, ...]
-    scaling: Triple
-    translation_voxels: Triple
+    scaling: Size3
+    translation_voxels: Size3
     elastic_std_voxels: float
     corner: Shape3 | None
     jitter_voxels: Shape3
@@ -153,8 +154,8 @@ def draw_sample(
         dropped=_dropped(recipe, labels, names[map_index], source),
         rotation_deg=_rotation(deformation, source),
         shearing=deformation.shearing.sample(6, source),
-        scaling=_three(deformation.scaling.sample(3, source)),
-        translation_voxels=_three(deformation.translation_voxels.sample(3, source)),
+        scaling=triple(deformation.scaling.sample(3, source)),
+        translation_voxels=triple(deformation.translation_voxels.sample(3, source)),
         elastic_std_voxels=uniform(0, deformation.elastic_std_voxels, source),
         corner=_corner(recipe, shape, source),
         jitter_voxels=_jitter(recipe.crop.jitter_voxels, source),
@@ -182,20 +183,20 @@ def _dropped(recipe: Recipe, labels: GenerationLabels, name: str, source: torch.
     return tuple(sorted(dropped))
 
 
-def _rotation(spec: DeformationSpec, source: torch.Generator) -> Triple:
+def _rotation(spec: DeformationSpec, source: torch.Generator) -> Size3:
     angles = spec.rotation_deg.sample(3, source)
     turns = [int(uniform(0, 4, source)) for _ in range(3)] if spec.quarter_turns else (0, 0, 0)
-    return _three(tuple(angle + 90 * turn for angle, turn in zip(angles, turns, strict=True)))
+    return triple(tuple(angle + 90 * turn for angle, turn in zip(angles, turns, strict=True)))
 
 
 def _corner(recipe: Recipe, shape: SampleShape, source: torch.Generator) -> Shape3 | None:
     """Place the crop; its very last position is never used, as in the reference."""
     corner = [math.floor(uniform(0, n - crop, source)) for n, crop in zip(shape.map, shape.crop, strict=True)]
-    return None if recipe.crop.centre == "brain" else _whole(corner)
+    return None if recipe.crop.centre == "brain" else triple(corner)
 
 
 def _jitter(largest: int, source: torch.Generator) -> Shape3:
-    return _whole([round(uniform(-largest, largest, source)) for _ in range(3)])
+    return triple([round(uniform(-largest, largest, source)) for _ in range(3)])
 
 
 def _draw_channel(
@@ -233,13 +234,3 @@ def _missing(probability: float, source: torch.Generator) -> tuple[int, float, f
     axis, share = int(uniform(0, 3, source)), uniform(0, 0.5, source)
     start = 0.0 if chance(0.5, source) else 1 - share
     return axis, start, start + share
-
-
-def _three(values: tuple[float, ...]) -> Triple:
-    x, y, z = values
-    return x, y, z
-
-
-def _whole(values: list[int]) -> Shape3:
-    x, y, z = values
-    return x, y, z

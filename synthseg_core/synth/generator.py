@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from synthseg_core.errors import UsageError
+from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.networks.devices import exact_float32
 from synthseg_core.synth.channel import Channel
@@ -27,7 +28,7 @@ from synthseg_core.synth.intensities import check_priors
 from synthseg_core.synth.maps import LabelMaps
 from synthseg_core.synth.randomness import generator
 from synthseg_core.synth.recipe import Recipe
-from synthseg_core.synth.shapes import SampleShape, Shape3, sample_shape
+from synthseg_core.synth.shapes import SampleShape, sample_shape
 
 
 def check_setup(recipe: Recipe, labels: GenerationLabels, n_maps: int) -> None:

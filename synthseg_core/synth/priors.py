@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synthseg_core.errors import InputError, UsageError
+from synthseg_core.resources import resource
 from synthseg_core.system.settings import build_fields, update
 from synthseg_core.system.tables import read_tsv
 
@@ -113,7 +113,7 @@ class IntensityPriors:
 
 
 def _own_table(name: str) -> Path:
-    return Path(str(files("synthseg_core") / "resources" / "synth" / f"{name}.tsv"))
+    return resource("synth", f"{name}.tsv")
 
 
 def _valid_normal(_mean: float, std: float) -> bool:

@@ -16,8 +16,6 @@ import torch
 from synthseg_core.errors import UsageError
 from synthseg_core.system.settings import build_fields
 
-Triple = tuple[float, float, float]
-
 
 def uniform(low: float, high: float, generator: torch.Generator) -> float:
     """Draw one number between two bounds; double precision, so that it survives a text file."""

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthseg_core.images.affines import Size3, triple
 from synthseg_core.synth.fields import axis_positions
-from synthseg_core.synth.randomness import Triple, chance, uniform
+from synthseg_core.synth.randomness import chance, uniform
 from synthseg_core.synth.recipe import ResolutionSpec
 
 # Standard deviation of the blur as a share of the slice thickness, and in voxels where nothing is lost.
@@ -35,46 +36,46 @@ class Acquisition:
         Factor on the blur's standard deviation, per axis.
     """
 
-    spacing_mm: Triple
-    thickness_mm: Triple
-    blur_factor: Triple
+    spacing_mm: Size3
+    thickness_mm: Size3
+    blur_factor: Size3
 
 
 def draw_acquisition(
     spec: ResolutionSpec, voxel_size: Sequence[float], channel: int, generator: torch.Generator
 ) -> Acquisition:
     """Draw spacing and thickness, or take the fixed ones, and draw the jitter of the blur."""
-    native = _triple(voxel_size)
+    native = triple(map(float, voxel_size))
     if spec.mode == "fixed":
         spacing = native if spec.spacing_mm is None else spec.spacing_mm[channel]
         thickness = spacing if spec.thickness_mm is None else spec.thickness_mm[channel]
     else:
         spacing = _random_spacing(spec, native, generator)
-        thickness = _triple([uniform(a, b, generator) for a, b in zip(native, spacing, strict=True)])
-    factor = _triple([uniform(1 / spec.blur_range, spec.blur_range, generator) for _ in range(3)])
+        thickness = triple([uniform(a, b, generator) for a, b in zip(native, spacing, strict=True)])
+    factor = triple([uniform(1 / spec.blur_range, spec.blur_range, generator) for _ in range(3)])
     return Acquisition(spacing, thickness, factor)
 
 
-def _random_spacing(spec: ResolutionSpec, native: Triple, generator: torch.Generator) -> Triple:
+def _random_spacing(spec: ResolutionSpec, native: Size3, generator: torch.Generator) -> Size3:
     if chance(spec.native_probability, generator):
         return native
     if chance(spec.all_axes_probability, generator):
         share = [uniform(0, 1, generator)] * 3 if spec.equal_axes else [uniform(0, 1, generator) for _ in range(3)]
-        return _triple([r + u * (max(spec.max_all_axes_mm, r) - r) for r, u in zip(native, share, strict=True)])
+        return triple([r + u * (max(spec.max_all_axes_mm, r) - r) for r, u in zip(native, share, strict=True)])
     axis = int(uniform(0, 3, generator))
     spacing = list(native)
     spacing[axis] = uniform(native[axis], max(spec.max_one_axis_mm, native[axis]), generator)
-    return _triple(spacing)
+    return triple(map(float, spacing))
 
 
-def blur_sigma_voxels(acquisition: Acquisition, voxel_size: Sequence[float]) -> Triple:
+def blur_sigma_voxels(acquisition: Acquisition, voxel_size: Sequence[float]) -> Size3:
     """Return the blur's nominal deviation per axis: 0.75 of the thinner of spacing and thickness; 0.5 where native."""
     sigmas = []
     for axis, size in enumerate(voxel_size):
         width = min(acquisition.spacing_mm[axis], acquisition.thickness_mm[axis])
         native = math.isclose(width, size, rel_tol=_SAME)
         sigmas.append(_NATIVE_SIGMA if native else _BLUR_SHARE * width / size)
-    return _triple(sigmas)
+    return triple(map(float, sigmas))
 
 
 def blur_taps(spec: ResolutionSpec, voxel_size: float, sigma: float) -> int:
@@ -175,13 +176,8 @@ def along_axes(image: Tensor, matrices: Sequence[np.ndarray]) -> Tensor:
     return image.contiguous()
 
 
-def _triple(values: Sequence[float]) -> Triple:
-    x, y, z = (float(value) for value in values)
-    return x, y, z
-
-
 def sampling_map(
-    kind: str, spacing_mm: Triple, voxel_size: Sequence[float], shape: Sequence[int], out: Sequence[int]
+    kind: str, spacing_mm: Size3, voxel_size: Sequence[float], shape: Sequence[int], out: Sequence[int]
 ) -> Tensor:
     """Return the map of one acquisition.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synthseg_core.errors import UsageError
+from synthseg_core.images.affines import Shape3, triple
 
-Shape3 = tuple[int, int, int]
 _SAME = 1e-6  # edge lengths of affines in single precision are this close to the round numbers that they stand for
 
 
@@ -67,9 +66,4 @@ def sample_shape(
         )
     whole = crop is None and multiple is None
     size = map_shape if whole else [min(round(n / f), m) for n, f, m in zip(output, factors, map_shape, strict=True)]
-    return SampleShape(map_shape, _triple(size), _triple(output), voxel_size)
-
-
-def _triple(values: Sequence[int]) -> Shape3:
-    x, y, z = values
-    return x, y, z
+    return SampleShape(map_shape, triple(size), triple(output), voxel_size)

@@ -30,7 +30,7 @@ def test_extension(tmp_path, name, kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("a.nii", NIFTI), ("a.nii.gz", gzip.compress(NIFTI)), ("a.npz", b"PK\x03\x04")]
+    ("name", "content"), [("a.nii", NIFTI), ("a.nii.gz", gzip.compress(NIFTI, mtime=0)), ("a.npz", b"PK\x03\x04")]
 )
 def test_what_can_be_a_scan(tmp_path, name, content):
     path = tmp_path / name
@@ -41,7 +41,7 @@ def test_what_can_be_a_scan(tmp_path, name, content):
 @pytest.mark.parametrize(
     ("name", "content", "found", "remedy"),
     [
-        ("a.nii", gzip.compress(NIFTI), "found gzip data", "end in .gz"),
+        ("a.nii", gzip.compress(NIFTI, mtime=0), "found gzip data", "end in .gz"),
         ("a.nii.gz", NIFTI, "found uncompressed NIfTI", "end in .nii"),
         ("a.nii.gz", b"", "an empty file \\(0 bytes\\)", "copy or convert the scan again"),
         ("a.nii.gz", b"<!DOCTYPE html><html>", "a web page", "download the file again"),
