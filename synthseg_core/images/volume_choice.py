@@ -62,7 +62,7 @@ def choose_volume(stored: tuple[int, ...], volume: int | None, path: Path) -> Ch
     index = (slice(None),) * 3 + tuple(chosen if n > 1 else 0 for n in extra)
     warned = volume is None and count > 1
     text = f"the file holds {count} volumes; the first is used; --volume N chooses another, 0 to {count - 1}"
-    return Choice(index, triple(stored), (text,) if warned else ())
+    return Choice(index, triple(stored[:3]), (text,) if warned else ())
 
 
 def choose_like_reference(stored: tuple[int, ...], volume: int | None, path: Path) -> Choice:
@@ -84,7 +84,7 @@ def choose_like_reference(stored: tuple[int, ...], volume: int | None, path: Pat
         raise _refused_like_reference(shape, path)
     index = tuple(slice(None) if axis in kept[:3] else 0 for axis in range(len(stored)))
     text = f"the last axis is taken as {shape[-1]} channels; only the first is used"
-    return Choice(index, triple(shape), (text,) if has_channels else ())
+    return Choice(index, triple(shape[:3]), (text,) if has_channels else ())
 
 
 def _wrong_shape(stored: tuple[int, ...], path: Path) -> InputError:
