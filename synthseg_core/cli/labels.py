@@ -1,7 +1,4 @@
-"""``synthseg labels``: make the label list of one's own maps, and classes for voxels that nobody labelled.
-
-``synthseg labels cluster``: classes for the unlabelled voxels of one map, or of a folder of maps.
-"""
+"""``synthseg labels``: lists of one's own label maps, packed maps, and classes for voxels that nobody labelled."""
 
 from __future__ import annotations
 
@@ -38,6 +35,35 @@ from synthseg_core.synth.unlabelled import (
 from synthseg_core.system.atomic import check_writable, write_text
 from synthseg_core.system.progress import CountLine
 from synthseg_core.system.tables import read_tsv
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    scanning = _action(actions, "scan", _scan, "write the label list of a folder of label maps, or say what is wrong")
+    scanning.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="folder of label maps of one shape and voxel size"
+    )
+    scanning.add_argument("--out", type=Path, required=True, metavar="TSV", help="label list to write")
+    scanning.add_argument(
+        "--names", type=Path, metavar="TSV", help="what you know about labels: value, name, side, counterpart, ..."
+    )
+    scanning.add_argument("--update", type=Path, metavar="TSV", help="label list whose rows and classes are kept")
+    scanning.add_argument(
+        "--add-counterparts", action="store_true", help="add left or right partners that no map contains"
+    )
+    packing = _action(actions, "pack", _pack, "put label maps into one file, which takes the place of their folder")
+    packing.add_argument(
+        "maps", nargs="+", type=Path, metavar="PATH", help="label maps of one shape and voxel size: a folder, or files"
+    )
+    packing.add_argument("--out", type=Path, required=True, metavar="NPZ", help="file to write")
+    clustering = _action(actions, "cluster", cluster, "give unlabelled voxels classes by their intensity in a scan")
+    add_cluster_arguments(clustering)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the chosen action."""
+    return options.act(options)
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,35 +166,6 @@ def _mixture_summary(mixture: TissueMixture, first: int, n_maps: int) -> str:
     return f"{n_maps} map{'s' if n_maps > 1 else ''}; label and mean intensity (of 255) of each class: {means}"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    scanning = _action(actions, "scan", _scan, "write the label list of a folder of label maps, or say what is wrong")
-    scanning.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="folder of label maps of one shape and voxel size"
-    )
-    scanning.add_argument("--out", type=Path, required=True, metavar="TSV", help="label list to write")
-    scanning.add_argument(
-        "--names", type=Path, metavar="TSV", help="what you know about labels: value, name, side, counterpart, ..."
-    )
-    scanning.add_argument("--update", type=Path, metavar="TSV", help="label list whose rows and classes are kept")
-    scanning.add_argument(
-        "--add-counterparts", action="store_true", help="add left or right partners that no map contains"
-    )
-    packing = _action(actions, "pack", _pack, "put label maps into one file, which takes the place of their folder")
-    packing.add_argument(
-        "maps", nargs="+", type=Path, metavar="PATH", help="label maps of one shape and voxel size: a folder, or files"
-    )
-    packing.add_argument("--out", type=Path, required=True, metavar="NPZ", help="file to write")
-    clustering = _action(actions, "cluster", cluster, "give unlabelled voxels classes by their intensity in a scan")
-    add_cluster_arguments(clustering)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Run the chosen action."""
-    return options.act(options)
-
-
 def _action(actions: Any, name: str, act: Any, summary: str) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
     parser.set_defaults(act=act)
@@ -178,9 +175,6 @@ def _action(actions: Any, name: str, act: Any, summary: str) -> argparse.Argumen
 def _warn(lines: Sequence[str]) -> None:
     for line in lines:
         print(f"synthseg labels: warning: {line}", file=sys.stderr)
-
-
-# scan
 
 
 def _scan(options: argparse.Namespace) -> int:
@@ -195,9 +189,6 @@ def _scan(options: argparse.Namespace) -> int:
     _warn([*_lost_columns(options.update, composed), *composed.warnings])
     print(f"{options.out}: {_summary(composed)}")
     return 0
-
-
-# pack
 
 
 def _pack(options: argparse.Namespace) -> int:

@@ -1,9 +1,4 @@
-"""Options that say with which model, and on what hardware, a stage of the workflow computes.
-
-The ``--crop`` option, which several commands have.
-
-The ``--labels`` option of commands that need a label list: a file, or a list of the package by name.
-"""
+"""Options that several commands share: model and hardware, ``--crop``, and ``--labels`` for a label list."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Label maps on disk: which files, on which common grid, and their voxels in RAS+ order.
-
-One label map from one file: whole numbers of 0 and above, whatever number type stores them.
-"""
+"""Label maps on disk: whole numbers whatever number type stores them, a common grid, RAS+ order."""
 
 from __future__ import annotations
 
@@ -22,57 +19,6 @@ from synthseg_core.images.volume import Volume
 LARGEST_LABEL = 10**6
 # Integers that a header scales, by 0.1 for instance, come back as 2.9999999; an interpolated label is further away.
 _ROUNDING = 1e-3
-
-
-def read_label_file(path: Path | str) -> Volume:
-    """Read a label map in the axis order of its file.
-
-    Returns
-    -------
-    Volume
-        Labels (I, J, K), int32, and the affine.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or holds values that are not finite, not whole, negative or above 1 000 000.
-    """
-    path = Path(path)
-    stored = read_stored(path)
-    data = _rounded(stored.data, path) if stored.data.dtype.kind == "f" else stored.data
-    _check_range(data, path)
-    return Volume(data.astype(np.int32, copy=False), stored.affine)
-
-
-def _rounded(data: np.ndarray, path: Path) -> np.ndarray:
-    """Return whole numbers; refuse NaN, infinity and fractions."""
-    if not np.isfinite(data).all():
-        raise _not_a_label_map(path, "voxels that are NaN or infinite")
-    whole = np.rint(data)
-    fractions = np.abs(data - whole) > _ROUNDING
-    if count := int(np.count_nonzero(fractions)):
-        example = data[fractions][0]
-        raise _not_a_label_map(path, f"{count} voxels whose value is not whole, such as {example:.6g}")
-    return whole
-
-
-def _check_range(data: np.ndarray, path: Path) -> None:
-    """Refuse negative labels, and labels that no table could hold."""
-    if (smallest := data.min()) < 0:
-        raise _not_a_label_map(path, f"the negative value {smallest:.0f}")
-    if (largest := data.max()) > LARGEST_LABEL:
-        raise _not_a_label_map(path, f"the value {largest:.0f}")
-
-
-def _not_a_label_map(path: Path, found: str) -> InputError:
-    return InputError(
-        path,
-        found=found,
-        expected=f"a label map: whole numbers from 0 to {LARGEST_LABEL}",
-        remedy="give label maps, not scans, resampled with nearest neighbours if at all",
-    )
-
-
 _SIZE_TOLERANCE_MM = 1e-3  # headers hold float32; a real difference of voxel size is far larger
 
 
@@ -161,6 +107,26 @@ def read_ras_labels(path: Path) -> Volume:
     return Volume(orientation.to_ras(volume.data), orientation.affine_to_ras(volume.affine, volume.shape))
 
 
+def read_label_file(path: Path | str) -> Volume:
+    """Read a label map in the axis order of its file.
+
+    Returns
+    -------
+    Volume
+        Labels (I, J, K), int32, and the affine.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or holds values that are not finite, not whole, negative or above 1 000 000.
+    """
+    path = Path(path)
+    stored = read_stored(path)
+    data = _rounded(stored.data, path) if stored.data.dtype.kind == "f" else stored.data
+    _check_range(data, path)
+    return Volume(data.astype(np.int32, copy=False), stored.affine)
+
+
 def stem(path: Path) -> str:
     """Return the file name without its extension."""
     return path.name.removesuffix(extension(path)).removesuffix(extension(path).upper())
@@ -169,6 +135,35 @@ def stem(path: Path) -> str:
 def source_text(source: Path | str | Sequence[Path | str]) -> str:
     """Name a folder, a file or a list of files in a message."""
     return str(source) if isinstance(source, (str, Path)) else "label maps"
+
+
+def _rounded(data: np.ndarray, path: Path) -> np.ndarray:
+    """Return whole numbers; refuse NaN, infinity and fractions."""
+    if not np.isfinite(data).all():
+        raise _not_a_label_map(path, "voxels that are NaN or infinite")
+    whole = np.rint(data)
+    fractions = np.abs(data - whole) > _ROUNDING
+    if count := int(np.count_nonzero(fractions)):
+        example = data[fractions][0]
+        raise _not_a_label_map(path, f"{count} voxels whose value is not whole, such as {example:.6g}")
+    return whole
+
+
+def _check_range(data: np.ndarray, path: Path) -> None:
+    """Refuse negative labels, and labels that no table could hold."""
+    if (smallest := data.min()) < 0:
+        raise _not_a_label_map(path, f"the negative value {smallest:.0f}")
+    if (largest := data.max()) > LARGEST_LABEL:
+        raise _not_a_label_map(path, f"the value {largest:.0f}")
+
+
+def _not_a_label_map(path: Path, found: str) -> InputError:
+    return InputError(
+        path,
+        found=found,
+        expected=f"a label map: whole numbers from 0 to {LARGEST_LABEL}",
+        remedy="give label maps, not scans, resampled with nearest neighbours if at all",
+    )
 
 
 def _unequal(path: Path, found: str, expected: str, first: Path) -> GeometryError:

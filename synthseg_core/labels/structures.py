@@ -1,6 +1,6 @@
-"""Facts about single structures: their short names, and their class in the standard label table of BIDS.
+"""Facts about single structures: short names, their class in the label table of BIDS, and colours.
 
-Colours of labels in pictures: FreeSurfer's where it has them, others that are easy to tell apart where not.
+Colours are FreeSurfer's where it has them, and others that are easy to tell apart where not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ from typing import TypeAlias
 
 from synthseg_core.resources import resource
 from synthseg_core.system.tables import read_tsv
+
+Colour: TypeAlias = tuple[float, float, float]
+"""Red, green and blue, 0 to 1."""
+# Steps of the golden ratio around the colour circle never come close to one another.
+_HUE_STEP = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,6 @@ def _known() -> dict[tuple[int, str], Structure]:
     path = resource("structures.tsv")
     rows = read_tsv(path, ("label", "name", "abbreviation", "mapping"))
     return {(int(r["label"]), r["name"].lower()): Structure(r["abbreviation"], int(r["mapping"])) for r in rows}
-
-
-Colour: TypeAlias = tuple[float, float, float]
-"""Red, green and blue, 0 to 1."""
-
-# Steps of the golden ratio around the colour circle never come close to one another.
-_HUE_STEP = (5**0.5 - 1) / 2
 
 
 def label_colours(labels: Iterable[int]) -> dict[int, Colour]:

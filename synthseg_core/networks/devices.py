@@ -1,7 +1,4 @@
-"""Choose the device to compute on; float32 means float32 there.
-
-The machine that a training runs on, in a line.
-"""
+"""The device to compute on and the machine around it; float32 means float32 there."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ import torch
 from synthseg_core.errors import InputError, UsageError
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"  # how torch says that the machine's memory ran out
-
 # More than any machine has use for; their stacks alone would fill the memory.
 MOST_THREADS = 1024
 

@@ -1,10 +1,9 @@
 """Write files so that a final name never holds half a result: temporary name, fsync, rename.
 
-Names of temporary files, and which of those that killed processes left behind may be removed.
-
-A name says who writes the file: ``.tmp-SYSTEM-PROCESS-RANDOM``. SYSTEM stands for the running computer, since its last
-start, and for the container, if any: within it a process number means one process. Folders are often shared by many
-computers, so a file of another system is only removed when nothing has been written to it for a day.
+A temporary name says who writes the file: ``.tmp-SYSTEM-PROCESS-RANDOM``. SYSTEM stands for the running computer, since
+its last start, and for the container, if any: within it a process number means one process. Folders are often shared by
+many computers, so what a killed process left behind is removed at once on its own system, and on another one only when
+nothing has been written to it for a day.
 """
 
 from __future__ import annotations
@@ -32,48 +31,6 @@ _PATTERN = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]+(?:\.|$)")
 _BOOT, _PROCESS_SPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 # The longest writing takes minutes; the rest is for clocks that differ and programs that were suspended.
 _ABANDONED_S = 24 * 3600.0
-
-
-def temporary_name(final: Path) -> Path:
-    """Return a fresh name beside ``final`` with the same extension, so that writers that look at it behave the same."""
-    extension = ".nii.gz" if final.name.endswith(".nii.gz") else final.suffix
-    return final.with_name(f".tmp-{_this_system()}-{os.getpid()}-{secrets.token_hex(4)}{extension}")
-
-
-@cache
-def remove_abandoned_once(folder: Path) -> None:
-    """Remove abandoned files of a folder when this process writes there for the first time."""
-    remove_abandoned(folder)
-
-
-def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files that nobody writes to any more; whatever forbids that, they then stay."""
-    with suppress(OSError):
-        for path in folder.glob(".tmp-*"):
-            with suppress(OSError):
-                if _is_abandoned(path):
-                    path.unlink()
-
-
-def _is_abandoned(path: Path) -> bool:
-    match = _PATTERN.match(path.name)
-    if match is None:
-        return False
-    if match[1] == _this_system():
-        return not is_alive(int(match[2]))
-    return time.time() - path.lstat().st_mtime > _ABANDONED_S
-
-
-@cache
-def _this_system() -> str:
-    """Return eight digits that differ between computers, their starts, and containers."""
-    try:
-        facts = f"{_BOOT.read_text()} {_PROCESS_SPACE.readlink()}"
-    except OSError:  # not Linux
-        facts = f"{socket.gethostname()} {uuid.getnode()}"
-    return hashlib.sha256(facts.encode()).hexdigest()[:8]
-
-
 _REMEDIES = {
     errno.ENOSPC: "free some space, or write somewhere else",
     errno.EDQUOT: "free some of your quota, or write somewhere else",
@@ -93,7 +50,7 @@ def atomic_path(final: Path) -> Generator[Path]:
     """Yield a temporary path beside ``final``; rename it to ``final`` when the block ends well.
 
     Parent folders are made. On any exception the temporary file is removed and ``final`` is left as it was; what a
-    killed process left is removed by a later one that writes to the folder (:mod:`synthseg_core.system.atomic`).
+    killed process left is removed by a later one that writes to the folder.
 
     Raises
     ------
@@ -154,6 +111,53 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def output_error(final: Path, error: OSError) -> OutputError:
+    """Return the one-line form of a failure to write ``final``."""
+    reason = error.strerror or str(error)
+    remedy = _REMEDIES.get(error.errno or 0, "check the folder and write somewhere else if need be")
+    return OutputError(final, found=reason[:1].lower() + reason[1:], expected="a writable file", remedy=remedy)
+
+
+def temporary_name(final: Path) -> Path:
+    """Return a fresh name beside ``final`` with the same extension, so that writers that look at it behave the same."""
+    extension = ".nii.gz" if final.name.endswith(".nii.gz") else final.suffix
+    return final.with_name(f".tmp-{_this_system()}-{os.getpid()}-{secrets.token_hex(4)}{extension}")
+
+
+@cache
+def remove_abandoned_once(folder: Path) -> None:
+    """Remove abandoned files of a folder when this process writes there for the first time."""
+    remove_abandoned(folder)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove temporary files that nobody writes to any more; whatever forbids that, they then stay."""
+    with suppress(OSError):
+        for path in folder.glob(".tmp-*"):
+            with suppress(OSError):
+                if _is_abandoned(path):
+                    path.unlink()
+
+
+def _is_abandoned(path: Path) -> bool:
+    match = _PATTERN.match(path.name)
+    if match is None:
+        return False
+    if match[1] == _this_system():
+        return not is_alive(int(match[2]))
+    return time.time() - path.lstat().st_mtime > _ABANDONED_S
+
+
+@cache
+def _this_system() -> str:
+    """Return eight digits that differ between computers, their starts, and containers."""
+    try:
+        facts = f"{_BOOT.read_text()} {_PROCESS_SPACE.readlink()}"
+    except OSError:  # not Linux
+        facts = f"{socket.gethostname()} {uuid.getnode()}"
+    return hashlib.sha256(facts.encode()).hexdigest()[:8]
+
+
 def _check_target(final: Path) -> None:
     """Refuse folders and devices: a rename would hide or replace them."""
     if final.is_dir():
@@ -186,10 +190,3 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def output_error(final: Path, error: OSError) -> OutputError:
-    """Return the one-line form of a failure to write ``final``."""
-    reason = error.strerror or str(error)
-    remedy = _REMEDIES.get(error.errno or 0, "check the folder and write somewhere else if need be")
-    return OutputError(final, found=reason[:1].lower() + reason[1:], expected="a writable file", remedy=remedy)

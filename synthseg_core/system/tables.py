@@ -1,6 +1,6 @@
-"""Read and write tab-separated tables; leading ``#`` lines are remarks such as the source of the data.
+"""Tab-separated tables of our own: read, written, and growing by whole lines while a run goes on.
 
-Tables that grow while a run goes on: a whole line is added, or nothing.
+Leading ``#`` lines are remarks such as the source of the data.
 """
 
 from __future__ import annotations
