@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
@@ -14,11 +13,11 @@ from pathlib import Path
 
 from synthseg_core.app.bundle import snakefile
 from synthseg_core.errors import UsageError
+from synthseg_core.system.processes import end_with_parent
 
 FOREIGN_VARIABLES = ("SNAKEMAKE_PROFILE",)
 """Variables of the user's environment that would change how Snakemake runs; what ``--profile`` says is all."""
 _COMMAND = "synthseg"
-_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,6 @@ def summary_of(call: SnakemakeCall, target: str) -> str:
 
 def _run(call: SnakemakeCall, command: list[str], *, relayed: bool) -> ChildEnd:
     environment = child_environment()
-    tie = _terminate_with(os.getpid()) if sys.platform == "linux" else None
     with (
         _Interrupts() as interrupts,
         subprocess.Popen(
@@ -131,7 +129,7 @@ def _run(call: SnakemakeCall, command: list[str], *, relayed: bool) -> ChildEnd:
             env=environment,
             start_new_session=True,
             pass_fds=(call.lock_descriptor,),
-            preexec_fn=tie,
+            preexec_fn=_ended_with(os.getpid()),
             stdout=subprocess.PIPE if relayed else None,
             encoding="utf-8",
             errors="surrogateescape",
@@ -176,16 +174,16 @@ def child_environment() -> dict[str, str]:
     return {**known, "PATH": path}
 
 
-def _terminate_with(parent: int) -> Callable[[], None]:
-    """Return what makes a new process end in good order when its parent dies."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
+def _ended_with(parent: int) -> Callable[[], None]:
+    """Return what makes a new process end in good order when its parent dies, even if it has died already."""
+    tie = end_with_parent()
 
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    def begin() -> None:
+        tie()
         if os.getppid() != parent:
             os._exit(1)
 
-    return ask
+    return begin
 
 
 class _Interrupts:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from synthseg_core.cli.worker.environment import PER_SCAN, surroundings
+from synthseg_core.cli.worker.environment import PER_SCAN, own_environment
 from synthseg_core.cli.worker.messages import Request, send_request
 
 # A worker answers at once, even while it loads torch; one that does not is stopped or hangs.
@@ -62,10 +61,8 @@ def _exchange(connection: socket.socket, words: Sequence[str]) -> int | None:
 
 
 def _request(words: Sequence[str]) -> Request:
-    umask = os.umask(0)
-    os.umask(umask)
     encodings = [(stream.encoding, stream.errors or "strict") for stream in (sys.stdout, sys.stderr)]
-    return Request(list(words), os.getcwd(), umask, encodings, surroundings())  # noqa: PTH109  spares the import
+    return Request(list(words), encodings, own_environment())
 
 
 def _descriptors() -> list[int]:

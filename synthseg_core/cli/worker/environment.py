@@ -24,9 +24,13 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _NAMESPACES = ("mnt", "user")
 
 
-def surroundings() -> dict[str, Any]:
-    """Return everything about this process that must agree, ready for JSON."""
+def own_environment() -> dict[str, Any]:
+    """Return everything about this process that must agree, ready for JSON; only while it has no other threads."""
+    umask = os.umask(0)
+    os.umask(umask)
     return {
+        "working folder": os.getcwd(),  # noqa: PTH109 -- clients count in ms
+        "umask": umask,
         "code": _code(),
         "user": [os.geteuid(), os.getegid()],
         "namespaces": [_namespace(name) for name in _NAMESPACES],
@@ -36,7 +40,7 @@ def surroundings() -> dict[str, Any]:
 
 
 def difference(own: Mapping[str, Any], other: Mapping[str, Any], *, threads_given: bool) -> str | None:
-    """Say in a word what differs between two surroundings; ``None`` if nothing that matters does.
+    """Say in a word what differs between two environments; ``None`` if nothing that matters does.
 
     Parameters
     ----------
@@ -49,7 +53,7 @@ def difference(own: Mapping[str, Any], other: Mapping[str, Any], *, threads_give
 
 def _code() -> str:
     """Tell this code from another version's or an edited one's by where it lies and when it was written."""
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120  clients count in ms
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120 -- as above
     count = size = times = 0
     for entry in _sources(package):
         state = entry.stat()
@@ -69,7 +73,7 @@ def _sources(folder: str) -> Iterator[os.DirEntry[str]]:
 def _namespace(name: str) -> str:
     """Return which view of files or users this process has; a container has one of its own."""
     try:
-        return os.readlink(f"/proc/self/ns/{name}")  # noqa: PTH115  as above
+        return os.readlink(f"/proc/self/ns/{name}")  # noqa: PTH115 -- as above
     except OSError:  # not Linux
         return ""
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from synthseg_core.cli.worker.environment import ONE_THREAD, PER_SCAN, difference
 from synthseg_core.cli.worker.messages import Request
-from synthseg_core.cli.worker.process import Place
 from synthseg_core.system.timing import StageTimes
 
 Command = Callable[[list[str]], int]
@@ -61,13 +60,12 @@ class Client:
             return False
 
 
-def objection(request: Request, surroundings: Mapping[str, Any], place: Place) -> str | None:
-    """Say why this process cannot run a command as its own process would; else go to its place, with this thread."""
+def objection(request: Request, environment: Mapping[str, Any]) -> str | None:
+    """Say why a process with this environment cannot run a command as the client would; ``None`` if it can."""
     if not request.words or request.words[0] not in PER_SCAN:
         return "not a command about one scan"
     threads_given = request.words[0] in ONE_THREAD or any(word.startswith("--t") for word in request.words)
-    other = difference(surroundings, request.surroundings, threads_given=threads_given)
-    other = other or Place(request.folder, request.umask).enter(place)
+    other = difference(environment, request.environment, threads_given=threads_given)
     return None if other is None else f"another {other}"
 
 

@@ -24,19 +24,15 @@ class Request(NamedTuple):
     ----------
     words
         The command line, the name of the program excepted.
-    folder, umask
-        Where relative paths start, and which permissions new files lack.
     encodings
         Encoding and treatment of errors of standard output and error.
-    surroundings
-        See :mod:`synthseg_core.cli.worker.environment`.
+    environment
+        What else it depends on; see :func:`synthseg_core.cli.worker.environment.own_environment`.
     """
 
     words: list[str]
-    folder: str
-    umask: int
     encodings: list[tuple[str, str]]
-    surroundings: dict[str, Any]
+    environment: dict[str, Any]
 
 
 def send_request(connection: socket.socket, request: Request, descriptors: list[int]) -> None:

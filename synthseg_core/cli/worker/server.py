@@ -6,16 +6,17 @@ import gc
 import importlib
 import os
 import selectors
+import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.cli.worker.environment import surroundings
+from synthseg_core.cli.worker.environment import own_environment
 from synthseg_core.cli.worker.job import (
     COMPUTING,
     ON_DEVICE,
@@ -29,13 +30,14 @@ from synthseg_core.cli.worker.job import (
 )
 from synthseg_core.cli.worker.listener import listening
 from synthseg_core.cli.worker.messages import Request, receive_request
-from synthseg_core.cli.worker.process import Parent, Place, stopped_by_signals
 from synthseg_core.cli.worker.streams import JobStreams
+from synthseg_core.system.processes import end_with_parent, is_alive
 from synthseg_core.system.timing import collected_here
 
 _GLANCE_S = 0.5
 _REQUEST_S = 10.0
 _FAREWELL_S = 5.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MODELS = 6  # a segmentation model with its two companions, and the same once more
 
 
@@ -73,8 +75,40 @@ class Service:
 def serve(path: Path, service: Service) -> None:
     """Listen at ``path`` until a signal comes or the parent has gone; jobs that still run then are left to clients."""
     stopping = threading.Event()
-    with stopped_by_signals(stopping) as awake, listening(path) as listener:  # in this order: no signal leaves a socket
+    with _stopped_by_signals(stopping) as awake, listening(path) as listener:  # so that no signal leaves a socket
         _Worker(service, stopping).run(listener, awake)
+
+
+@contextmanager
+def _stopped_by_signals(stopping: threading.Event) -> Iterator[socket.socket]:
+    """Set the event on a signal to end; yield a socket that becomes readable then, to wake the main thread."""
+    awake, wake = socket.socketpair()
+    with awake, wake:
+        wake.setblocking(False)
+        former = {number: signal.signal(number, lambda *_: stopping.set()) for number in _SIGNALS}
+        descriptor = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        try:
+            yield awake
+        finally:
+            signal.set_wakeup_fd(descriptor)
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+class _Parent:
+    """The process that the worker must not survive; ``None``: the worker lives until it is told to end."""
+
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
+        self._direct = pid == os.getppid()
+        if self._direct:
+            end_with_parent()()
+
+    def has_gone(self) -> bool:
+        """Say whether the process has ended; to be asked now and then, for not every system sends a signal."""
+        if self._pid is None:
+            return False
+        return os.getppid() != self._pid if self._direct else not is_alive(self._pid)
 
 
 @dataclass(frozen=True)
@@ -89,8 +123,8 @@ class _Worker:
     def __init__(self, service: Service, stopping: threading.Event) -> None:
         self._service = service
         self._stopping = stopping
-        self._parent = Parent(service.parent)
-        self._surroundings, self._place = surroundings(), Place.here()
+        self._parent = _Parent(service.parent)
+        self._environment = own_environment()
         self._streams = JobStreams()
         self._warm: _Warm | None = None
         self._fault: BaseException | None = None
@@ -154,7 +188,7 @@ class _Worker:
                 return
             connection.settimeout(None)
             client = Client(connection, self._stopping)
-            if (reason := objection(request, self._surroundings, self._place)) is not None:
+            if (reason := objection(request, self._environment)) is not None:
                 for descriptor in descriptors:
                     os.close(descriptor)
                 client.tell(f"declined {reason}")

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from synthseg_core.cli.worker.environment import difference, surroundings
+import os
+
+from synthseg_core.cli.worker.environment import difference, own_environment
 
 
 def test_differences_that_matter(monkeypatch):
-    own = surroundings()
-    assert difference(own, surroundings(), threads_given=False) is None
+    own = own_environment()
+    assert difference(own, own_environment(), threads_given=False) is None
     monkeypatch.setenv("OMP_NUM_THREADS", "17")
     monkeypatch.setenv("TMPDIR", "/elsewhere")
     monkeypatch.setenv("SYNTHSEG_WORKER", "/a/socket")
-    assert difference(own, surroundings(), threads_given=True) is None
-    assert difference(own, surroundings(), threads_given=False) == "threads"
+    assert difference(own, own_environment(), threads_given=True) is None
+    assert difference(own, own_environment(), threads_given=False) == "threads"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    assert difference(own, surroundings(), threads_given=True) == "environment"
-    assert difference(own, {}, threads_given=True) == "code"
+    assert difference(own, own_environment(), threads_given=True) == "environment"
+    assert difference(own, {}, threads_given=True) == "working folder"
+
+
+def test_folder_and_umask_must_agree(tmp_path, monkeypatch):
+    own = own_environment()
+    former = os.umask(0o077)
+    try:
+        assert difference(own, own_environment(), threads_given=True) == "umask"
+    finally:
+        os.umask(former)
+    monkeypatch.chdir(tmp_path)
+    assert difference(own, own_environment(), threads_given=True) == "working folder"

@@ -8,9 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -23,6 +21,7 @@ from tests.unit.cli.worker.worker_process import (
     ENVIRONMENT,
     MODEL,
     PROGRAM,
+    held_up,
     jobs_done,
     log_of,
     run,
@@ -35,52 +34,18 @@ from tests.unit.cli.worker.worker_process import (
 ALONE = "the command runs in a process of its own"
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A folder with scans; the names of sockets must be short, so it is not below pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="synthseg-test-"))
-    for seed, name in enumerate(("one", "two")):
-        write_nifti(folder / f"{name}.nii.gz", phantom((2.0, 2.0, 2.5), shape=(17, 21, 15), seed=seed))
-    (folder / "empty.nii.gz").write_bytes(b"")
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def shared(home):
-    """The socket of a worker for all tests that leave it alive."""
-    with worker(home / "shared.sock"):
-        yield home / "shared.sock"
-
-
-@pytest.fixture
-def copy(home, tmp_path):
-    """A folder of the test's own with the scans."""
-    return Path(shutil.copytree(home, tmp_path / "scans", ignore=shutil.ignore_patterns("*.sock", "*.log")))
-
-
-@pytest.fixture(scope="module")
-def expected(home, tmp_path_factory):
-    """What a process of its own makes of the first scan, and says."""
-    folder = tmp_path_factory.mktemp("alone")
-    shutil.copy(home / "one.nii.gz", folder)
-    done = run([*PROGRAM, *segment("one.nii.gz")], folder)
-    assert done.returncode == 0, done.stderr
-    return contents(folder), done
-
-
 # What a client sees
 
 
 def test_results_and_messages_are_those_of_a_process_of_its_own(shared, expected, tmp_path, home):
-    files, alone = expected
+    files, said = expected
     for attempt in ("cold", "warm"):
         folder = tmp_path / attempt
         folder.mkdir()
         shutil.copy(home / "one.nii.gz", folder)
         before = jobs_done(shared)
-        done = run(through(shared, segment("one.nii.gz")), folder)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", alone.stderr)
+        done = run(through(shared, segment(folder / "one.nii.gz")), home)
+        assert (done.returncode, done.stdout, done.stderr.replace(str(folder), "FOLDER")) == (0, "", said)
         assert contents(folder) == files
         assert jobs_done(shared) == before + 1
 
@@ -88,36 +53,35 @@ def test_results_and_messages_are_those_of_a_process_of_its_own(shared, expected
 @pytest.mark.parametrize(
     "words",
     [
-        segment("empty.nii.gz"),
+        ["segment", "empty.nii.gz", *MODEL, "--dseg", "{folder}/dseg.nii.gz", "--log-json", "{folder}/reason.json"],
         ["segment", "one.nii.gz", *MODEL],
         ["segment", "--nonsense"],
         ["segment", "--help"],
     ],
     ids=["empty scan", "no output", "usage", "help"],
 )
-def test_failures_are_those_of_a_process_of_its_own(shared, copy, words):
+def test_failures_are_those_of_a_process_of_its_own(shared, home, tmp_path, words):
+    words = [word.format(folder=tmp_path) for word in words]
     before = jobs_done(shared)
-    through_worker = run(through(shared, words), copy)
-    after = contents(copy)
-    alone = run([*PROGRAM, *words], copy)
+    through_worker = run(through(shared, words), home)
+    after = contents(tmp_path)
+    alone = run([*PROGRAM, *words], home)
     assert (through_worker.returncode, through_worker.stdout, through_worker.stderr) == (
         alone.returncode,
         alone.stdout,
         alone.stderr,
     )
-    assert after == contents(copy)
+    assert after == contents(tmp_path)
     assert jobs_done(shared) == before + 1
 
 
-def test_two_clients_at_once_in_folders_of_their_own(shared, home, expected, tmp_path):
+def test_two_clients_at_once(shared, home, expected, tmp_path):
     clients = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        shutil.copy(home / f"{name}.nii.gz", tmp_path / name)
-        command = through(shared, segment(f"{name}.nii.gz"))
-        clients.append(
-            subprocess.Popen(command, cwd=tmp_path / name, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-        )
+        scan = Path(shutil.copy(home / f"{name}.nii.gz", tmp_path / name))
+        command = through(shared, segment(scan))
+        clients.append(subprocess.Popen(command, cwd=home, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True))
     said = [client.communicate(timeout=60)[1] for client in clients]
     assert [client.returncode for client in clients] == [0, 0]
     assert "one.nii.gz" in said[0]
@@ -126,43 +90,30 @@ def test_two_clients_at_once_in_folders_of_their_own(shared, home, expected, tmp
     assert contents(tmp_path / "one") == expected[0]
 
 
-def test_umask_of_the_client_counts(shared, copy):
-    subprocess.run(through(shared, segment("one.nii.gz")), cwd=copy, env=ENVIRONMENT, check=True, umask=0o077)
-    run(through(shared, ["segment", "one.nii.gz", *MODEL, "--dseg", "other.nii.gz"]), copy)
-    modes = [(copy / name).stat().st_mode & 0o777 for name in ("dseg.nii.gz", "other.nii.gz")]
-    assert modes == [0o600, 0o666 & ~_umask()]
-
-
-def _umask():
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
-
-
-def test_reader_that_has_gone_ends_only_its_own_job(shared, copy):
+def test_reader_that_has_gone_ends_only_its_own_job(shared, home, copy):
     reading, writing = os.pipe()
     os.close(reading)
     with subprocess.Popen(
-        through(shared, ["segment", "--help"]), cwd=copy, env=ENVIRONMENT, stdout=writing, stderr=subprocess.PIPE
+        through(shared, ["segment", "--help"]), cwd=home, env=ENVIRONMENT, stdout=writing, stderr=subprocess.PIPE
     ) as client:
         os.close(writing)
         assert client.communicate(timeout=60)[1] == b""
     assert client.returncode == 141
-    assert run(through(shared, segment("one.nii.gz")), copy).returncode == 0
+    assert run(through(shared, segment(copy / "one.nii.gz")), home).returncode == 0
 
 
-def test_client_loads_neither_torch_nor_numpy(shared, copy):
+def test_client_loads_neither_torch_nor_numpy(shared, home, copy):
     code = (
         "import sys; from synthseg_core.cli.main import main; status = main(sys.argv[1:]);"
         "print(status, *sorted({'torch', 'numpy', 'nibabel', 'yaml', 'importlib.metadata'} & set(sys.modules)))"
     )
-    done = run([sys.executable, "-c", code, "--worker", str(shared), *segment("one.nii.gz")], copy)
+    done = run([sys.executable, "-c", code, "--worker", str(shared), *segment(copy / "one.nii.gz")], home)
     assert done.stdout == "0\n"
 
 
-def test_client_costs_little(shared, copy):
+def test_client_costs_little(shared, home):
     """Processor time of a whole process; it is 0.04 s where a bare interpreter takes 0.01 s."""
-    assert min(_processor_seconds(through(shared, ["segment", "--help"]), copy) for _ in range(3)) < 0.15
+    assert min(_processor_seconds(through(shared, ["segment", "--help"]), home) for _ in range(3)) < 0.15
 
 
 def _processor_seconds(command, cwd):
@@ -180,69 +131,54 @@ QUICK = ["segment", "one.nii.gz", "--model", "nobody", "--dseg", "a.nii"]
 
 
 @pytest.mark.parametrize("address", ["", "nobody.sock", "x" * 300, "one.nii.gz"])
-def test_without_a_worker_the_command_runs_here(address, copy):
-    done = run([*PROGRAM, "--worker", address, *QUICK], copy)
-    alone = run([*PROGRAM, *QUICK], copy)
+def test_without_a_worker_the_command_runs_here(address, home):
+    done = run([*PROGRAM, "--worker", address, *QUICK], home)
+    alone = run([*PROGRAM, *QUICK], home)
     assert done.returncode == alone.returncode == 2
     assert done.stderr == alone.stderr
 
 
-def test_other_environment_is_declined(shared, copy):
-    done = run(through(shared, QUICK), copy, SYNTHSEG_MODELS="/else")
+def test_other_environment_is_declined(shared, home):
+    done = run(through(shared, QUICK), home, SYNTHSEG_MODELS="/else")
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == f"synthseg: note: the worker declined (another environment); {ALONE}"
     assert "neither a registered model" in done.stderr
 
 
-def test_other_number_of_threads_is_declined_unless_the_command_says_it(shared, copy):
-    assert "another threads" in run(through(shared, QUICK), copy, OMP_NUM_THREADS="2").stderr
-    assert ALONE not in run(through(shared, [*QUICK, "--threads", "2"]), copy, OMP_NUM_THREADS="2").stderr
+def test_other_folder_or_umask_is_declined(shared, home, copy):
+    """They belong to a process as a whole; the command then runs where the caller is."""
+    done = run(through(shared, ["segment", "one.nii.gz", *MODEL, "--dseg", "dseg.nii.gz"]), copy)
+    assert f"the worker declined (another working folder); {ALONE}" in done.stderr
+    assert (copy / "dseg.nii.gz").exists()
+    words = ["segment", "one.nii.gz", *MODEL, "--dseg", str(copy / "private.nii.gz")]
+    done = subprocess.run(
+        through(shared, words), cwd=home, env=ENVIRONMENT, umask=0o027, capture_output=True, text=True, check=True
+    )
+    assert f"the worker declined (another umask); {ALONE}" in done.stderr
+    assert (copy / "private.nii.gz").stat().st_mode & 0o777 == 0o640
 
 
-def test_other_version_is_declined(shared, copy, tmp_path):
+def test_other_number_of_threads_is_declined_unless_the_command_says_it(shared, home):
+    assert "another threads" in run(through(shared, QUICK), home, OMP_NUM_THREADS="2").stderr
+    assert ALONE not in run(through(shared, [*QUICK, "--threads", "2"]), home, OMP_NUM_THREADS="2").stderr
+
+
+def test_other_version_is_declined(shared, home, tmp_path):
     package = Path(synthseg_core.__file__).parent
     shutil.copytree(package, tmp_path / "new" / package.name, ignore=shutil.ignore_patterns("__pycache__"))
-    done = run(through(shared, QUICK), copy, PYTHONPATH=str(tmp_path / "new"))
+    done = run(through(shared, QUICK), home, PYTHONPATH=str(tmp_path / "new"))
     assert "the worker declined (another code)" in done.stderr
     assert done.returncode == 2
 
 
-def test_other_commands_run_here(shared, copy):
+def test_other_commands_run_here(shared, home):
     before = jobs_done(shared)
-    done = run(through(shared, ["models", "list"]), copy)
+    done = run(through(shared, ["models", "list"]), home)
     assert "tiny-random" in done.stdout
     assert jobs_done(shared) == before
 
 
 # Deaths
-
-
-@contextmanager
-def held_up(socket, folder):
-    """Yield a client whose job is under way in the worker and cannot write: nobody reads its standard error.
-
-    The job has begun when the reason of an earlier failure is gone; its first warning then finds a full pipe.
-    """
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    filled = 0
-    while True:
-        try:
-            filled += os.write(writing, b"." * 4096)
-        except BlockingIOError:
-            break
-    os.set_blocking(writing, True)
-    (folder / "reason.json").write_text("earlier")
-    with subprocess.Popen(
-        through(socket, segment("one.nii.gz")), cwd=folder, env=ENVIRONMENT, stderr=writing
-    ) as client:
-        os.close(writing)
-        try:
-            wait_for(lambda: not (folder / "reason.json").exists())
-            with os.fdopen(reading, "rb") as said:
-                yield client, said
-        finally:
-            client.kill()
 
 
 def test_killed_client_gets_no_outputs(shared, copy):
@@ -293,14 +229,14 @@ def test_job_without_memory_fails_alone(home, copy):
     """The limit comes once the worker is warm, and goes again."""
     write_nifti(copy / "large.nii.gz", phantom((1.0, 1.0, 1.0), shape=(150, 160, 140)))
     with worker(home / "memory.sock") as process:
-        assert run(through(home / "memory.sock", segment("one.nii.gz")), copy).returncode == 0
+        assert run(through(home / "memory.sock", segment(copy / "one.nii.gz")), home).returncode == 0
         size = psutil.Process(process.pid).memory_info().vms
         resource.prlimit(process.pid, resource.RLIMIT_AS, (size + 60 * 2**20, resource.RLIM_INFINITY))
-        starved = run(through(home / "memory.sock", segment("large.nii.gz")), copy)
+        starved = run(through(home / "memory.sock", segment(copy / "large.nii.gz")), home)
         resource.prlimit(process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert starved.returncode != 0
         assert "emory" in starved.stderr
-        assert run(through(home / "memory.sock", segment("one.nii.gz")), copy).returncode == 0
+        assert run(through(home / "memory.sock", segment(copy / "one.nii.gz")), home).returncode == 0
         assert process.poll() is None
 
 

@@ -1,4 +1,4 @@
-"""A real worker, and real clients of it."""
+"""A real worker, and real clients of it, which share its working folder as the jobs of a run do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from synthseg_core.cli.worker.listener import is_answered
 
@@ -22,10 +23,10 @@ OUTPUTS = {
 """Names beside the scan."""
 
 
-def segment(scan: str, folder: str = ".") -> list[str]:
-    """Return the words that segment a scan with all usual outputs in a folder."""
-    outputs = [word for flag, name in OUTPUTS.items() for word in (flag, f"{folder}/{name}")]
-    return ["segment", scan, *MODEL, *outputs, "--log-json", f"{folder}/reason.json"]
+def segment(scan: Path) -> list[str]:
+    """Return the words that segment a scan with all usual outputs beside it."""
+    outputs = [word for flag, name in OUTPUTS.items() for word in (flag, str(scan.with_name(name)))]
+    return ["segment", str(scan), *MODEL, *outputs, "--log-json", str(scan.with_name("reason.json"))]
 
 
 def through(socket: Path, words: Sequence[str]) -> list[str]:
@@ -41,10 +42,10 @@ def run(command: Sequence[str], cwd: Path, **environment: str) -> subprocess.Com
 
 @contextmanager
 def worker(socket: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a worker that listens; its reports go to a file beside the socket."""
+    """Run a worker that listens, in the folder of its socket; its reports go to a file there."""
     with log_of(socket).open("wb") as log:
         command = [*PROGRAM, "serve", str(socket), "--device", "cpu", "--threads", "1", *words]
-        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=socket.parent, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_for(lambda: is_answered(socket) or process.poll() is not None)
         yield process
@@ -69,3 +70,31 @@ def wait_for(condition, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
+
+
+@contextmanager
+def held_up(socket: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Yield a client whose job is under way in the worker and cannot write: nobody reads its standard error.
+
+    The job has begun when the reason of an earlier failure is gone; its first warning then finds a full pipe.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    filled = 0
+    while True:
+        try:
+            filled += os.write(writing, b"." * 4096)
+        except BlockingIOError:
+            break
+    os.set_blocking(writing, True)
+    (folder / "reason.json").write_text("earlier")
+    with subprocess.Popen(
+        through(socket, segment(folder / "one.nii.gz")), cwd=socket.parent, env=ENVIRONMENT, stderr=writing
+    ) as client:
+        os.close(writing)
+        try:
+            wait_for(lambda: not (folder / "reason.json").exists())
+            with os.fdopen(reading, "rb") as said:
+                yield client, said
+        finally:
+            client.kill()
