@@ -21,7 +21,8 @@ from synthseg_core.system.file_identity import sha256_of
 
 if TYPE_CHECKING:
     from synthseg_core.models.loading import LoadedModel
-    from synthseg_core.segmentation.segment import Segmentation, SegmentOptions
+    from synthseg_core.segmentation.segment import Segmentation
+    from synthseg_core.segmentation.segmenter import SegmentOptions
     from synthseg_core.segmentation.sidecars import Origin, Provenance
 
 
@@ -161,7 +162,8 @@ def _segment(args: argparse.Namespace) -> None:
     from synthseg_core.images.reading import read_scan
     from synthseg_core.models.loading import load_models
     from synthseg_core.networks.devices import choose_device, use_threads
-    from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
+    from synthseg_core.segmentation.segment import segment_scan
+    from synthseg_core.segmentation.segmenter import SegmentOptions
     from synthseg_core.segmentation.sidecars import Origin, Provenance
 
     device = choose_device(args.device)

@@ -125,7 +125,7 @@ def _draws(args: argparse.Namespace) -> Any:
 
 def _scores(args: argparse.Namespace, models: Models, scans: Iterable[LabelledScan], truth: Iterable[int]) -> Scores:
     from synthseg_core.evaluation.validation import Scores, score_each, scored_labels
-    from synthseg_core.segmentation.segment import SegmentOptions
+    from synthseg_core.segmentation.segmenter import SegmentOptions
 
     labels = scored_labels(models.segmentation.card.labels, truth)
     cases = []

@@ -12,7 +12,8 @@ from synthseg_core.evaluation.labelled import LabelledScan
 from synthseg_core.evaluation.overlap import Overlap, overlap
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.loading import Models
-from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
+from synthseg_core.segmentation.segment import segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions
 
 
 @dataclass(frozen=True)

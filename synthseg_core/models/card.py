@@ -9,7 +9,8 @@ from typing import Any
 
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
+from synthseg_core.models.families import FAMILIES
+from synthseg_core.networks.config import NetworkSpec
 
 TASKS = ("segmentation", "parcellation", "quality")
 CLEAN_UPS = ("topology", "threshold", "none")
@@ -134,18 +135,30 @@ class ModelCard:
     ----------
     name
         Short name used on the command line.
+    title
+        What it is, in words.
+    family
+        What runs its networks; a name of :data:`~synthseg_core.models.families.FAMILIES`.
     task
         ``segmentation``, ``parcellation`` or ``quality``.
     networks
-        In order of application; three for the robust chain.
+        In order of application; three for SynthSeg's robust chain.
     labels
         Meaning of the output channels.
     companions
         Names of the models that add to this one, by task (``parcellation``, ``quality``).
+    weights
+        The file that holds the arrays of all networks.
     source
         The card file.
+    grid, intensity, inference
+        What the networks expect, and what is done with their answer.
     plausible_total_ml
         Range of the volume of all structures together in a whole head, ml; outside it a result gets a warning.
+    citation
+        Papers to cite when results are used.
+    notes
+        What else a user should know.
     training
         How the weights came about, for people: data, recipe, command, hardware, steps, hours, loss, Dice by structure.
     """
@@ -174,41 +187,11 @@ class ModelCard:
             raise self.fault("companions of a model that answers on another grid than its own", "one grid for all")
         if not self.networks:
             raise self.fault("no networks", "at least one")
-        if self.task != "quality" and self.networks[-1].config.out_channels != len(self.labels):
-            raise self.fault(
-                f"{self.networks[-1].config.out_channels} output channels and {len(self.labels)} labels",
-                "one label per channel",
-            )
         if self.inference.clean_up == "topology" and self.task == "segmentation" and not self.labels.topology_classes:
             raise self.fault("topology clean-up without a topology_class column", "that column in the label table")
-        for spec in self.networks:
-            if isinstance(spec.config, UNetConfig) and self.grid.multiple_voxels % 2 ** (spec.config.levels - 1):
-                raise self.fault(
-                    f"a grid of multiples of {self.grid.multiple_voxels} voxels for {spec.config.levels} levels",
-                    f"multiples of {2 ** (spec.config.levels - 1)}",
-                )
-        self._check_chain()
-
-    def _check_chain(self) -> None:
-        """Refuse networks that cannot be run one after the other; what each one reads depends on the task."""
-        kind = RegressorConfig if self.task == "quality" else UNetConfig
-        lengths = (1, 3) if self.task == "segmentation" else (1,)
-        if len(self.networks) not in lengths or not all(isinstance(spec.config, kind) for spec in self.networks):
-            architectures = ", ".join(type(spec.config).__name__ for spec in self.networks)
-            wanted = f"{' or '.join(map(str, lengths))} of {kind.__name__}"
-            raise self.fault(f"the networks {architectures} for {self.task}", wanted)
-        for spec, channels in zip(self.networks, self._inputs(), strict=True):
-            if spec.config.in_channels != channels:
-                raise self.fault(f"{spec.config.in_channels} input channels of network {spec.role}", str(channels))
-
-    def _inputs(self) -> list[int]:
-        """Return the channels that each network is given."""
-        outputs = [spec.config.out_channels for spec in self.networks]
-        if self.task == "quality":
-            return [len(self.labels)]
-        if self.task == "parcellation":
-            return [3]  # image, everything but the cortex, cortex
-        return [1, outputs[0], 1 + outputs[1]] if len(outputs) == 3 else [1]
+        if self.family not in FAMILIES:
+            raise self.fault(f"family {self.family!r}", " or ".join(FAMILIES))
+        FAMILIES[self.family].check(self)
 
     def fault(self, found: str, expected: str, remedy: str = "correct the model card") -> ModelError:
         """Return an error about this card."""

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from synthseg_core.models.arrays import load_state
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion
 from synthseg_core.models.weights import FoundWeights, Place, examine, find_weights, locate
-from synthseg_core.networks.config import NetworkSpec, RegressorConfig
+from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.networks.unet import UNet
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 
 Model = TypeVar("Model")
+Runner = UNetRunner | RegressorRunner
+
+# An architecture's configuration -> its network -> what runs that in bounded memory.
+_NETWORKS: dict[type, Callable[[Any], nn.Module]] = {UNetConfig: UNet, RegressorConfig: Regressor}
+_RUNNERS: dict[type, Callable[[Any], Runner]] = {UNet: UNetRunner, Regressor: RegressorRunner}
 
 
 class ModelShelf(Generic[Model]):
@@ -88,15 +93,12 @@ class LoadedModel:
     weights
         Where its arrays came from, with checksum.
     runners
-        One per U-Net of the card, in order; empty for the quality model.
-    regressor
-        The quality network, if the card has one.
+        One for each network of the card, in order.
     """
 
     card: ModelCard
     weights: FoundWeights
-    runners: tuple[UNetRunner, ...] = ()
-    regressor: RegressorRunner | None = None
+    runners: tuple[Runner, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,11 @@ class Models:
     segmentation: LoadedModel
     parcellation: LoadedModel | None = None
     quality: LoadedModel | None = None
+
+    @property
+    def companions(self) -> frozenset[str]:
+        """Tasks of the models that follow the segmentation."""
+        return frozenset(task for task in ("parcellation", "quality") if getattr(self, task) is not None)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -163,7 +170,7 @@ def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = No
     """Return one network with its arrays, in evaluation mode; ``WeightsError`` if an array is missing or misshapen."""
     arrays = load_state(path, spec)
     with torch.device("meta"):
-        net = Regressor(spec.config) if isinstance(spec.config, RegressorConfig) else UNet(spec.config)
+        net = _NETWORKS[type(spec.config)](spec.config)
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     counters = {name: torch.zeros((), dtype=torch.long) for name in net.state_dict() if name not in state}
     net.load_state_dict(state | counters, assign=True)
@@ -175,7 +182,5 @@ shelf: ModelShelf[LoadedModel] = ModelShelf()
 
 
 def _load(card: ModelCard, found: FoundWeights, device: torch.device | None) -> LoadedModel:
-    nets = [load_network(spec, found.path, device) for spec in card.networks]
-    runners = tuple(UNetRunner(net) for net in nets if isinstance(net, UNet))
-    regressors = [RegressorRunner(net) for net in nets if isinstance(net, Regressor)]
-    return LoadedModel(card, found, runners, regressors[0] if regressors else None)
+    nets = (load_network(spec, found.path, device) for spec in card.networks)
+    return LoadedModel(card, found, tuple(_RUNNERS[type(net)](net) for net in nets))

@@ -15,11 +15,17 @@ from synthseg_core.segmentation.record import ConformRecord
 _FLOAT64, _FLOAT32, _INT32, _UINT8 = 8, 4, 4, 1
 
 
-def segmentation_bytes(models: Models, record: ConformRecord, *, whole_posteriors: bool, overlapped: bool) -> int:
+def segmentation_bytes(
+    models: Models, network: int, record: ConformRecord, *, whole_posteriors: bool, overlapped: bool
+) -> int:
     """Estimate the memory at its peak, which comes with the network or with the answers that follow it.
 
     Parameters
     ----------
+    models
+        What will run.
+    network
+        Bytes that the segmentation's networks take; from :meth:`Segmenter.network_bytes`.
     record
         Of the conformed scan.
     whole_posteriors
@@ -32,20 +38,28 @@ def segmentation_bytes(models: Models, record: ConformRecord, *, whole_posterior
         held += _FLOAT64 * math.prod(record.source_shape)
         # Results with posteriors are written before the next scan is computed.
         held += 0 if whole_posteriors else _scan_bytes(record) + _INT32 * math.prod(record.grid_shape)
-    network = network_bytes(models, record.padded_shape)
+    if models.parcellation is not None:
+        beside = len(models.segmentation.card.labels)
+        network = max(network, unet_bytes(models.parcellation.card, record.padded_shape, beside))
     return held + max(network, _answer_bytes(len(models.segmentation.card.labels), record, whole_posteriors))
 
 
-def network_bytes(models: Models, shape: Shape3) -> int:
-    """Estimate the memory that models need for a padded grid of ``shape``.
+def unet_bytes(card: ModelCard, shape: Shape3, beside: int = 0) -> int:
+    """Estimate the memory that the U-Nets of a card need for a padded grid.
 
-    The posteriors and the finest skip tensor live at the same time, those of the parcels beside those of the
-    structures; coarser levels and the temporaries of a slab add less than half of that (tests/benchmarks measures it).
+    The posteriors and the finest skip tensor live at the same time; coarser levels and the temporaries of a slab add
+    less than half of that (tests/benchmarks measures it).
+
+    Parameters
+    ----------
+    card
+        Of the model.
+    shape
+        Of the padded grid.
+    beside
+        Channels of other posteriors that live at the same time.
     """
-    maps = max(config.out_channels + config.features for config in _configs(models.segmentation.card))
-    if models.parcellation is not None:
-        table = models.segmentation.card.labels
-        maps = max(len(table) + c.out_channels + c.features for c in _configs(models.parcellation.card))
+    maps = max(beside + config.out_channels + config.features for config in _configs(card))
     return int(1.4 * _FLOAT32 * maps * math.prod(shape))
 
 

@@ -25,8 +25,8 @@ from synthseg_core.segmentation.parcels import (
     parcellate_planes,
     parcels_on,
 )
-from synthseg_core.segmentation.posteriors import stream_parcel_posteriors
-from synthseg_core.segmentation.segment import SegmentOptions, conform_config
+from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config
+from synthseg_core.segmentation.synthseg import stream_parcel_posteriors
 from synthseg_core.segmentation.volumes import VolumeTable, doubts, hard_volumes, parcel_volumes, volume_table
 from synthseg_core.system import memory
 from synthseg_core.system.timing import current

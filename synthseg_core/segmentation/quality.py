@@ -17,6 +17,7 @@ from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.loading import LoadedModel
 from synthseg_core.networks.devices import exact_float32
+from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.segmentation.components import bounding_box
 from synthseg_core.system.tables import format_tsv
 
@@ -146,8 +147,9 @@ def quality_scores(model: LoadedModel, decision: np.ndarray, table: LabelTable) 
 
 def raw_quality(model: LoadedModel, decision: np.ndarray, table: LabelTable) -> np.ndarray:
     """Return the quality network's answer as it is, one value per group, background first."""
-    if model.regressor is None:
+    regressors = [runner for runner in model.runners if isinstance(runner, RegressorRunner)]
+    if not regressors:
         raise model.card.fault("no regressor", "a quality model")
     groups = quality_groups(decision, table, len(model.card.labels))
     with exact_float32():
-        return model.regressor.run(torch.from_numpy(groups)).numpy()
+        return regressors[0].run(torch.from_numpy(groups)).numpy()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthseg_core.images.affines import Shape3
 from synthseg_core.images.grids import Grid
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.resampling import resample_classes
@@ -19,12 +18,19 @@ from synthseg_core.networks.devices import explained_exhaustion
 from synthseg_core.quirks import NATIVE, Quirks
 from synthseg_core.segmentation.class_maps import Basis, Decision, channels_of
 from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
-from synthseg_core.segmentation.conform import ConformConfig, Conformed, answer_grid, conform, scan_on
+from synthseg_core.segmentation.conform import Conformed, answer_grid, scan_on
 from synthseg_core.segmentation.memory_estimate import segmentation_bytes
 from synthseg_core.segmentation.parcels import Parcellation, apply_parcellation
-from synthseg_core.segmentation.posteriors import BlurPlan, Decisions, parcel_posteriors, segmentation_posteriors
 from synthseg_core.segmentation.quality import QualityScore, quality_scores
 from synthseg_core.segmentation.record import ConformRecord, label_map_on
+from synthseg_core.segmentation.segmenter import (
+    NetworkAnswer,
+    Segmenter,
+    SegmentOptions,
+    conform_config,
+    segmenter_of,
+)
+from synthseg_core.segmentation.synthseg import parcel_posteriors
 from synthseg_core.segmentation.volumes import (
     VolumeTable,
     doubts,
@@ -35,36 +41,6 @@ from synthseg_core.segmentation.volumes import (
 )
 from synthseg_core.system import memory
 from synthseg_core.system.timing import StageTimes, current
-
-
-@dataclass(frozen=True)
-class SegmentOptions:
-    """What to do with a scan.
-
-    Parameters
-    ----------
-    fast
-        No flip averaging, and small posteriors dropped instead of components searched.
-    ct
-        The scan is a CT in Hounsfield units.
-    crop
-        Work on a centred crop of about this many voxels (RAS), on the network's grid.
-    quirks
-        What to copy from the reference implementation.
-    memory_bytes
-        Budget for the estimates made before anything large is allocated; ``None``: the machine's memory.
-    posteriors, overlapped
-        For these estimates: whether posteriors will be asked for, and whether other scans are read and written
-        meanwhile.
-    """
-
-    fast: bool = False
-    ct: bool = False
-    crop: Shape3 | None = None
-    quirks: Quirks = NATIVE
-    memory_bytes: int | None = None
-    posteriors: bool = False
-    overlapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,23 +129,23 @@ def segment_scan(
 
 def _segment(scan: Scan, models: Models, options: SegmentOptions, times: StageTimes) -> Segmentation:
     card = models.segmentation.card
-    config = conform_config(card, options)
+    segmenter = segmenter_of(models.segmentation)
     with times.stage("conform"):
-        conformed = conform(scan, config)
-        answer = answer_grid(scan, config, conformed.record)
-    _require_memory(scan, models, conformed.record, options)
+        conformed = segmenter.conform(scan, options)
+        answer = answer_grid(scan, conform_config(card, options), conformed.record)
+    _require_memory(scan, models, segmenter, conformed.record, options)
     with times.stage("network"):
-        decisions = _decide(conformed, models, options)
+        found = segmenter.answer(conformed, options, models.companions)
     with times.stage("clean-up"):
-        structures = _structures(decisions.posteriors, card, conformed.record, options)
+        structures = _structures(found.posteriors, card, conformed.record, options)
     parcels = None
     if models.parcellation is not None:
         with times.stage("parcels"):
-            parcels = _parcels(structures.labels, conformed, decisions, models, options)
+            parcels = _parcels(structures.labels, conformed, found, models, options)
     quality = None
     if models.quality is not None:
         with times.stage("quality"):
-            quality = quality_scores(models.quality, decisions.quality_map, card.labels)
+            quality = quality_scores(models.quality, found.class_map, card.labels)
     with times.stage("clean-up"):
         label_map = _label_map(structures, parcels, card, conformed.record, answer)
         counted = structures.labels if answer is conformed.record.grid else label_map.data
@@ -183,7 +159,7 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: StageTi
         answer=answer,
         structures=structures.labels,
         channel_posteriors=structures.posteriors,
-        decision=decisions.quality_map,
+        decision=found.class_map,
         quality=quality,
         resampled=conformed.resampled,
         warnings=(*scan.warnings, *conformed.warnings, *models.warnings, *doubts(volumes, card)),
@@ -209,44 +185,14 @@ def scan_at_answer(scan: Scan, result: Segmentation, quirks: Quirks = NATIVE) ->
     return scan_on(scan, result.answer, result.record, quirks)
 
 
-def conform_config(card: ModelCard, options: SegmentOptions) -> ConformConfig:
-    """Return how scans are conformed for a model."""
-    return ConformConfig(
-        grid=card.grid,
-        intensity=card.intensity,
-        ct=options.ct,
-        crop=options.crop,
-        quirks=options.quirks,
-        memory_bytes=options.memory_bytes,
-    )
-
-
-def _require_memory(scan: Scan, models: Models, record: ConformRecord, options: SegmentOptions) -> None:
+def _require_memory(
+    scan: Scan, models: Models, segmenter: Segmenter, record: ConformRecord, options: SegmentOptions
+) -> None:
     card, shape = models.segmentation.card, record.padded_shape
     text = f"{' x '.join(map(str, shape))} voxels of {card.grid.voxel_size_mm:g} mm for model {card.name}"
     flags = {"whole_posteriors": options.posteriors, "overlapped": options.overlapped}
-    memory.require(segmentation_bytes(models, record, **flags), scan.source, text, options.memory_bytes)
-
-
-def _decide(conformed: Conformed, models: Models, options: SegmentOptions) -> Decisions:
-    inference = models.segmentation.card.inference
-    blurred = inference.posterior_sigma_voxels > 0
-    if options.quirks.flags_change_blur:
-        parcels, quality = models.parcellation is not None, models.quality is not None
-        plan = BlurPlan.like_reference(blurred, options.fast, parcels, quality)
-    else:
-        plan = BlurPlan.natural(blurred)
-    flip_average = inference.flip_average and not options.fast
-    off_centre = 0 if options.quirks.mirror_padded_grid else _off_centre(conformed.record)
-    return segmentation_posteriors(
-        models.segmentation, conformed.image, flip_average=flip_average, plan=plan, off_centre=off_centre
-    )
-
-
-def _off_centre(record: ConformRecord) -> int:
-    """Return the rows of padding before the scan minus those after it, left to right: 0, or -1 for odd padding."""
-    start, stop = (corner[0] for corner in record.pad)
-    return start - (record.padded_shape[0] - stop)
+    needed = segmentation_bytes(models, segmenter.network_bytes(shape), record, **flags)
+    memory.require(needed, scan.source, text, options.memory_bytes)
 
 
 @dataclass(frozen=True)
@@ -264,12 +210,12 @@ def _structures(posteriors: np.ndarray, card: ModelCard, record: ConformRecord, 
 
 
 def _parcels(
-    labels: np.ndarray, conformed: Conformed, decisions: Decisions, models: Models, options: SegmentOptions
+    labels: np.ndarray, conformed: Conformed, found: NetworkAnswer, models: Models, options: SegmentOptions
 ) -> Parcellation:
     assert models.parcellation is not None
     blur = not (options.quirks.flags_change_blur and models.quality is not None)
     table = models.segmentation.card.labels
-    raw = parcel_posteriors(models.parcellation, conformed.image, decisions.parcel_map, table, blur=blur)
+    raw = parcel_posteriors(models.parcellation, conformed.image, found.parcel_map, table, blur=blur)
     parcels = models.parcellation.card.labels
     return apply_parcellation(labels, unpad(raw, conformed.record.pad), parcels, options.quirks)
 

@@ -21,7 +21,8 @@ from synthseg_core.segmentation.class_maps import Decision
 if TYPE_CHECKING:
     from synthseg_core.models.loading import LoadedModel
     from synthseg_core.segmentation.parcellate import ScanParcels
-    from synthseg_core.segmentation.segment import Segmentation, SegmentOptions
+    from synthseg_core.segmentation.segment import Segmentation
+    from synthseg_core.segmentation.segmenter import SegmentOptions
 
 ONE_MM = "1 mm isotropic, covering the field of view of the scan"
 """What ``res-1mm`` means."""

@@ -13,10 +13,11 @@ from torch.nn import functional
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.loading import LoadedModel, Models, load_models, load_network
 from synthseg_core.models.registry import load_card
+from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.networks.unet import UNet
 from synthseg_core.networks.unet_inference import UNetRunner
-from synthseg_core.segmentation.posteriors import BlurPlan, parcel_posteriors, segmentation_posteriors
 from synthseg_core.segmentation.quality import raw_quality
+from synthseg_core.segmentation.synthseg import answer_like_reference, network_posteriors, parcel_posteriors
 
 pytestmark = [pytest.mark.golden, pytest.mark.weights]
 
@@ -75,19 +76,18 @@ def answers(case: str, image: np.ndarray, models: dict[str, Models], stored: np.
     loaded = models[name]
     inference = loaded.segmentation.card.inference
     fast, parcels, quality = bool(flags & {"fast", "robust"}), "parc" in flags, "qc" in flags
-    plan = BlurPlan.like_reference(inference.posterior_sigma_voxels > 0, fast, parcels, quality)
-    decisions = segmentation_posteriors(loaded.segmentation, image, flip_average=not fast, plan=plan)
+    companions = [task for task, flag in (("parcellation", parcels), ("quality", quality)) if flag]
+    posteriors = network_posteriors(loaded.segmentation, image, flip_average=not fast)
+    answer = answer_like_reference(posteriors, inference.posterior_sigma_voxels, companions if fast else ())
     table = loaded.segmentation.card.labels
     assert loaded.parcellation is not None
     assert loaded.quality is not None
-    parcel_input, quality_input = (
-        (stored, stored) if "robust" in flags else (decisions.parcel_map, decisions.quality_map)
-    )
+    parcel_input, quality_input = (stored, stored) if "robust" in flags else (answer.parcel_map, answer.class_map)
     parcel_map = (
-        parcel_posteriors(loaded.parcellation, image, parcel_input, table, blur=plan.parcels) if parcels else None
+        parcel_posteriors(loaded.parcellation, image, parcel_input, table, blur=not quality) if parcels else None
     )
     raw = raw_quality(loaded.quality, quality_input, table) if quality else None
-    return decisions.posteriors, parcel_map, raw
+    return answer.posteriors, parcel_map, raw
 
 
 def check_posteriors(ours: np.ndarray, golden, prefix: str, *, agreement: float, strict: bool) -> None:
@@ -238,5 +238,4 @@ def test_runner_equals_module_on_reference_weights(reference_weights: Path, imag
 def test_quality_model_is_no_segmentation_model(reference_weights: Path, models: dict[str, Models]) -> None:
     quality = models["synthseg-2.0"].quality
     assert isinstance(quality, LoadedModel)
-    assert quality.runners == ()
-    assert quality.regressor is not None
+    assert [type(runner) for runner in quality.runners] == [RegressorRunner]

@@ -75,7 +75,7 @@ class TinyModel:
         content: dict[str, Any] = {
             "name": self.name,
             "title": f"Tiny random {self.task}",
-            "family": "test",
+            "family": "synthseg",
             "task": self.task,
             "label_table": f"{self.name}.tsv",
             "grid": dict(self.grid),

@@ -20,7 +20,8 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.models.loading import Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE
-from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, segment_scan
+from synthseg_core.segmentation.segment import Segmentation, segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions
 from tests.phantoms.models import COARSE, FLIPPED, ONE_SIDED, ROBUST, STRUCTURE_LABELS, TINY
 from tests.phantoms.scans import all_orientations, nested_ellipsoids, oblique_affine, phantom, reoriented, write_nifti
 

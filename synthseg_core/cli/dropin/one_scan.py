@@ -111,7 +111,8 @@ def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: b
     overlapped
         Whether other scans are read and written meanwhile.
     """
-    from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
+    from synthseg_core.segmentation.segment import segment_scan
+    from synthseg_core.segmentation.segmenter import SegmentOptions
 
     options = SegmentOptions(
         fast=flags.fast,

@@ -21,7 +21,8 @@ from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation import quality as quality_module
 from synthseg_core.segmentation.class_maps import read_decision
 from synthseg_core.segmentation.quality import QUALITY_COLUMNS
-from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
+from synthseg_core.segmentation.segment import segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions
 from synthseg_core.system.file_identity import sha256_of
 from synthseg_core.system.tables import read_tsv
 from tests.phantoms.models import TINY, WHOLE, write_family

@@ -20,7 +20,8 @@ from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import default_model, load_card
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.segmentation.class_maps import Basis, read_decision
-from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
+from synthseg_core.segmentation.segment import segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions
 from synthseg_core.system.file_identity import sha256_of
 from tests.phantoms.models import COARSE, PARCELLATION, STRUCTURE_LABELS, TINY, WHOLE
 from tests.phantoms.scans import phantom, reoriented, write_nifti

@@ -21,7 +21,8 @@ from synthseg_core.images.writing import write_channels, write_volume
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation.conform import scan_at
-from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
+from synthseg_core.segmentation.segment import segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions
 from synthseg_core.system.file_identity import sha256_of
 from tests.phantoms.models import COARSE, FINER, TINY
 from tests.phantoms.scans import phantom, reoriented, write_nifti

@@ -16,6 +16,7 @@ from synthseg_core.models.loading import load_models, load_network
 from synthseg_core.models.registry import companion, load_card
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
 from synthseg_core.networks.regressor import Regressor
+from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.networks.unet import UNet
 from synthseg_core.system.file_identity import sha256_of
 from tests.phantoms.models import PARCELLATION, QUALITY, ROBUST, SEGMENTER, TINY, WHOLE, random_arrays, write_family
@@ -52,7 +53,6 @@ def test_one_runner_a_network(tmp_path):
     tiny, robust = (load_models(load_card(model.write(tmp_path))) for model in (TINY, ROBUST))
     assert len(tiny.segmentation.runners) == 1
     assert [runner.net.config.in_channels for runner in robust.segmentation.runners] == [1, 3, 4]
-    assert tiny.segmentation.regressor is None
     assert (tiny.parcellation, tiny.quality) == (None, None)
     assert tiny.segmentation.weights.sha256 == sha256_of(tmp_path / "tiny.safetensors")
     assert tiny.warnings == ()
@@ -66,8 +66,7 @@ def test_companions_beside_the_card(tmp_path, parcellation, quality):
         assert models.parcellation.card.name == "parcels"
         assert len(models.parcellation.runners) == 1
     if models.quality:
-        assert models.quality.runners == ()
-        assert models.quality.regressor is not None
+        assert [type(runner) for runner in models.quality.runners] == [RegressorRunner]
 
 
 def test_companions_by_registered_name():

@@ -18,7 +18,8 @@ from synthseg_core.models.card_file import read_card
 from synthseg_core.models.loading import Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE, REFERENCE
-from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, scan_at_answer, segment_scan
+from synthseg_core.segmentation.segment import Segmentation, scan_at_answer, segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions
 from tests.phantoms.models import FINER, STRUCTURE_LABELS, TINY, TinyModel, write_family
 from tests.phantoms.scans import phantom, reoriented, write_nifti
 

@@ -16,9 +16,10 @@ from synthseg_core.models.loading import LoadedModel, Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.models.weights import FoundWeights
 from synthseg_core.segmentation.conform import ConformConfig, plan
-from synthseg_core.segmentation.memory_estimate import network_bytes, parcellation_bytes, segmentation_bytes
+from synthseg_core.segmentation.memory_estimate import parcellation_bytes, segmentation_bytes
 from synthseg_core.segmentation.record import ConformRecord
-from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
+from synthseg_core.segmentation.segment import segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions, segmenter_of
 from tests.phantoms.models import TINY
 from tests.phantoms.scans import phantom
 
@@ -47,8 +48,13 @@ def _record(crop=None, voxel_size=(1.0, 1.0, 1.0), shape=SHAPE) -> ConformRecord
     return plan(_scan(voxel_size, shape), ConformConfig(grid=SMALL, crop=crop))
 
 
+def network_bytes(models: Models, shape: tuple[int, int, int]) -> int:
+    return segmenter_of(models.segmentation).network_bytes(shape)
+
+
 def _bytes(models: Models, record: ConformRecord, *, whole_posteriors=False, overlapped=False) -> int:
-    return segmentation_bytes(models, record, whole_posteriors=whole_posteriors, overlapped=overlapped)
+    network = network_bytes(models, record.padded_shape)
+    return segmentation_bytes(models, network, record, whole_posteriors=whole_posteriors, overlapped=overlapped)
 
 
 def test_the_network_grows_with_the_classes_the_grid_and_the_parcels():
@@ -57,7 +63,12 @@ def test_the_network_grows_with_the_classes_the_grid_and_the_parcels():
     assert 2**30 * 2.5 < head < 2**30 * 4
     assert network_bytes(published, (192, 256, 384)) == pytest.approx(2 * head, rel=1e-6)
     assert network_bytes(_unloaded("synthseg-1.0"), shape) < head
-    assert head < network_bytes(_unloaded("synthseg-2.0", "synthseg-parc-2.0"), shape) < 2**30 * 8
+
+
+def test_parcels_are_made_beside_the_posteriors():
+    record = _record(shape=(188, 250, 190))
+    alone, both = (_bytes(_unloaded("synthseg-2.0", parcels), record) for parcels in (None, "synthseg-parc-2.0"))
+    assert alone < both < 2**30 * 8.5
 
 
 def test_scan_and_image_live_beside_the_network(models):
@@ -94,7 +105,7 @@ def test_a_crop_whose_posteriors_would_not_fit_is_refused_before_the_network_run
     budget = _bytes(models, _record(CROP), whole_posteriors=True) - 1
     segment_scan(_scan(), models, SegmentOptions(crop=CROP, memory_bytes=budget))
     monkeypatch.setattr(
-        "synthseg_core.segmentation.segment.segmentation_posteriors", lambda *args, **kwargs: pytest.fail("ran")
+        "synthseg_core.segmentation.synthseg.network_posteriors", lambda *args, **kwargs: pytest.fail("ran")
     )
     with pytest.raises(InputError, match="needs about"):
         segment_scan(_scan(), models, SegmentOptions(crop=CROP, memory_bytes=budget, posteriors=True))
@@ -113,6 +124,6 @@ def test_parcels_from_a_decision_need_less_than_parcels_at_once():
     card = load_card("synthseg-parc-2.0")
     alone = parcellation_bytes(card, head, [])
     assert 2.4e9 < alone < 3.5e9
-    assert alone < 0.8 * network_bytes(_unloaded("synthseg-2.0", "synthseg-parc-2.0"), head.padded_shape)
+    assert alone < 0.8 * _bytes(_unloaded("synthseg-2.0", "synthseg-parc-2.0"), head)
     fine = _record(voxel_size=(0.5, 0.5, 0.5), shape=(40, 48, 56)).source
     assert parcellation_bytes(card, head, [fine]) - alone == 2 * 4 * 40 * 48 * 56

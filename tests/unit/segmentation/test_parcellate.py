@@ -19,9 +19,10 @@ from synthseg_core.segmentation.class_maps import Basis, Decision, read_decision
 from synthseg_core.segmentation.conform import conform_to
 from synthseg_core.segmentation.parcellate import LabelMapOn, ScanParcels, parcellate_scan, require_same_file
 from synthseg_core.segmentation.parcels import Target, needed_voxels
-from synthseg_core.segmentation.posteriors import parcel_posteriors
 from synthseg_core.segmentation.quality import quality_scores
-from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, conform_config, decision_of, segment_scan
+from synthseg_core.segmentation.segment import Segmentation, decision_of, segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config
+from synthseg_core.segmentation.synthseg import parcel_posteriors
 from synthseg_core.system import memory
 from tests.phantoms.models import STRUCTURE_LABELS, write_family
 from tests.phantoms.scans import phantom, reoriented

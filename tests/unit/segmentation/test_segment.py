@@ -17,9 +17,9 @@ from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation import quality as quality_module
 from synthseg_core.segmentation.conform import conform
-from synthseg_core.segmentation.memory_estimate import network_bytes
-from synthseg_core.segmentation.posteriors import parcel_posteriors
-from synthseg_core.segmentation.segment import Segmentation, SegmentOptions, conform_config, segment_scan
+from synthseg_core.segmentation.segment import Segmentation, segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config, segmenter_of
+from synthseg_core.segmentation.synthseg import parcel_posteriors
 from synthseg_core.system import memory
 from synthseg_core.system.timing import StageTimes
 from tests.phantoms.models import COARSE, PARCELLATION, ROBUST, STRUCTURE_LABELS, TINY, TinyModel, write_family
@@ -188,10 +188,10 @@ def test_crop(models):
 
 
 def test_fast_neither_averages_nor_searches_components(models, monkeypatch):
-    from synthseg_core.segmentation import posteriors, segment
+    from synthseg_core.segmentation import segment, synthseg
 
     calls, real = [], segment.clean_up
-    monkeypatch.setattr(posteriors, "_average_with_mirror", lambda *args, **kwargs: calls.append("average"))
+    monkeypatch.setattr(synthseg, "_average_with_mirror", lambda *args, **kwargs: calls.append("average"))
     monkeypatch.setattr(segment, "clean_up", lambda *args: (calls.append(args[3]), real(*args))[1])
     for options in ({}, {"fast": True}):
         _segment(models["tiny"], FITTING, **options)
@@ -335,9 +335,9 @@ def test_network_that_would_not_fit_is_refused_before_it_runs(models, monkeypatc
     """The conformed scan fits in the budget, the posteriors do not."""
     ran = []
     monkeypatch.setattr(
-        "synthseg_core.segmentation.segment.segmentation_posteriors", lambda *args, **kwargs: ran.append(args)
+        "synthseg_core.segmentation.synthseg.network_posteriors", lambda *args, **kwargs: ran.append(args)
     )
-    budget = network_bytes(models["tiny"], (24, 32, 24)) - 1
+    budget = segmenter_of(models["tiny"].segmentation).network_bytes((24, 32, 24)) - 1
     with pytest.raises(InputError, match=r"24 x 32 x 24 voxels of 1 mm for model tiny"):
         _segment(models["tiny"], FITTING, (19, 26, 17), memory_bytes=budget)
     assert not ran

@@ -12,7 +12,8 @@ import synthseg_core
 from synthseg_core.images.reading import Scan
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
-from synthseg_core.segmentation.segment import SegmentOptions, segment_scan
+from synthseg_core.segmentation.segment import segment_scan
+from synthseg_core.segmentation.segmenter import SegmentOptions
 from synthseg_core.segmentation.sidecars import Origin, sidecar
 from synthseg_core.system.file_identity import sha256_of
 from tests.phantoms.models import COARSE, FINER, STRUCTURE_LABELS, TINY
@@ -39,7 +40,7 @@ def test_what_made_it(made, tmp_path):
     assert content["GeneratedBy"] == [{"Name": "synthseg-bids", "Version": synthseg_core.__version__}]
     assert content["Model"] == {
         "Name": "tiny",
-        "Family": "test",
+        "Family": "synthseg",
         "WeightsFile": "tiny.safetensors",
         "WeightsSHA256": sha256_of(tmp_path / "tiny.safetensors"),
         "WeightsPublished": None,

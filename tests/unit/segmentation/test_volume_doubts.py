@@ -25,7 +25,7 @@ TABLE = LabelTable(
 CARD = ModelCard(
     name="mine",
     title="Mine",
-    family="test",
+    family="synthseg",
     task="segmentation",
     networks=(NetworkSpec("segmenter", "unet", UNetConfig(out_channels=4)),),
     labels=TABLE,

@@ -1,111 +1,119 @@
-"""From a conformed image to posteriors: flip averaging, the blur of posteriors, and the robust chain of three networks.
+"""SynthSeg's family: flip averaging, the blur of posteriors, the robust chain of three networks, parcels.
 
 Reference behaviour: SynthSeg ``predict``; Billot et al., Medical Image Analysis 2023 and PNAS 2023.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from synthseg_core.images.affines import Shape3
+from synthseg_core.images.reading import Scan
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.loading import LoadedModel
 from synthseg_core.networks.devices import exact_float32
 from synthseg_core.networks.unet_inference import UNetRunner
 from synthseg_core.segmentation.blur import RowBlur, blur_in_place
 from synthseg_core.segmentation.channels import most_probable
+from synthseg_core.segmentation.conform import Conformed, conform
+from synthseg_core.segmentation.memory_estimate import unet_bytes
+from synthseg_core.segmentation.record import ConformRecord
+from synthseg_core.segmentation.segmenter import NetworkAnswer, SegmentOptions, conform_config
 
 ArrayConsumer = Callable[[int, int, np.ndarray], None]
 """Receives ``start, stop, rows``: rows [start, stop) of (N, I, J, K) along axis I."""
 
 
-@dataclass(frozen=True)
-class BlurPlan:
-    """Which tensors are blurred.
+class SynthSegSegmenter:
+    """One U-Net, or the robust chain of three, with flip averaging and a small blur of the posteriors."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+
+    def conform(self, scan: Scan, options: SegmentOptions) -> Conformed:
+        """Resample, reorient to RAS, crop, scale intensities to [0, 1], pad."""
+        return conform(scan, conform_config(self._model.card, options))
+
+    def answer(self, conformed: Conformed, options: SegmentOptions, companions: Collection[str]) -> NetworkAnswer:
+        """Return blurred posteriors and their argmax; with quirk ``flags_change_blur``, what the reference returns."""
+        inference = self._model.card.inference
+        posteriors = network_posteriors(
+            self._model,
+            conformed.image,
+            flip_average=inference.flip_average and not options.fast,
+            off_centre=0 if options.quirks.mirror_padded_grid else _off_centre(conformed.record),
+        )
+        sigma = inference.posterior_sigma_voxels
+        if options.quirks.flags_change_blur:
+            return answer_like_reference(posteriors, sigma, companions if options.fast else ())
+        return blurred_answer(posteriors, sigma)
+
+    def network_bytes(self, shape: Shape3) -> int:
+        """Estimate the memory for posteriors and features."""
+        return unet_bytes(self._model.card, shape)
+
+
+def network_posteriors(model: LoadedModel, image: np.ndarray, *, flip_average: bool, off_centre: int = 0) -> Tensor:
+    """Run a segmentation model on a conformed image; (N, I, J, K) float32, not blurred.
 
     Parameters
     ----------
-    posteriors
-        The segmentation posteriors that are returned.
-    parcel_decision, quality_decision
-        The posteriors whose argmax the parcellation and quality networks see.
-    parcels
-        The parcel posteriors.
-    """
-
-    posteriors: bool
-    parcel_decision: bool
-    quality_decision: bool
-    parcels: bool
-
-    @classmethod
-    def natural(cls, blurred: bool) -> BlurPlan:
-        """Blur whatever the model's card says, whatever else is asked for."""
-        return cls(blurred, blurred, blurred, True)
-
-    @classmethod
-    def like_reference(cls, blurred: bool, fast: bool, parcels: bool, quality: bool) -> BlurPlan:
-        """Copy the reference, where asking for parcels or scores changes what is blurred (quirk flags_change_blur)."""
-        if not (blurred and fast):
-            return cls(blurred, blurred, blurred, not quality)
-        return cls(not (parcels or quality), True, not parcels, not quality)
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """Posteriors with the decisions taken on them before any clean-up.
-
-    Parameters
-    ----------
-    posteriors : (N, I, J, K) float32
-        On the padded network grid.
-    parcel_map, quality_map : (I, J, K) uint8
-        Channel indices for the parcellation and the quality network.
-    """
-
-    posteriors: np.ndarray
-    parcel_map: np.ndarray
-    quality_map: np.ndarray
-
-
-def segmentation_posteriors(
-    model: LoadedModel, image: np.ndarray, *, flip_average: bool, plan: BlurPlan, off_centre: int = 0
-) -> Decisions:
-    """Run a segmentation model on a conformed image.
-
-    Parameters
-    ----------
+    model
+        Of one network, or of the three of the robust chain.
     image : (I, J, K)
         On the padded grid, RAS.
+    flip_average
+        Average with the answer for the mirrored image.
     off_centre
         Rows of padding before the scan minus rows after it, along the left-right axis. Flip averaging mirrors about
         the middle of the scan, so that the mirrored scan gives the mirrored answer, bit for bit.
     """
     x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
-    *earlier, segmenter = model.runners
+    *earlier, segmenter = _unets(model)
     if earlier:
         group_segmenter, denoiser = earlier
         x = _robust_input(group_segmenter, denoiser, x)
     posteriors = _all_rows(segmenter, x)
     if flip_average:
         _average_with_mirror(segmenter, x, posteriors, model.card.labels.flip_channels, off_centre)
-    sigma = model.card.inference.posterior_sigma_voxels
-    late_blur = plan.parcel_decision and not plan.posteriors
-    if plan.posteriors and sigma > 0:
+    return posteriors
+
+
+def blurred_answer(posteriors: Tensor, sigma: float) -> NetworkAnswer:
+    """Blur posteriors (N, I, J, K) in place, ``sigma`` voxels wide, and take the most probable class."""
+    if sigma > 0:
         blur_in_place(posteriors, sigma)
     result = posteriors.numpy()
-    sharp = most_probable(result)
-    blurred = _blurred_decision(posteriors, sigma).numpy() if late_blur and sigma > 0 else sharp
-    return Decisions(
-        result,
-        blurred if plan.parcel_decision else sharp,
-        blurred if plan.quality_decision else sharp,
-    )
+    class_map = most_probable(result)
+    return NetworkAnswer(result, class_map, class_map)
+
+
+def answer_like_reference(posteriors: Tensor, sigma: float, companions: Collection[str]) -> NetworkAnswer:
+    """Do what the reference does in its fast mode, given the ``companions`` asked for (quirk ``flags_change_blur``).
+
+    As soon as parcels or scores are asked for, the posteriors stay as they are. The network for parcels sees the
+    argmax of the blurred ones all the same; the one for scores does only if there are no parcels.
+    """
+    if not companions or not sigma > 0:
+        return blurred_answer(posteriors, sigma)
+    result = posteriors.numpy()
+    blurred = _blurred_class_map(posteriors, sigma)
+    return NetworkAnswer(result, most_probable(result) if "parcellation" in companions else blurred, blurred)
+
+
+def _unets(model: LoadedModel) -> list[UNetRunner]:
+    return [runner for runner in model.runners if isinstance(runner, UNetRunner)]
+
+
+def _off_centre(record: ConformRecord) -> int:
+    """Return the rows of padding before the scan minus those after it, left to right: 0, or -1 for odd padding."""
+    start, stop = (corner[0] for corner in record.pad)
+    return start - (record.padded_shape[0] - stop)
 
 
 def parcel_posteriors(
@@ -131,7 +139,7 @@ def parcel_posteriors(
     ModelError
         If the segmentation has no cortex to divide.
     """
-    posteriors = _all_rows(model.runners[0], _parcellation_input(image, decision, table))
+    posteriors = _all_rows(_unets(model)[0], _parcellation_input(image, decision, table))
     sigma = model.card.inference.posterior_sigma_voxels
     if blur and sigma > 0:
         blur_in_place(posteriors, sigma)
@@ -149,7 +157,7 @@ def stream_parcel_posteriors(
     sigma = model.card.inference.posterior_sigma_voxels
     receive = RowBlur(sigma, image.shape[0], give) if sigma > 0 else give
     channels = _parcellation_input(image, decision, table)
-    _run(model.runners[0], channels, lambda start, stop, rows: receive(start, stop, rows.cpu()))
+    _run(_unets(model)[0], channels, lambda start, stop, rows: receive(start, stop, rows.cpu()))
 
 
 def _parcellation_input(image: np.ndarray, decision: np.ndarray, table: LabelTable) -> Tensor:
@@ -193,12 +201,12 @@ def _average_with_mirror(
 
 def _robust_input(group_segmenter: UNetRunner, denoiser: UNetRunner, image: Tensor) -> Tensor:
     """Return the image with the one-hot groups that the first two networks of the robust chain agree on."""
-    first = _decision(group_segmenter, image)
-    denoised = _decision(denoiser, _one_hot(first, denoiser.net.config.in_channels))
+    first = _class_map(group_segmenter, image)
+    denoised = _class_map(denoiser, _one_hot(first, denoiser.net.config.in_channels))
     return torch.cat([image, _one_hot(denoised, denoiser.net.config.out_channels)])
 
 
-def _decision(runner: UNetRunner, image: Tensor) -> Tensor:
+def _class_map(runner: UNetRunner, image: Tensor) -> Tensor:
     """Return the most probable channel of every voxel, (I, J, K)."""
     result = torch.empty(image.shape[1:], dtype=torch.uint8)
 
@@ -209,7 +217,7 @@ def _decision(runner: UNetRunner, image: Tensor) -> Tensor:
     return result
 
 
-def _blurred_decision(posteriors: Tensor, sigma: float, rows: int = 16) -> Tensor:
+def _blurred_class_map(posteriors: Tensor, sigma: float, rows: int = 16) -> np.ndarray:
     """Return the argmax of the blurred posteriors without changing them."""
     total = posteriors.shape[1]
     result = torch.empty(posteriors.shape[1:], dtype=torch.uint8)
@@ -220,7 +228,7 @@ def _blurred_decision(posteriors: Tensor, sigma: float, rows: int = 16) -> Tenso
     blur = RowBlur(sigma, total, write)
     for start in range(0, total, rows):
         blur(start, min(start + rows, total), posteriors[:, start : start + rows])
-    return result
+    return result.numpy()
 
 
 def _one_hot(channels: Tensor, count: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,17 +11,27 @@ import torch
 from torch.nn import functional
 
 from synthseg_core.errors import ModelError
+from synthseg_core.images.reading import Scan
+from synthseg_core.images.volume import Volume
 from synthseg_core.labels.table import LabelTable
+from synthseg_core.models.card import GridSpec
 from synthseg_core.models.loading import LoadedModel, Models, load_models
 from synthseg_core.models.registry import load_card
+from synthseg_core.quirks import REFERENCE
 from synthseg_core.segmentation import quality as quality_module
-from synthseg_core.segmentation.posteriors import BlurPlan, parcel_posteriors, segmentation_posteriors
+from synthseg_core.segmentation.conform import ConformConfig, Conformed, plan
 from synthseg_core.segmentation.quality import quality_box, quality_scores, raw_quality
+from synthseg_core.segmentation.segmenter import NetworkAnswer, SegmentOptions
+from synthseg_core.segmentation.synthseg import (
+    SynthSegSegmenter,
+    blurred_answer,
+    network_posteriors,
+    parcel_posteriors,
+)
 from tests.phantoms.models import PARCELLATION, ROBUST, TINY, write_family
 from tests.phantoms.scans import nested_ellipsoids
 
 SHAPE = (24, 16, 32)
-BLURRED, SHARP = BlurPlan.natural(True), BlurPlan.natural(False)
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +76,40 @@ def _blur(posteriors: np.ndarray, sigma: float = 0.5) -> np.ndarray:
     return functional.conv3d(torch.from_numpy(posteriors)[:, None], kernel[None, None], padding=1)[:, 0].numpy()
 
 
+def _answer(model: LoadedModel, image: np.ndarray, *, flip: bool = False, off_centre: int = 0) -> NetworkAnswer:
+    posteriors = network_posteriors(model, image, flip_average=flip, off_centre=off_centre)
+    return blurred_answer(posteriors, model.card.inference.posterior_sigma_voxels)
+
+
+def _conformed(image: np.ndarray) -> Conformed:
+    """An image that already is as the network wants it."""
+    volume = Volume(image, np.eye(4))
+    scan = Scan(volume, volume.voxel_size, Path("phantom.nii.gz"))
+    return Conformed(image, plan(scan, ConformConfig(GridSpec(1.0, 8, 16))))
+
+
+def _unblurred(model: LoadedModel, image: np.ndarray, *, flip: bool = False, off_centre: int = 0) -> np.ndarray:
+    return network_posteriors(model, image, flip_average=flip, off_centre=off_centre).numpy()
+
+
 def _mirrored(posteriors: np.ndarray) -> np.ndarray:
     """Mirror left to right and exchange the channels of right (1) and left cortex (2)."""
     return posteriors[[0, 2, 1, 3], ::-1]
 
 
 def test_without_flip_and_blur_the_network_speaks(tiny, image):
-    found = segmentation_posteriors(tiny, image, flip_average=False, plan=SHARP)
+    found = blurred_answer(network_posteriors(tiny, image, flip_average=False), 0.0)
     np.testing.assert_allclose(found.posteriors, _plain(tiny, image), atol=2e-5)
     assert found.posteriors.dtype == np.float32
-    np.testing.assert_array_equal(found.parcel_map, found.posteriors.argmax(axis=0))
-    np.testing.assert_array_equal(found.quality_map, found.parcel_map)
-    assert found.parcel_map.dtype == np.uint8
+    np.testing.assert_array_equal(found.class_map, found.posteriors.argmax(axis=0))
+    assert found.parcel_map is found.class_map
+    assert found.class_map.dtype == np.uint8
 
 
 def test_flip_average(tiny, image):
     expected = (_plain(tiny, image) + _mirrored(_plain(tiny, image[::-1].copy()))) / 2
-    found = segmentation_posteriors(tiny, image, flip_average=True, plan=SHARP)
-    np.testing.assert_allclose(found.posteriors, expected, atol=2e-5)
+    found = _unblurred(tiny, image, flip=True)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("off_centre", [-1, 1, -3])
@@ -95,88 +122,90 @@ def test_flip_average_about_the_middle_of_the_scan(tiny, image, off_centre):
     answer = _plain(tiny, moved)[[0, 2, 1, 3]][:, counterpart % rows]
     expected = (_plain(tiny, image) + answer) / 2
     expected[:, ~inside] = 0
-    found = segmentation_posteriors(tiny, image, flip_average=True, plan=SHARP, off_centre=off_centre)
-    np.testing.assert_allclose(found.posteriors, expected, atol=2e-5)
+    found = _unblurred(tiny, image, flip=True, off_centre=off_centre)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
     assert (~inside).sum() == abs(off_centre)
 
 
 def test_flip_average_then_blur(tiny, image):
     expected = _blur((_plain(tiny, image) + _mirrored(_plain(tiny, image[::-1].copy()))) / 2)
-    found = segmentation_posteriors(tiny, image, flip_average=True, plan=BLURRED)
+    found = _answer(tiny, image, flip=True)
     np.testing.assert_allclose(found.posteriors, expected, atol=2e-5)
-    np.testing.assert_array_equal(found.parcel_map, found.posteriors.argmax(axis=0))
+    np.testing.assert_array_equal(found.class_map, found.posteriors.argmax(axis=0))
 
 
 def test_mirrored_image_gives_mirrored_posteriors_bit_for_bit(tiny, image):
-    first = segmentation_posteriors(tiny, image, flip_average=True, plan=BLURRED)
-    second = segmentation_posteriors(tiny, image[::-1], flip_average=True, plan=BLURRED)
+    first = _answer(tiny, image, flip=True)
+    second = _answer(tiny, image[::-1], flip=True)
     np.testing.assert_array_equal(second.posteriors, _mirrored(first.posteriors))
-    without = segmentation_posteriors(tiny, image[::-1], flip_average=False, plan=BLURRED)
+    without = _answer(tiny, image[::-1])
     assert not np.array_equal(without.posteriors, _mirrored(first.posteriors))
 
 
 def test_width_of_the_blur_is_the_cards(folder, image):
     model = replace(TINY, name="wide", inference={"posterior_sigma_voxels": 0.8, "flip_average": False})
     wide = load_models(load_card(model.write(folder))).segmentation
-    found = segmentation_posteriors(wide, image, flip_average=False, plan=BLURRED)
+    found = _answer(wide, image)
     np.testing.assert_allclose(found.posteriors, _blur(_plain(wide, image), 0.8), atol=2e-5)
 
 
 def test_blur_of_width_zero_is_none(folder, image):
     model = replace(TINY, name="sharp", inference={"posterior_sigma_voxels": 0.0})
     sharp = load_models(load_card(model.write(folder))).segmentation
-    found = segmentation_posteriors(sharp, image, flip_average=False, plan=BLURRED)
+    found = _answer(sharp, image)
     np.testing.assert_allclose(found.posteriors, _plain(sharp, image), atol=2e-5)
 
 
 def test_image_is_left_alone(tiny, image):
     before = image.copy()
-    segmentation_posteriors(tiny, image, flip_average=True, plan=BLURRED)
+    _answer(tiny, image, flip=True)
     np.testing.assert_array_equal(image, before)
 
 
-# Section 8 of the behaviour of the reference, row by row: robust, fast, parcels, quality -> posteriors, map for the
-# parcels, map for the scores, parcels; None: no such output.
+# Section 8 of the behaviour of the reference, row by row: sigma, fast, companions -> whether posteriors, map for the
+# parcels and map for the scores are blurred; None: no such output.
+BOTH = ("parcellation", "quality")
 TABLE = [
-    ("default", (True, False, False, False), (True, None, None, None)),
-    ("default parc", (True, False, True, False), (True, True, None, True)),
-    ("default qc", (True, False, False, True), (True, None, True, None)),
-    ("default parc qc", (True, False, True, True), (True, True, True, False)),
-    ("fast", (True, True, False, False), (True, None, None, None)),
-    ("fast parc", (True, True, True, False), (False, True, None, True)),
-    ("fast qc", (True, True, False, True), (False, None, True, None)),
-    ("fast parc qc", (True, True, True, True), (False, True, False, False)),
-    ("robust", (False, True, False, False), (False, None, None, None)),
-    ("robust parc", (False, True, True, False), (False, False, None, True)),
-    ("robust qc", (False, True, False, True), (False, None, False, None)),
-    ("robust parc qc", (False, True, True, True), (False, False, False, False)),
+    ("default", (0.5, False, ()), (True, None, None)),
+    ("default parc", (0.5, False, ("parcellation",)), (True, True, None)),
+    ("default qc", (0.5, False, ("quality",)), (True, None, True)),
+    ("default parc qc", (0.5, False, BOTH), (True, True, True)),
+    ("fast", (0.5, True, ()), (True, None, None)),
+    ("fast parc", (0.5, True, ("parcellation",)), (False, True, None)),
+    ("fast qc", (0.5, True, ("quality",)), (False, None, True)),
+    ("fast parc qc", (0.5, True, BOTH), (False, True, False)),
+    ("robust", (0.0, True, ()), (False, None, None)),
+    ("robust parc", (0.0, True, ("parcellation",)), (False, False, None)),
+    ("robust qc", (0.0, True, ("quality",)), (False, None, False)),
+    ("robust parc qc", (0.0, True, BOTH), (False, False, False)),
 ]
 
 
-@pytest.mark.parametrize(("flags", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
-def test_blur_plan_of_the_reference(flags, expected):
-    plan = BlurPlan.like_reference(*flags)
-    found = (plan.posteriors, plan.parcel_decision, plan.quality_decision, plan.parcels)
-    assert [f for f, e in zip(found, expected, strict=True) if e is not None] == [e for e in expected if e is not None]
-
-
-@pytest.mark.parametrize(("flags", "expected"), [row[1:] for row in TABLE[:8]], ids=[row[0] for row in TABLE[:8]])
-def test_blur_plan_is_carried_out(tiny, image, flags, expected):
+@pytest.mark.parametrize(("given", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_blur_of_the_reference(folder, image, given, expected):
     """Each tensor of each row of the table is the blurred or the unblurred one, as it says."""
-    found = segmentation_posteriors(tiny, image, flip_average=False, plan=BlurPlan.like_reference(*flags))
-    sharp = _plain(tiny, image)
+    sigma, fast, companions = given
+    inference = {"posterior_sigma_voxels": sigma, "flip_average": False}
+    models = load_models(load_card(replace(TINY, name="as-told", inference=inference).write(folder)))
+    conformed = _conformed(image)
+    options = SegmentOptions(fast=fast, quirks=REFERENCE)
+    found = SynthSegSegmenter(models.segmentation).answer(conformed, options, companions)
+    sharp = _plain(models.segmentation, image)
     blurred = _blur(sharp)
     np.testing.assert_allclose(found.posteriors, blurred if expected[0] else sharp, atol=2e-5)
     decided = {True: blurred.argmax(axis=0), False: sharp.argmax(axis=0)}
     assert (decided[True] != decided[False]).mean() > 0.01
-    for decision, is_blurred in ((found.parcel_map, expected[1]), (found.quality_map, expected[2])):
+    for class_map, is_blurred in ((found.parcel_map, expected[1]), (found.class_map, expected[2])):
         if is_blurred is not None:
-            assert (decision != decided[is_blurred]).mean() < 1e-3
+            assert (class_map != decided[is_blurred]).mean() < 1e-3
 
 
-@pytest.mark.parametrize("blurred", [True, False])
-def test_own_plan_does_not_depend_on_what_else_is_asked(blurred):
-    assert BlurPlan.natural(blurred) == BlurPlan(blurred, blurred, blurred, True)
+@pytest.mark.parametrize("companions", [(), BOTH])
+def test_own_blur_does_not_depend_on_what_else_is_asked(tiny, image, companions):
+    conformed = _conformed(image)
+    found = SynthSegSegmenter(tiny).answer(conformed, SegmentOptions(fast=True), companions)
+    np.testing.assert_array_equal(found.posteriors, _answer(tiny, image).posteriors)
+    assert found.parcel_map is found.class_map
 
 
 def test_robust_chain(robust, image):
@@ -190,10 +219,10 @@ def test_robust_chain(robust, image):
     first = hot(_softmax(robust, x, 0))
     denoised = hot(_softmax(robust, first, 1))
     expected = _softmax(robust, torch.cat([x, denoised]), 2)
-    found = segmentation_posteriors(robust, image, flip_average=False, plan=SHARP)
+    found = _unblurred(robust, image)
     assert float((first != denoised).float().mean()) > 0.02
     # A voxel whose groups are nearly tied may fall either way; the random networks carry that further.
-    differs = np.abs(found.posteriors - expected).max(axis=0) > 1e-4
+    differs = np.abs(found - expected).max(axis=0) > 1e-4
     assert differs.mean() < 0.002
 
 
@@ -232,7 +261,7 @@ def _scored(whole: Models, decision: np.ndarray) -> torch.Tensor:
     groups = np.array(table.qc_groups)[quality_box(decision).extract(decision)]
     hot = torch.from_numpy(np.stack([groups == g for g in range(3)]).astype(np.float32))
     with torch.inference_mode():
-        return whole.quality.regressor.net(hot[None])[0]
+        return whole.quality.runners[0].net(hot[None])[0]
 
 
 def test_scores(whole, monkeypatch):

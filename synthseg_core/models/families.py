@@ -1,0 +1,72 @@
+"""Families of models: which there are, what a card of each has to hold, and what runs it.
+
+A new family is a row of :data:`FAMILIES`: a function that checks cards, and a class that runs their networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from synthseg_core.networks.config import RegressorConfig, UNetConfig
+
+if TYPE_CHECKING:
+    from synthseg_core.models.card import ModelCard
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of model.
+
+    Parameters
+    ----------
+    check
+        Refuses cards whose networks this family cannot run; without torch, since every card that is read is checked.
+    segmenter
+        ``module:class`` of its :class:`~synthseg_core.segmentation.segmenter.Segmenter`: imported when a scan is
+        segmented, not before.
+    """
+
+    check: Callable[[ModelCard], None]
+    segmenter: str
+
+
+def check_synthseg(card: ModelCard) -> None:
+    """Refuse networks that SynthSeg's chain cannot run one after the other, or on the grid of the card."""
+    if card.task != "quality" and card.networks[-1].config.out_channels != len(card.labels):
+        raise card.fault(
+            f"{card.networks[-1].config.out_channels} output channels and {len(card.labels)} labels",
+            "one label per channel",
+        )
+    for spec in card.networks:
+        if isinstance(spec.config, UNetConfig) and card.grid.multiple_voxels % 2 ** (spec.config.levels - 1):
+            raise card.fault(
+                f"a grid of multiples of {card.grid.multiple_voxels} voxels for {spec.config.levels} levels",
+                f"multiples of {2 ** (spec.config.levels - 1)}",
+            )
+    kind = RegressorConfig if card.task == "quality" else UNetConfig
+    lengths = (1, 3) if card.task == "segmentation" else (1,)
+    if len(card.networks) not in lengths or not all(isinstance(spec.config, kind) for spec in card.networks):
+        architectures = ", ".join(type(spec.config).__name__ for spec in card.networks)
+        wanted = f"{' or '.join(map(str, lengths))} of {kind.__name__}"
+        raise card.fault(f"the networks {architectures} for {card.task}", wanted)
+    for spec, channels in zip(card.networks, _synthseg_inputs(card), strict=True):
+        if spec.config.in_channels != channels:
+            raise card.fault(f"{spec.config.in_channels} input channels of network {spec.role}", str(channels))
+
+
+def _synthseg_inputs(card: ModelCard) -> list[int]:
+    """Return the channels that each network is given."""
+    if card.task == "quality":
+        return [len(card.labels)]
+    if card.task == "parcellation":
+        return [3]  # image, everything but the cortex, cortex
+    outputs = [spec.config.out_channels for spec in card.networks]
+    return [1, outputs[0], 1 + outputs[1]] if len(outputs) == 3 else [1]
+
+
+FAMILIES: dict[str, Family] = {
+    "synthseg": Family(check_synthseg, "synthseg_core.segmentation.synthseg:SynthSegSegmenter"),
+}
+"""Value of ``family`` in a model card -> what belongs to it."""
