@@ -21,6 +21,8 @@ def write_report(folder: Path, sets: Mapping[str, Scores], table: LabelTable, fa
 
     Parameters
     ----------
+    folder
+        Where ``validation.tsv`` and ``validation.json`` go.
     sets
         Scores by name of the set of scans.
     table

@@ -86,8 +86,14 @@ def score_each(
 
     Parameters
     ----------
+    models
+        Network and, where the model has them, its companions.
+    cases
+        Scans whose labels are known.
     labels
         From :func:`scored_labels`.
+    options
+        As for a segmentation; ``None``: the defaults.
     """
     for case in cases:
         yield score_case(models, case, labels, options)

@@ -48,6 +48,8 @@ def check_voxel_size(sizes_mm: Size3, unit: str, path: Path) -> list[str]:
         Edge lengths, taken as mm whatever the unit.
     unit
         Name of the spatial unit in the header: ``mm``, ``meter``, ``micron`` or ``unknown``.
+    path
+        For messages.
 
     Raises
     ------

@@ -65,8 +65,14 @@ def read_on_grid(path: Path, label_map: Volume, map_path: Path, channel: int = 0
 
     Parameters
     ----------
+    path
+        The scan.
     label_map
         Labels in RAS+ order.
+    map_path
+        File of the label map, for messages.
+    channel
+        Which channel of a scan with several, counted from 0.
 
     Returns
     -------

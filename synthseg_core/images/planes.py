@@ -69,6 +69,8 @@ def cut(volume: Volume, plane: Plane, point_mm: tuple[float, float, float]) -> C
     ----------
     volume
         (I, J, K) voxels of any orientation; oblique ones are drawn as if they were not.
+    plane
+        Axial, coronal or sagittal.
     point_mm
         World position that the slice passes through; the outermost slice where that is outside.
     """

@@ -124,6 +124,8 @@ def read_scan(
 
     Parameters
     ----------
+    path
+        NIfTI, MGZ or NPZ.
     volume
         Which volume of a 4-D file, counted from 0; ``None``: the first, with a warning when there are several.
     quirks

@@ -40,6 +40,8 @@ def write_volume(
 
     Parameters
     ----------
+    path
+        Its extension decides the format.
     volume
         (I, J, K) or channels-last (I, J, K, C) voxels.
     like
@@ -48,6 +50,8 @@ def write_volume(
     dtype
         Type on disk; ``None``: that of ``volume``. With the quirk ``keep_input_dtype`` ``None`` means the type of
         ``like``'s file, re-scaled to its range when that is an integer type.
+    quirks
+        What to copy from the reference implementation.
 
     Raises
     ------
@@ -81,8 +85,12 @@ def write_channels(
 
     Parameters
     ----------
+    path
+        A NIfTI file.
     channels : (I, J, K)
         ``count`` arrays of one shape.
+    count
+        How many channels come.
     like, affine
         As in :func:`write_volume`.
 

@@ -51,6 +51,8 @@ def compose(
 
     Parameters
     ----------
+    scan
+        Values that occur, with their sides.
     known
         What tables say about values; other values become neutral targets with a class of their own.
     update
@@ -115,6 +117,8 @@ def class_numbers(entries: Sequence[LabelEntry], kept: str | None = None) -> tup
 
     Parameters
     ----------
+    entries
+        Rows of the list, in its order.
     kept
         Source of the groups whose numbers stay, so that priors made for a list fit the updated one; all others are
         numbered in order of appearance.

@@ -79,6 +79,8 @@ class GenerationLabels:
 
         Parameters
         ----------
+        path
+            TSV file.
         classes, outputs
             Columns that give the Gaussian class and the target value of each label.
         """

@@ -71,6 +71,8 @@ def add_upsampled_convolution(fine: Tensor, coarse: Tensor, kernel: MergedKernel
     coarse : (1, C, R + margin, J/2, K/2)
         Rows with the margin of the window on both sides of axis I (``before`` below, ``width - 1 - before + shift``
         above); the other axes are padded with zeros here.
+    kernel
+        The kernel of the fine resolution, merged for the coarse one.
     """
     width = kernel.weight.shape[-1]
     after = width - 1 - kernel.before + kernel.shift
