@@ -9,7 +9,6 @@ What to look for among the images of a dataset.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from synthseg_core.bids.names import UNNAMED_SUFFIX, ScanName, label_from, parse
 from synthseg_core.bids.scan_row import ScanRow, file_problem, legible, named_row, nameless_row, without_clashes
 from synthseg_core.errors import InputError
 from synthseg_core.system.paths import is_allowed, is_folder
+from synthseg_core.system.settings import known_mapping
 
 LAYOUTS = ("auto", "bids", "folder", "table")
 # Anatomical contrasts of BIDS 1.11.1; quantitative maps can be asked for by name.
@@ -140,11 +140,7 @@ def looks_like_bids(root: Path) -> bool:
 
 def is_derivative(folder: Path) -> bool:
     """Say whether a folder is a derivative dataset: what others made of scans."""
-    try:
-        content: object = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and ("DatasetType", "derivative") in content.items()
+    return known_mapping(folder / "dataset_description.json").get("DatasetType") == "derivative"
 
 
 def placed_row(root: str, path: str, name: ScanName) -> ScanRow:

@@ -5,13 +5,13 @@ Sources in this order: the raw dataset; what an earlier run copied, as the raw d
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 from synthseg_core.errors import InputError
 from synthseg_core.system.atomic import write_json, write_text
+from synthseg_core.system.settings import known_mapping
 from synthseg_core.system.tables import format_tsv, read_tsv
 
 NAME, MEANING_NAME = "participants.tsv", "participants.json"
@@ -40,7 +40,7 @@ def write_participants(dataset: Path, participants: Iterable[str]) -> None:
     rows = ({**known.get(participant, {}), _KEY: participant} for participant in wanted)
     write_text(dataset / NAME, format_tsv(rows, columns))
     folder = raw if raw and copied else dataset
-    write_json(dataset / MEANING_NAME, {**_ABOUT, **json_object(folder / MEANING_NAME)})
+    write_json(dataset / MEANING_NAME, {**_ABOUT, **known_mapping(folder / MEANING_NAME)})
 
 
 def _known(path: Path) -> dict[str, dict[str, str]]:
@@ -54,16 +54,7 @@ def _known(path: Path) -> dict[str, dict[str, str]]:
 
 def _raw_folder(dataset: Path) -> Path | None:
     """Return the folder of the raw dataset; ``None`` if it is unknown or not there."""
-    links: Any = json_object(dataset / "dataset_description.json").get("DatasetLinks")
+    links: Any = known_mapping(dataset / "dataset_description.json").get("DatasetLinks")
     place: Any = cast(dict[str, Any], links).get("raw") if isinstance(links, dict) else None
     folder = dataset / place if isinstance(place, str) else None
     return folder if folder and folder.is_dir() else None
-
-
-def json_object(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; an empty one where there is none."""
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return {}
-    return cast(dict[str, Any], content) if isinstance(content, dict) else {}

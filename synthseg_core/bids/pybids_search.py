@@ -10,7 +10,6 @@ The form of the filter file is that of fMRIPrep, ``--bids-filter-file``.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -20,8 +19,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from synthseg_core.bids.discovery import BIDS_EXTENSIONS, SUFFIXES, Search, placed_row, require_dataset, scan_name
 from synthseg_core.bids.ignore import is_ignored, read_bidsignore
 from synthseg_core.bids.names import DERIVED, ScanName, label_from, parse_name
@@ -29,6 +26,7 @@ from synthseg_core.bids.scan_row import ScanRow, file_problem, legible, nameless
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import output_error, temporary_name
 from synthseg_core.system.paths import real_path
+from synthseg_core.system.settings import read_mapping
 
 ANY = "*"
 DATABASE_FILE = "layout_index.sqlite"
@@ -95,16 +93,11 @@ def read_queries(path: Path, search: Search) -> tuple[Query, ...]:
     InputError
         If it is no JSON or YAML, or does not map names to entities.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content: Any = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise _bad_filter(path, f"no readable filter ({reason})") from error
-    if not isinstance(content, dict) or not content:
+    content = read_mapping(path, "filter", _CORRECT_FILTER)
+    if not content:
         raise _bad_filter(path, "no names of kinds")
     queries: list[Query] = []
-    for name, filters in cast(dict[Any, Any], content).items():
+    for name, filters in content.items():
         if not isinstance(filters, dict):
             raise _bad_filter(path, f"{filters!r} as {name}")
         query = _query(path, str(name), cast(dict[Any, Any], filters), search)
@@ -113,13 +106,12 @@ def read_queries(path: Path, search: Search) -> tuple[Query, ...]:
     return tuple(queries)
 
 
+_FILTER = 'JSON or YAML such as {"t1w": {"suffix": "T1w", "session": null}}'
+_CORRECT_FILTER = "correct the filter file"
+
+
 def _bad_filter(path: Path, found: str) -> InputError:
-    return InputError(
-        path,
-        found=found,
-        expected='JSON or YAML such as {"t1w": {"suffix": "T1w", "session": null}}',
-        remedy="correct the filter file",
-    )
+    return InputError(path, found=found, expected=_FILTER, remedy=_CORRECT_FILTER)
 
 
 def _default_query(search: Search) -> Query:

@@ -11,9 +11,9 @@ from pathlib import Path
 from synthseg_core import __version__
 from synthseg_core.bids.description import DatasetFacts, write_dataset_files
 from synthseg_core.bids.names import STAGES
-from synthseg_core.bids.participants import json_object
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
+from synthseg_core.system.settings import known_mapping
 
 CONTAINER_VARIABLE = "SYNTHSEG_CONTAINER"
 """Environment variable that container recipes set to the address of the image."""
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         qualities=_companions(models, "quality") if "qc" in args.stages else (),
         code_url=_code_url(),
         container=os.environ.get(CONTAINER_VARIABLE, ""),
-        raw=json_object(source / "dataset_description.json"),
+        raw=known_mapping(source / "dataset_description.json"),
     )
     write_dataset_files(dataset, facts)
     return 0

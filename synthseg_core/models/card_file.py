@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 import yaml
 
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.models.card import GridSpec, InferenceSpec, IntensitySpec, ModelCard, WeightsFile
+from synthseg_core.models.card import ModelCard
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.paths import is_file
-from synthseg_core.system.settings import to_content
+from synthseg_core.system.settings import about, build, read_mapping, to_content
 
 _LINE = 120
 _OMITTED, _EMPTY = ("labels", "source"), ((), {}, "", None)
@@ -90,31 +89,13 @@ _Dumper.add_representer(str, _text_node)
 _ARCHITECTURES: dict[str, type[UNetConfig] | type[RegressorConfig]] = {"unet": UNetConfig, "regressor": RegressorConfig}
 
 
-_T = TypeVar("_T")
-
-
 def read_card(path: Path) -> ModelCard:
-    """Read and check one card."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ModelError(
-            path, found=f"no readable YAML ({error})", expected="a model card", remedy="correct the file"
-        ) from error
-    if not isinstance(content, dict):
-        raise ModelError(path, found="no mapping", expected="a model card", remedy="correct the file")
-    values: dict[str, Any] = dict(content)
-    for key, kind in {
-        "grid": GridSpec,
-        "intensity": IntensitySpec,
-        "inference": InferenceSpec,
-        "weights": WeightsFile,
-    }.items():
-        if key in values:
-            values[key] = _build(kind, values[key], path, key)
+    """Read and check one card; ``ModelError`` that names the entry if something is wrong with it."""
+    values = read_mapping(path, "model card", "correct the file", error=ModelError)
     values["networks"] = _networks(values.get("networks"), path)
     values["labels"] = _labels(str(values.pop("label_table", "")), path)
-    return _build(ModelCard, {**values, "source": path}, path, "card")
+    with about(str(path), ModelError):
+        return build(ModelCard, {**values, "source": path}, str(path))
 
 
 def _networks(entries: Any, path: Path) -> tuple[NetworkSpec, ...]:
@@ -136,7 +117,8 @@ def _network(entry: Any, path: Path) -> NetworkSpec:
             expected=" or ".join(_ARCHITECTURES),
             remedy="correct the model card",
         )
-    return NetworkSpec(role, prefix, _build(_ARCHITECTURES[architecture], options, path, f"network {role}"))
+    with about(str(path), ModelError):
+        return NetworkSpec(role, prefix, build(_ARCHITECTURES[architecture], options, f"{path}, network {role}"))
 
 
 def _labels(name: str, path: Path) -> LabelTable:
@@ -152,72 +134,3 @@ def _labels(name: str, path: Path) -> LabelTable:
             remedy="correct the model card",
         )
     return LabelTable.builtin(name.removesuffix(".tsv"))
-
-
-def _build(kind: type[_T], values: Mapping[str, Any], path: Path, where: str) -> _T:
-    """Make a dataclass from a mapping; unknown and missing keys are errors that name the key."""
-    if not isinstance(values, Mapping):
-        raise ModelError(path, found=f"{where}: {values!r}", expected="a mapping", remedy="correct the model card")
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - known):
-        raise ModelError(
-            path,
-            found=f"unknown key {', '.join(unknown)} in {where}",
-            expected=f"only {', '.join(sorted(known))}",
-            remedy="correct the model card",
-        )
-    frozen = {key: _frozen(value) for key, value in values.items()}
-    _check_kinds(kind, frozen, path, where)
-    try:
-        return kind(**frozen)
-    except ModelError as error:
-        if error.subject == str(path):
-            raise
-        raise ModelError(
-            f"{path}, {error.subject}", found=error.found, expected=error.expected, remedy=error.remedy
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            path,
-            found=f"{where}: {error}",
-            expected="all required keys, with values of the right kind",
-            remedy="correct the model card",
-        ) from error
-
-
-def _check_kinds(kind: type[Any], values: Mapping[str, Any], path: Path, where: str) -> None:
-    """Refuse values of another kind than the dataclass says: "no" in quotes is no ``false``, a text is no list."""
-    hints = get_type_hints(kind)
-    for key, value in values.items():
-        if not _fits(value, hints[key]):
-            text = hints[key].__name__ if isinstance(hints[key], type) else str(hints[key]).replace("tuple", "list")
-            raise ModelError(
-                path,
-                found=f"{key}: {value!r} in {where}",
-                expected=f"a value of kind {text}",
-                remedy="correct the model card",
-            )
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Say whether a value is of an annotated kind; whole numbers count as ``float``, truth values as no number."""
-    origin, parts = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return True
-    if origin is UnionType:
-        return any(_fits(value, part) for part in parts)
-    if origin is tuple:
-        wanted = parts[:1] * len(value) if parts[-1] is Ellipsis and isinstance(value, tuple) else parts
-        return isinstance(value, tuple) and len(value) == len(wanted) and all(map(_fits, value, wanted))
-    if origin is Mapping:
-        if not isinstance(value, Mapping):
-            return False
-        return all(_fits(key, parts[0]) and _fits(item, parts[1]) for key, item in value.items())
-    if hint in (int, float):
-        return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _frozen(value: Any) -> Any:
-    """Turn lists, also those in lists, into tuples."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -5,7 +5,6 @@ Columns that say which scan a row of a group table is about.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, cast
 
 from synthseg_core.bids.columns import CODE_NAME
 from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.system.settings import known_mapping
 
 UNKNOWN = ""
 
@@ -58,10 +58,7 @@ class Origin:
 
 def read_origin(path: Path) -> Origin:
     """Read a sidecar; what it does not tell, or not in the known form, stays empty."""
-    try:
-        content: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return Origin()
+    content = known_mapping(path)
     model, generators, warnings = (_get(content, key) for key in ("Model", "GeneratedBy", "Warnings"))
     first = cast(list[Any], generators)[0] if isinstance(generators, list) and generators else None
     maker = Maker(_text(model, "Name"), _text(first, "Version"), _text(model, "WeightsSHA256"))

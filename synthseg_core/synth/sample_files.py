@@ -20,7 +20,7 @@ from synthseg_core.synth.generator import BrainGenerator, Sample
 from synthseg_core.synth.maps import LabelMaps
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.system.atomic import write_json
-from synthseg_core.system.settings import build, to_content
+from synthseg_core.system.settings import build, read_mapping, to_content
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,7 @@ class SampleRecord:
     @classmethod
     def read(cls, path: Path) -> SampleRecord:
         """Read a record; one clear line if the file is none."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                path, found=f"no readable JSON ({error})", expected="the record of a sample", remedy="check the path"
-            ) from error
+        content = read_mapping(path, "record of a sample", "check the path", is_json=True)
         return build(cls, content, str(path))
 
     def same(self, other: SampleRecord) -> bool:

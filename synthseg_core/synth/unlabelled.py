@@ -9,7 +9,6 @@ mixture can serve many scans, so that a value means the same tissue in every fil
 from __future__ import annotations
 
 import importlib
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.label_maps import LARGEST_LABEL
 from synthseg_core.labels.known import FIRST_TISSUE
 from synthseg_core.system.atomic import write_json
+from synthseg_core.system.settings import read_mapping
 
 # The port's number of classes and limit of iterations.
 N_CLASSES = 10
@@ -88,19 +88,17 @@ class TissueMixture:
     @classmethod
     def load(cls, path: Path) -> TissueMixture:
         """Read a mixture that :meth:`save` wrote; ``InputError`` if the file is none."""
+        expected = "a JSON file with weights, means and stds"
+        remedy = "write it with synthseg labels cluster --save-mixture"
+        content = read_mapping(path, "tissue mixture", remedy, is_json=True)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
             columns = (tuple(float(number) for number in content[name]) for name in ("weights", "means", "stds"))
             return cls(*columns, converged=bool(content.get("converged", True)))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(
-                path,
-                found=f"no tissue mixture ({' '.join(str(error).split())})",
-                expected="a JSON file with weights, means and stds",
-                remedy="write it with synthseg labels cluster --save-mixture",
-            ) from error
+            found = f"no tissue mixture ({' '.join(str(error).split())})"
+            raise InputError(path, found=found, expected=expected, remedy=remedy) from error
 
 
 def fit_mixture(samples: np.ndarray, n_classes: int = N_CLASSES, seed: int = 0) -> TissueMixture:

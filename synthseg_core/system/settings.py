@@ -17,37 +17,55 @@ from typing import Any
 
 import yaml
 
-from synthseg_core.errors import InputError, UsageError
+from synthseg_core.errors import InputError, SynthSegError, UsageError
 
 
-def read_mapping(path: Path, what: str, remedy: str = "check it") -> dict[str, Any]:
-    """Return the entries of a YAML or JSON file.
+def read_mapping(
+    path: Path,
+    what: str,
+    remedy: str = "check it",
+    *,
+    error: type[SynthSegError] = InputError,
+    is_json: bool | None = None,
+) -> dict[str, Any]:
+    """Return the entries of a YAML or JSON file; one clear line if there are none.
 
     Parameters
     ----------
     path
-        Read as JSON if its name ends in ``.json``, as YAML otherwise.
+        The file; a byte-order mark does no harm.
     what
         What the file is, for messages.
     remedy
-        For files without entries, such as where one is explained.
+        What to do about one that is of no use, such as where it is explained.
+    error
+        Class of the error.
+    is_json
+        ``None``: JSON if the name ends in ``.json``, YAML otherwise.
 
     Raises
     ------
-    InputError
-        If the file cannot be read or holds anything but names with values.
+    SynthSegError
+        ``error``, if the file cannot be read or holds anything but names with values.
     """
+    is_json = path.suffix.lower() == ".json" if is_json is None else is_json
+    form = "JSON" if is_json else "YAML"
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            path, found=f"no readable {what} ({reason})", expected="YAML or JSON", remedy="check it"
-        ) from error
+        content = json.loads(path.read_bytes()) if is_json else yaml.safe_load(path.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError) as fault:
+        reason = getattr(fault, "strerror", None) or " ".join(str(fault).split())
+        raise error(path, found=f"no readable {what} ({reason})", expected=form, remedy=remedy) from fault
     if not isinstance(content, dict):
-        raise InputError(path, found="no entries with names", expected=what, remedy=remedy)
+        raise error(path, found="no entries with names", expected=f"{what} in {form}", remedy=remedy)
     return content
+
+
+def known_mapping(path: Path) -> dict[str, Any]:
+    """Return the entries of a JSON file, for what may stay unknown: none where the file is missing or of no use."""
+    try:
+        return read_mapping(path, "entries", is_json=True)
+    except InputError:
+        return {}
 
 
 def build(kind: Any, content: Any, subject: str) -> Any:
@@ -67,7 +85,7 @@ def build_fields(kind: Any, content: Any, subject: str) -> Any:
     if missing := [name for name in required if name not in content]:
         raise UsageError(subject, found=f"no {', '.join(missing)}", expected="these entries", remedy="add them")
     values = {name: _value(hints[name], value, f"{subject}, {name}") for name, value in content.items()}
-    with _about(subject):
+    with about(subject):
         return kind(**values)
 
 
@@ -81,9 +99,9 @@ def update(base: Any, content: Any, subject: str) -> Any:
     for name, value in content.items():
         own = getattr(base, name)
         nested = dataclasses.is_dataclass(own) and not hasattr(own, "from_content")
-        about = f"{subject}, {name}"
-        changed[name] = update(own, value, about) if nested else _value(hints[name], value, about)
-    with _about(subject):
+        place = f"{subject}, {name}"
+        changed[name] = update(own, value, place) if nested else _value(hints[name], value, place)
+    with about(subject):
         return dataclasses.replace(base, **changed)
 
 
@@ -99,13 +117,16 @@ def to_content(value: Any) -> Any:
 
 
 @contextmanager
-def _about(subject: str) -> Iterator[None]:
-    """Let what a dataclass says about its own values name the place that they came from."""
+def about(subject: str, kind: type[SynthSegError] | None = None) -> Iterator[None]:
+    """Let what is said about values name the place that they came from, as an error of a ``kind`` if one is given."""
     try:
         yield
-    except UsageError as error:
-        about = f"{subject}: {error.subject.rpartition(': ')[2]}"
-        raise UsageError(about, found=error.found, expected=error.expected, remedy=error.remedy) from error
+    except SynthSegError as error:
+        place = error.subject
+        if subject not in place:
+            own = place.rpartition(": ")[2]
+            place = subject if subject.endswith(f", {own}") else f"{subject}: {own}"
+        raise (kind or type(error))(place, found=error.found, expected=error.expected, remedy=error.remedy) from error
 
 
 def _check_names(kind: Any, content: Mapping[str, Any], subject: str) -> None:
@@ -125,12 +146,16 @@ def _is_required(entry: dataclasses.Field[Any]) -> bool:
 
 def _value(hint: Any, value: Any, subject: str) -> Any:
     """Return ``value`` as the annotation asks, or refuse it."""
+    if hint is Any:
+        return value
     if dataclasses.is_dataclass(hint):
-        return build(hint, value, subject)
+        return value if isinstance(value, typing.cast(type, hint)) else build(hint, value, subject)
     if isinstance(hint, types.UnionType):
         return _one_of(typing.get_args(hint), value, subject)
     if typing.get_origin(hint) is tuple:
         return _tuple(typing.get_args(hint), value, subject)
+    if typing.get_origin(hint) is Mapping:
+        return _mapping(typing.get_args(hint), value, subject)
     return _number(value, subject) if hint is float else _plain(hint, value, subject)
 
 
@@ -159,6 +184,12 @@ def _plain(kind: Any, value: Any, subject: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UsageError(subject, found=f"{value!r}", expected=f"a value of type {kind.__name__}", remedy="correct it")
     return value
+
+
+def _mapping(kinds: tuple[Any, ...], value: Any, subject: str) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(subject, found=f"{value!r}", expected="entries with names", remedy="correct it")
+    return {_value(kinds[0], name, subject): _value(kinds[1], one, f"{subject}, {name}") for name, one in value.items()}
 
 
 def _tuple(kinds: tuple[Any, ...], value: Any, subject: str) -> tuple[Any, ...]:

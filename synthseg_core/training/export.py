@@ -6,7 +6,6 @@ Export what a training folder holds: its best weights, or else its last average,
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
@@ -26,6 +25,7 @@ from synthseg_core.models.card_file import card_text
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.system.atomic import write_bytes, write_text
+from synthseg_core.system.settings import read_mapping
 from synthseg_core.system.tables import read_tsv
 from synthseg_core.training.checkpoint import BEST, read_checkpoint
 from synthseg_core.training.log import LOG
@@ -184,17 +184,13 @@ def export_run(
 
 
 def _configuration(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
+    path, expected, remedy = folder / "config.json", "the file that 'synthseg train' wrote", "give the folder of one"
+    content = read_mapping(path, "configuration of a training", remedy)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         content["training"]["network"]["features"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            path,
-            found=f"no configuration of a training ({error})",
-            expected="the file that 'synthseg train' wrote",
-            remedy="give the folder of a training",
-        ) from error
+    except (KeyError, TypeError) as error:
+        found = f"no configuration of a training ({error})"
+        raise InputError(path, found=found, expected=expected, remedy=remedy) from error
     return content
 
 

@@ -18,6 +18,8 @@ from synthseg_core.errors import InputError, TrainingError
 from synthseg_core.networks.devices import CPU_ALLOCATOR
 from synthseg_core.networks.unet import UNet
 from synthseg_core.system.atomic import write_json
+from synthseg_core.system.paths import is_file
+from synthseg_core.system.settings import read_mapping
 from synthseg_core.training.budget import affordable
 from synthseg_core.training.checkpoint import BEST, LAST, write_checkpoint
 from synthseg_core.training.config import TrainConfig
@@ -33,18 +35,15 @@ CONFIG = "config.json"
 
 def stored_config(folder: Path) -> TrainConfig | None:
     """Return the configuration of the training in a folder; ``None`` if there is none."""
-    try:
-        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return TrainConfig.from_json(content["training"])
-    except FileNotFoundError:
+    path, expected, remedy = folder / CONFIG, "what 'synthseg train' wrote", "train in another folder"
+    if not is_file(path):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            folder / CONFIG,
-            found=f"no configuration of a training ({error})",
-            expected="what 'synthseg train' wrote",
-            remedy="train in another folder",
-        ) from error
+    content = read_mapping(path, "configuration of a training", remedy)
+    try:
+        return TrainConfig.from_json(content["training"])
+    except (ValueError, KeyError, TypeError) as error:
+        found = f"no configuration of a training ({error})"
+        raise InputError(path, found=found, expected=expected, remedy=remedy) from error
 
 
 class Results:

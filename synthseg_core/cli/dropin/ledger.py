@@ -19,8 +19,11 @@ from typing import Any
 from synthseg_core.errors import InputError, OutputError, UsageError
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.file_identity import sha256_of
+from synthseg_core.system.settings import read_mapping
 
 FORMAT = "synthseg dataset 1"
+_EXPECTED = f"a record of the format {FORMAT!r}"
+_REMEDY = "give another file with --checkpoint, or remove this one to compute everything again"
 
 
 @dataclass(frozen=True)
@@ -165,15 +168,15 @@ def opened(path: Path) -> Iterator[Ledger]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
+    content = read_mapping(path, "record", _REMEDY, is_json=True)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and "processed_images" in content:
+        if "processed_images" in content:
             raise _no_ledger(path, "a list of paths by the reference command, without options and inputs")
         if content["format"] != FORMAT:
             raise _no_ledger(path, f"the format {content['format']!r}")
         for stored in content["scans"].values():
             _entry(stored, path.parent)
-    except (OSError, TypeError, KeyError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise _no_ledger(path, f"no readable record ({error!r})") from error
     return content["scans"]
 
@@ -189,12 +192,7 @@ def _has_size(path: Path, size: int | None) -> bool:
 
 
 def _no_ledger(path: Path, found: str) -> InputError:
-    return InputError(
-        path,
-        found=found,
-        expected=f"a record of the format {FORMAT!r}",
-        remedy="give another file with --checkpoint, or remove this one to compute everything again",
-    )
+    return InputError(path, found=found, expected=_EXPECTED, remedy=_REMEDY)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def test_filters_in_yaml(bids, tmp_path):
         ({"t1w": "a"}, "found 'a' as t1w"),
         ({"t1w": {"mt": True}}, "found True as t1w.mt, perhaps a word without quotes"),
         ({"t1w": {"run": {"a": 1}}}, "as t1w.run"),
-        ([], "no names of kinds"),
+        ([], "no entries with names"),
         ({}, "no names of kinds"),
     ],
 )

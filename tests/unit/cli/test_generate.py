@@ -123,7 +123,7 @@ def test_replay_warns_of_other_versions(maps, tmp_path, capsys):
         (["--set", "crop.shap=3"], "unknown entries shap"),
         (["--labels", "absent.tsv"], "absent.tsv"),
         (["--maps", "absent"], "absent"),
-        (["--replay", "absent.json"], "absent.json: found no readable JSON"),
+        (["--replay", "absent.json"], "absent.json: found no readable record of a sample"),
         (["--set", "output_column=outputs"], "also outputs"),
         (["--device", "abacus"], "--device"),
     ],

@@ -133,7 +133,7 @@ def test_files_that_are_no_mixture(tmp_path, content):
     (tmp_path / "m.json").write_text(content)
     with pytest.raises(InputError):
         TissueMixture.load(tmp_path / "m.json")
-    with pytest.raises(InputError, match=r"none\.json: found no tissue mixture"):
+    with pytest.raises(InputError, match=r"none\.json: found no readable tissue mixture"):
         TissueMixture.load(tmp_path / "none.json")
 
 

@@ -88,7 +88,7 @@ def test_the_caller_has_the_last_word(table, tmp_path):
 def test_a_training_that_still_runs_can_be_exported_and_one_that_just_began_cannot(table, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.raises(InputError, match="no configuration of a training"):
+    with pytest.raises(InputError, match="no readable configuration of a training"):
         export_run(run, "balls", table)
     (run / "config.json").write_text(json.dumps({"training": CONFIG.to_json(), "data": {}}))
     with pytest.raises(WeightsError, match="no weights"):

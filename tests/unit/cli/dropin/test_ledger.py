@@ -97,7 +97,7 @@ def test_file_names_that_are_no_text(study):
     ("content", "message"),
     [
         ("{", "no readable record"),
-        ("[]", "no readable record"),
+        ("[]", "no entries with names"),
         ('{"format": "other"}', "the format 'other'"),
         ('{"processed_images": ["/a.nii.gz"]}', "a list of paths by the reference command"),
         (json.dumps({"format": ledger.FORMAT, "scans": {"a": {"outputs": {}}}}), "no readable record"),
