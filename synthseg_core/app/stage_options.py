@@ -20,6 +20,7 @@ from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card, resolved_name
+from synthseg_core.networks.config import without_later_defaults
 from synthseg_core.system.atomic import write_json
 
 # Stage -> task of the companion model that it runs.
@@ -109,6 +110,8 @@ def _segmentation_card(model: str) -> ModelCard:
 def definition_sha256(card: ModelCard) -> str:
     """Return a digest of those parts of a card that decide results."""
     content = {name: part for name, part in asdict(card).items() if name in _DECISIVE}
+    for network in content["networks"]:
+        network["config"] = without_later_defaults(network["config"])
     content["labels"].pop("name")  # the path of the table
     if content["grid"]["answer_voxel_size_mm"] is None:  # a key that came later; digests from before stay valid
         content["grid"].pop("answer_voxel_size_mm")

@@ -161,19 +161,18 @@ def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
 
 
 def _finish(settings: Settings, prepared: Prepared, outcome: Outcome, facts: dict[str, Any]) -> int:
-    """Export the model, or say how to go on."""
+    """Export the model, also that of a training that was asked to stop: the best weights so far, or their average."""
     from synthseg_core.training.export import export_run
 
     score = "" if outcome.best_score is None else f", best validation Dice {outcome.best_score:.3f}"
     print(f"{outcome.folder}: {outcome.step} steps in {outcome.seconds / 60:.1f} minutes{score}")
-    if not outcome.finished:
-        print(f"{outcome.folder}: stopped as asked; the same command goes on from here")
-        return _status(outcome)
     if outcome.best_score is not None:
         facts["validation_dice"] = round(outcome.best_score, 4)
     card = export_run(outcome.folder, settings.name, prepared.table, voxel_size_mm=prepared.voxel_size_mm, facts=facts)
+    if not outcome.finished:
+        print(f"{outcome.folder}: stopped as asked; the same command goes on from here")
     print(f"model: {card}\nuse it: synthseg segment SCAN --dseg DSEG --model {card}")
-    return 0
+    return _status(outcome)
 
 
 def _status(outcome: Outcome) -> int:
@@ -184,7 +183,7 @@ def _status(outcome: Outcome) -> int:
 def _facts(settings: Settings, prepared: Prepared, device: torch.device) -> dict[str, Any]:
     """Return what the card shall say, beside what the training folder knows."""
     from synthseg_core.networks.devices import hardware_text
-    from synthseg_core.synth.recipe_file import read_recipe
+    from synthseg_core.synth.recipe_file import read_recipe, recipe_names
     from synthseg_core.training.parallel import environment_ranks
 
     facts: dict[str, Any] = {
@@ -192,5 +191,5 @@ def _facts(settings: Settings, prepared: Prepared, device: torch.device) -> dict
         "labels": Path(prepared.source.labels.source).stem,
         "hardware": hardware_text(device, environment_ranks().size),
     }
-    usual = settings.experiment.recipe == read_recipe(settings.preset)
-    return facts | ({"recipe": settings.preset} if usual else {})
+    usual = [name for name in recipe_names() if read_recipe(name) == settings.experiment.recipe]
+    return facts | ({"recipe": usual[0]} if usual else {})

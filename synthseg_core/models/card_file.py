@@ -12,7 +12,7 @@ import yaml
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard
-from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
+from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig, without_later_defaults
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.paths import is_file
 from synthseg_core.system.settings import about, build, read_mapping, to_content
@@ -54,7 +54,12 @@ def yaml_text(content: Mapping[str, Any]) -> str:
 
 def _network_entry(spec: NetworkSpec) -> dict[str, Any]:
     architecture = "regressor" if isinstance(spec.config, RegressorConfig) else "unet"
-    return {"role": spec.role, "architecture": architecture, "prefix": spec.prefix, **_plain(spec.config)}
+    return {
+        "role": spec.role,
+        "architecture": architecture,
+        "prefix": spec.prefix,
+        **without_later_defaults(_plain(spec.config)),
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -56,9 +56,21 @@ def _unet(config: UNetConfig) -> _Named:
 
 
 def _unet_block(name: str, inputs: int, outputs: int, config: UNetConfig) -> _Named:
+    if config.norm == "group":
+        yield from _group_norm_block(name, inputs, outputs, config)
+        return
     yield from _convolution(f"{name}.conv0", inputs, outputs, config.kernel_size)
     yield from _convolution(f"{name}.conv1", outputs, outputs, config.kernel_size)
     yield from _batch_norm(f"{name}.norm", outputs)
+
+
+def _group_norm_block(name: str, inputs: int, outputs: int, config: UNetConfig) -> _Named:
+    edge = config.kernel_size
+    for number, before in enumerate((inputs, outputs)):
+        yield f"{name}.conv{number}.weight", (outputs, before, edge, edge, edge)
+        yield from ((f"{name}.norm{number}.{part}", (outputs,)) for part in ("weight", "bias"))
+    if config.residual and inputs != outputs:
+        yield f"{name}.shortcut.weight", (outputs, inputs, 1, 1, 1)
 
 
 def _regressor(config: RegressorConfig) -> _Named:

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from synthseg_core.errors import ModelError
+
+NORMS = ("batch", "group")
+ACTIVATIONS = ("elu", "leaky_relu")
+# Options that came later, with the values that earlier networks have.
+_LATER: Mapping[str, Any] = {"widths": None, "norm": "batch", "activation": "elu", "residual": False}
+
+
+def without_later_defaults(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a network as files and digests hold them: what came later only where it says something.
+
+    Cards, checkpoints and digests from before the options of :class:`UNetConfig` came so stay what they were.
+    """
+    return {name: value for name, value in entries.items() if name not in _LATER or value != _LATER[name]}
 
 
 @dataclass(frozen=True)
@@ -23,6 +38,16 @@ class UNetConfig:
         Edge of the cubic kernels, odd.
     skips
         Decoder steps (0 = coarsest) that receive the encoder's features; ``None``: all of them.
+    widths
+        Channels of every level, the finest first, whose number is ``features``; ``None``: doubled at each level.
+    norm
+        ``batch``: one batch norm after a block, as SynthSeg has. ``group``: group norm after each convolution, with a
+        group for every channel, so that a scan is normalised by its own statistics; convolutions then have no bias.
+    activation
+        ``elu`` or ``leaky_relu``.
+    residual
+        Add the input of a block, through a 1x1x1 convolution where widths differ, before its last activation; only
+        with group norm.
     """
 
     in_channels: int = 1
@@ -31,6 +56,10 @@ class UNetConfig:
     levels: int = 5
     kernel_size: int = 3
     skips: tuple[int, ...] | None = None
+    widths: tuple[int, ...] | None = None
+    norm: str = "batch"
+    activation: str = "elu"
+    residual: bool = False
 
     def __post_init__(self) -> None:
         _require_positive(self, "in_channels", "out_channels", "features", "kernel_size")
@@ -40,10 +69,34 @@ class UNetConfig:
             raise ModelError(
                 "kernel_size", found=str(self.kernel_size), expected="odd", remedy="correct the model card"
             )
+        _require_one_of(self, "norm", NORMS)
+        _require_one_of(self, "activation", ACTIVATIONS)
+        self._check_widths()
+        if self.residual and self.norm != "group":
+            raise ModelError(
+                "residual", found=f"it with {self.norm} norm", expected="group norm", remedy="correct the model card"
+            )
+
+    def _check_widths(self) -> None:
+        widths = self.widths
+        if widths is None:
+            return
+        if len(widths) != self.levels or widths[0] != self.features or min(widths) < 1:
+            raise ModelError(
+                "widths",
+                found=", ".join(map(str, widths)),
+                expected=f"{self.levels} positive numbers, one for each level, the first {self.features} as 'features'",
+                remedy="correct the model card",
+            )
 
     def width(self, level: int) -> int:
         """Return the channels of a level, 0 being the finest."""
-        return self.features * 2**level
+        return self.features * 2**level if self.widths is None else self.widths[level]
+
+    @property
+    def finest_maps(self) -> int:
+        """Channels of full size that inference holds at a time: a skip, and with group norm one map more."""
+        return self.features * (2 if self.norm == "group" else 1)
 
     def has_skip(self, step: int) -> bool:
         """Say whether decoder step ``step`` (0 = coarsest) receives encoder features."""
@@ -67,6 +120,11 @@ class RegressorConfig:
         """Return the channels of a level, 0 being the finest."""
         return self.features * 2**level
 
+    @property
+    def finest_maps(self) -> int:
+        """Channels of full size that inference holds at a time."""
+        return self.features
+
 
 NetworkConfig = UNetConfig | RegressorConfig
 
@@ -86,6 +144,13 @@ class NetworkSpec:
     role: str
     prefix: str
     config: NetworkConfig = field(default_factory=UNetConfig)
+
+
+def _require_one_of(config: NetworkConfig, name: str, allowed: tuple[str, ...]) -> None:
+    if getattr(config, name) not in allowed:
+        raise ModelError(
+            name, found=repr(getattr(config, name)), expected=" or ".join(allowed), remedy="correct the model card"
+        )
 
 
 def _require_positive(config: NetworkConfig, *names: str) -> None:

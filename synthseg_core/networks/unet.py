@@ -1,4 +1,4 @@
-"""The 3-D U-Net of SynthSeg (Billot et al., Medical Image Analysis 2023), as a plain module."""
+"""The 3-D U-Net of SynthSeg (Billot et al., Medical Image Analysis 2023), and networks of our own, as plain modules."""
 
 from __future__ import annotations
 
@@ -13,36 +13,80 @@ NORM_EPSILON = 1e-3
 NORM_MOMENTUM = 0.01
 
 
-class ConvBlock(nn.Module):
-    """Two convolutions with ELU; a batch norm that the caller applies, since skips branch off before it."""
+SLOPE = 0.01  # of the leaky ReLU
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+
+def activate(x: Tensor, kind: str) -> Tensor:
+    """Apply ELU or leaky ReLU."""
+    return functional.elu(x) if kind == "elu" else functional.leaky_relu(x, SLOPE)
+
+
+class ConvBlock(nn.Module):
+    """Two convolutions with activations; a batch norm that the caller applies, since skips branch off before it."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, activation: str = "elu") -> None:
         super().__init__()
+        self.activation = activation
         self.conv0 = nn.Conv3d(in_channels, out_channels, kernel_size, padding="same")
         self.conv1 = nn.Conv3d(out_channels, out_channels, kernel_size, padding="same")
         self.norm = nn.BatchNorm3d(out_channels, eps=NORM_EPSILON, momentum=NORM_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features before batch norm."""
-        return functional.elu(self.conv1(functional.elu(self.conv0(x))))
+        return activate(self.conv1(activate(self.conv0(x), self.activation)), self.activation)
+
+
+class GroupNormBlock(nn.Module):
+    """Two convolutions, each with a norm of every channel over the volume; perhaps a shorter path beside them.
+
+    ``norm`` leaves everything as it is: nothing is left for the caller to apply.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.activation = config.activation
+        self.residual = config.residual
+        edge = config.kernel_size
+        self.conv0 = nn.Conv3d(in_channels, out_channels, edge, padding="same", bias=False)
+        self.norm0 = nn.GroupNorm(out_channels, out_channels)
+        self.conv1 = nn.Conv3d(out_channels, out_channels, edge, padding="same", bias=False)
+        self.norm1 = nn.GroupNorm(out_channels, out_channels)
+        if config.residual and in_channels != out_channels:
+            self.shortcut: nn.Module = nn.Conv3d(in_channels, out_channels, 1, bias=False)
+        else:
+            self.shortcut = nn.Identity()
+        self.norm = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features."""
+        features = self.norm1(self.conv1(activate(self.norm0(self.conv0(x)), self.activation)))
+        return activate(features + self.shortcut(x) if self.residual else features, self.activation)
+
+
+Block = ConvBlock | GroupNormBlock
 
 
 class UNet(nn.Module):
-    """Encoder and decoder with nearest-neighbour upsampling; skips are taken before batch norm."""
+    """Encoder and decoder with nearest-neighbour upsampling; skips are taken before batch norm, after group norm."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
         widths = [config.width(level) for level in range(config.levels)]
         inputs = [config.in_channels, *widths[:-1]]
-        self.down = nn.ModuleList(ConvBlock(a, b, config.kernel_size) for a, b in zip(inputs, widths, strict=True))
+        self.down = nn.ModuleList(self._block(a, b) for a, b in zip(inputs, widths, strict=True))
         self.up = nn.ModuleList(self._up_block(step, widths) for step in range(config.levels - 1))
         self.head = nn.Conv3d(config.features, config.out_channels, 1)
 
-    def _up_block(self, step: int, widths: list[int]) -> ConvBlock:
+    def _block(self, in_channels: int, out_channels: int) -> Block:
+        if self.config.norm == "group":
+            return GroupNormBlock(in_channels, out_channels, self.config)
+        return ConvBlock(in_channels, out_channels, self.config.kernel_size, self.config.activation)
+
+    def _up_block(self, step: int, widths: list[int]) -> Block:
         level = self.config.levels - 2 - step
         skip = widths[level] if self.config.has_skip(step) else 0
-        return ConvBlock(skip + widths[level + 1], widths[level], self.config.kernel_size)
+        return self._block(skip + widths[level + 1], widths[level])
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits.

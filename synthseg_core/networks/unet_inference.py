@@ -4,18 +4,25 @@ The finest level of a U-Net holds dozens of full-size maps; here every level is 
 and only what later steps need is kept: one skip tensor a level. Three exact rewritings make it fast: convolutions after
 upsampling run at the coarse resolution (:mod:`synthseg_core.networks.upsampling`), the last batch norm is folded into
 the 1x1x1 head, and rows shared by neighbouring slabs are carried over instead of recomputed.
+
+Group norm needs the mean and variance of a channel over the whole volume before its first row can go on. So the finest
+level then keeps one more map: a convolution is written there slab by slab, and the next one reads and overwrites it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from synthseg_core.networks.slabs import (
     SLAB_BYTES,
+    ChannelNorm,
+    activate_into,
     conv3d,
     empty_map,
     normalise,
@@ -24,12 +31,51 @@ from synthseg_core.networks.slabs import (
     prepared,
     slab_rows,
 )
-from synthseg_core.networks.unet import ConvBlock, UNet
+from synthseg_core.networks.unet import Block, GroupNormBlock, UNet
 from synthseg_core.networks.upsampling import MergedKernel, add_upsampled_convolution, merge_kernel
 from synthseg_core.system.timing import checkpoint
 
+Shape = tuple[int, ...]
+
 Consumer = Callable[[int, int, Tensor], None]
 """Receives ``start, stop, posteriors``: rows [start, stop) of the (N, stop - start, J, K) posteriors."""
+
+
+class _Input(Protocol):
+    """What a block reads; every method takes rows [start, stop) of its output."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of a map of the block."""
+        ...
+
+    def first(self, start: int, stop: int) -> Tensor:
+        """Return rows of the first convolution."""
+        ...
+
+    def shortcut(self, start: int, stop: int) -> Tensor:
+        """Return rows of the input as a residual block adds it."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Level:
+    """What a block of the encoder reads: a map."""
+
+    x: Tensor
+    block: Block
+
+    @property
+    def shape(self) -> Shape:
+        return tuple(self.x.shape[2:])
+
+    def first(self, start: int, stop: int) -> Tensor:
+        radius = self.block.conv0.kernel_size[0] // 2
+        return _conv_rows(self.block.conv0, padded_rows(self.x, start - radius, stop + radius))
+
+    def shortcut(self, start: int, stop: int) -> Tensor:
+        rows, path = self.x[:, :, start:stop], self.block.shortcut
+        return conv3d(rows, path.weight, None) if isinstance(path, nn.Conv3d) else rows
 
 
 @dataclass(frozen=True)
@@ -37,9 +83,46 @@ class _DecoderStep:
     """Weights of one decoder step, split into what reads the skip and what reads the coarse level."""
 
     skip_weight: Tensor | None
-    bias: Tensor
+    bias: Tensor | None
     coarse: MergedKernel
-    block: ConvBlock
+    block: Block
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """What a block of the decoder reads: the encoder's map, if it has one, and the coarse one, upsampled."""
+
+    coarse: Tensor
+    skip: Tensor | None
+    step: _DecoderStep
+
+    @property
+    def shape(self) -> Shape:
+        return tuple(2 * n for n in self.coarse.shape[2:])
+
+    def first(self, start: int, stop: int) -> Tensor:
+        step, kernel = self.step, self.step.coarse
+        radius = step.block.conv0.kernel_size[0] // 2
+        if self.skip is None or step.skip_weight is None:
+            fine = empty_map(self.coarse, step.block.conv0.out_channels, (stop - start, *self.shape[1:]))
+            fine.copy_(fine.new_zeros(()) if step.bias is None else step.bias[None, :, None, None, None])
+        else:
+            rows = padded_rows(self.skip, start - radius, stop + radius)
+            fine = conv3d(rows, step.skip_weight, step.bias, (0, radius, radius))
+        after = kernel.weight.shape[-1] - 1 - kernel.before + kernel.shift
+        rows = padded_rows(self.coarse, start // 2 - kernel.before, stop // 2 + after)
+        add_upsampled_convolution(fine, rows, kernel)
+        return fine
+
+    def shortcut(self, start: int, stop: int) -> Tensor:
+        below, path = self.coarse[:, :, start // 2 : stop // 2], self.step.block.shortcut
+        if not isinstance(path, nn.Conv3d):
+            return _upsampled(below)
+        channels = path.in_channels - below.shape[1]  # of the skip, which comes first
+        fine = _upsampled(conv3d(below, path.weight[:, channels:], None))
+        if self.skip is not None:
+            fine += conv3d(self.skip[:, :, start:stop], path.weight[:, :channels], None)
+        return fine
 
 
 class UNetRunner:
@@ -58,7 +141,7 @@ class UNetRunner:
         self.net = net
         self.slab_bytes = slab_bytes
         self.steps = [self._decoder_step(step, block) for step, block in enumerate(net.up)]  # type: ignore[arg-type]
-        self.head_weight, self.head_bias = _fold_norm(net.up[-1].norm, net.head)  # type: ignore[arg-type]
+        self.head_weight, self.head_bias = _folded_head(net.up[-1].norm, net.head)  # type: ignore[arg-type]
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +169,8 @@ class UNetRunner:
         for step in self.steps[:-1]:
             skips.pop()
             x = self._decode(x, skips[-1], step)
-        for start, stop, features in self._decoder_rows(x, skips[0], self.steps[-1]):
+        last_step = self.steps[-1]
+        for start, stop, features in self._block_rows(_Joined(x, skips[0], last_step), last_step.block):
             consume(start, stop, self._posteriors(features))
 
     def _posteriors(self, features: Tensor) -> Tensor:
@@ -95,9 +179,8 @@ class UNetRunner:
         logits = torch.addmm(self.head_bias[:, None], self.head_weight, voxels.t())
         return torch.softmax(logits, dim=0).view(-1, *features.shape[2:])
 
-    def _decoder_step(self, step: int, block: ConvBlock) -> _DecoderStep:
+    def _decoder_step(self, step: int, block: Block) -> _DecoderStep:
         weight, bias = block.conv0.weight, block.conv0.bias
-        assert bias is not None
         skip_channels = block.conv0.out_channels if self.net.config.has_skip(step) else 0
         skip = weight[:, :skip_channels].contiguous(memory_format=torch.channels_last_3d) if skip_channels else None
         merged = merge_kernel(weight[:, skip_channels:])
@@ -106,17 +189,12 @@ class UNetRunner:
         )
         return _DecoderStep(skip, bias, merged, block)
 
-    def _encode(self, x: Tensor, block: ConvBlock, *, keep_skip: bool, pool: bool) -> tuple[Tensor, Tensor | None]:
+    def _encode(self, x: Tensor, block: Block, *, keep_skip: bool, pool: bool) -> tuple[Tensor, Tensor | None]:
         """Return the input of the next level and, if wanted, the skip tensor."""
         shape = x.shape[2:]
         skip = empty_map(x, block.conv0.out_channels, shape) if keep_skip else None
         result = empty_map(x, block.conv0.out_channels, tuple(n // 2 for n in shape) if pool else shape)
-
-        def first(start: int, stop: int) -> Tensor:
-            radius = block.conv0.kernel_size[0] // 2
-            return _conv_rows(block.conv0, padded_rows(x, start - radius, stop + radius))
-
-        for start, stop, features in self._block_rows(first, block, shape, skip):
+        for start, stop, features in self._block_rows(_Level(x, block), block, skip):
             if pool:
                 result[:, :, start // 2 : stop // 2] = normalise_and_pool(block.norm, features)
             else:
@@ -125,61 +203,84 @@ class UNetRunner:
 
     def _decode(self, coarse: Tensor, skip: Tensor | None, step: _DecoderStep) -> Tensor:
         """Return the normalised features of one decoder step, at twice the resolution of ``coarse``."""
-        shape = tuple(2 * n for n in coarse.shape[2:])
-        result = empty_map(coarse, step.block.conv0.out_channels, shape)
-        for start, stop, features in self._decoder_rows(coarse, skip, step):
+        source = _Joined(coarse, skip, step)
+        result = empty_map(coarse, step.block.conv0.out_channels, source.shape)
+        keep = result if isinstance(step.block, GroupNormBlock) else None
+        for start, stop, features in self._block_rows(source, step.block, keep):
             result[:, :, start:stop] = normalise(step.block.norm, features)
         return result
 
-    def _decoder_rows(
-        self, coarse: Tensor, skip: Tensor | None, step: _DecoderStep
-    ) -> Iterator[tuple[int, int, Tensor]]:
-        shape = torch.Size(2 * n for n in coarse.shape[2:])
-
-        def first(start: int, stop: int) -> Tensor:
-            radius = step.block.conv0.kernel_size[0] // 2
-            if skip is None or step.skip_weight is None:
-                fine = empty_map(coarse, step.bias.shape[0], (stop - start, *shape[1:]))
-                fine.copy_(step.bias[None, :, None, None, None].expand_as(fine))
-            else:
-                rows = padded_rows(skip, start - radius, stop + radius)
-                fine = conv3d(rows, step.skip_weight, step.bias, (0, radius, radius))
-            kernel = step.coarse
-            after = kernel.weight.shape[-1] - 1 - kernel.before + kernel.shift
-            add_upsampled_convolution(fine, padded_rows(coarse, start // 2 - kernel.before, stop // 2 + after), kernel)
-            return fine
-
-        return self._block_rows(first, step.block, shape)
-
     def _block_rows(
-        self, first: Callable[[int, int], Tensor], block: ConvBlock, shape: torch.Size, keep: Tensor | None = None
+        self, source: _Input, block: Block, keep: Tensor | None = None
     ) -> Iterator[tuple[int, int, Tensor]]:
-        """Yield ``start, stop, features`` of a block; ``first`` gives rows of its first convolution.
+        """Yield ``start, stop, features`` of a block; all features are written into ``keep`` if it is given."""
+        if isinstance(block, GroupNormBlock):
+            yield from self._group_norm_rows(source, block, keep)
+            return
 
-        The second convolution needs ``radius`` rows around its own: they are kept from one slab to the next. All
-        features are written into ``keep`` if it is given.
+        def fill(start: int, stop: int, out: Tensor) -> None:
+            activate_into(source.first(start, stop), out, block.activation)
+
+        for start, stop, features in self._convolved_rows(fill, block, source.shape):
+            out = features if keep is None else keep[:, :, start:stop]
+            yield start, stop, activate_into(features, out, block.activation)
+
+    def _group_norm_rows(
+        self, source: _Input, block: GroupNormBlock, keep: Tensor | None
+    ) -> Iterator[tuple[int, int, Tensor]]:
+        """Yield rows of a block whose norms need whole maps: both convolutions in turn are held in one map."""
+        shape = source.shape
+        whole = empty_map(block.conv1.weight, block.conv0.out_channels, shape) if keep is None else keep
+        first, second = ChannelNorm(block.norm0), ChannelNorm(block.norm1)
+        for start, stop in self._spans(block, shape):
+            checkpoint()
+            whole[:, :, start:stop] = first.seen(source.first(start, stop))
+
+        def fill(start: int, stop: int, out: Tensor) -> None:
+            activate_into(first.normalised(whole[:, :, start:stop]), out, block.activation)
+
+        for start, stop, features in self._convolved_rows(fill, block, shape):
+            whole[:, :, start:stop] = second.seen(features)
+        for start, stop in self._spans(block, shape):
+            rows = second.normalised(whole[:, :, start:stop])
+            if block.residual:
+                rows += source.shortcut(start, stop)
+            yield start, stop, activate_into(rows, whole[:, :, start:stop], block.activation)
+
+    def _convolved_rows(
+        self, fill: Callable[[int, int, Tensor], None], block: Block, shape: Shape
+    ) -> Iterator[tuple[int, int, Tensor]]:
+        """Yield rows of a block's second convolution; ``fill`` writes rows of what it reads into a tensor.
+
+        The convolution needs ``radius`` rows around its own: they are kept from one slab to the next, so that rows may
+        be overwritten once they were yielded.
         """
         total = shape[0]
         radius = block.conv1.kernel_size[0] // 2
         margin = radius + radius % 2  # rows come in pairs, so that pooling and upsampling stay aligned
-        rows = min(slab_rows(block.conv0.out_channels, shape, self.slab_bytes), total)
+        spans = self._spans(block, shape)
+        rows = spans[0][1]
         window = empty_map(block.conv1.weight, block.conv0.out_channels, (rows + radius + margin, *shape[1:]))
         window[:, :, :radius] = 0  # above row 0
         held, done = radius, 0
-        for start in range(0, total, rows):
+        for start, stop in spans:
             checkpoint()
-            stop = min(start + rows, total)
             need = min(stop + margin, total)
             if need > done:
-                _elu_into(first(done, need), window[:, :, held : held + need - done])
+                fill(done, need, window[:, :, held : held + need - done])
                 held, done = held + need - done, need
             used = stop - start + 2 * radius
             if held < used:  # below the last row
                 window[:, :, held:used] = 0
-            features = _conv_rows(block.conv1, window[:, :, :used])
-            yield start, stop, _elu_into(features, features if keep is None else keep[:, :, start:stop])
+            yield start, stop, _conv_rows(block.conv1, window[:, :, :used])
             held -= stop - start
             window[:, :, :held] = window[:, :, stop - start : stop - start + held].clone()
+
+    def _spans(self, block: Block, shape: Shape) -> list[tuple[int, int]]:
+        """Return first and last row of every slab."""
+        total = shape[0]
+        rows = min(slab_rows(block.conv0.out_channels, shape, self.slab_bytes), total)
+        return [(start, min(start + rows, total)) for start in range(0, total, rows)]
 
 
 def _conv_rows(conv: nn.Conv3d, rows: Tensor) -> Tensor:
@@ -188,13 +289,15 @@ def _conv_rows(conv: nn.Conv3d, rows: Tensor) -> Tensor:
     return conv3d(rows, conv.weight, conv.bias, (0, radius, radius))
 
 
-def _elu_into(x: Tensor, out: Tensor) -> Tensor:
-    """Write the ELU of ``x`` into ``out``, which may be ``x``; sparing a copy of full-size maps."""
-    return torch.ops.aten.elu.out(x, out=out)
+def _upsampled(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
-def _fold_norm(norm: nn.BatchNorm3d, head: nn.Conv3d) -> tuple[Tensor, Tensor]:
-    """Fold an affine batch norm into the 1x1x1 convolution after it (no padding, so this is exact)."""
+def _folded_head(norm: nn.Module, head: nn.Conv3d) -> tuple[Tensor, Tensor]:
+    """Return the 1x1x1 head as a matrix, an affine batch norm before it folded in (no padding, so this is exact)."""
+    if not isinstance(norm, nn.BatchNorm3d):
+        assert head.bias is not None
+        return head.weight[:, :, 0, 0, 0].contiguous(), head.bias
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert head.bias is not None

@@ -59,7 +59,7 @@ def unet_bytes(card: ModelCard, shape: Shape3, beside: int = 0) -> int:
     beside
         Channels of other posteriors that live at the same time.
     """
-    maps = max(beside + config.out_channels + config.features for config in _configs(card))
+    maps = max(beside + config.out_channels + config.finest_maps for config in _configs(card))
     return int(1.4 * _FLOAT32 * maps * math.prod(shape))
 
 
@@ -82,7 +82,7 @@ def parcellation_bytes(card: ModelCard, record: ConformRecord, grids: Sequence[G
     maps = 2 * _INT32 * sum(math.prod(grid.shape) for grid in (record.grid, *grids))
     # Skip tensor and input; coarser levels and the rows that are blurred add as much again: measured, 2.5 GB with the
     # published network on 192 x 256 x 192 voxels beside the program.
-    network = 2 * _FLOAT32 * (config.in_channels + config.features) * padded
+    network = 2 * _FLOAT32 * (config.in_channels + config.finest_maps) * padded
     return _scan_bytes(record) + (_FLOAT64 + 2 * _UINT8) * padded + network + kept + maps
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synthseg_core.errors import UsageError
-from synthseg_core.networks.config import UNetConfig
+from synthseg_core.networks.config import UNetConfig, without_later_defaults
 from synthseg_core.system.settings import build
 from synthseg_core.training.schedule import Schedule
 
@@ -37,7 +37,7 @@ def above_zero(name: str, value: float) -> None:
 
 
 LOSSES = ("weighted_l2", "dice")
-OPTIMISERS = ("adam", "adamw")
+OPTIMISERS = ("adam", "adamw", "muon")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -76,15 +76,19 @@ class OptimiserConfig:
     Parameters
     ----------
     kind
-        ``adam`` or ``adamw``.
+        ``adam``, ``adamw``, or ``muon``: Muon for the kernels between features, AdamW for first layer, head, norms.
     learning_rate
         Peak of the schedule.
     betas, epsilon
-        Of Adam.
+        Of Adam, or of the AdamW beside Muon.
     weight_decay
-        Only with ``adamw``.
+        Not with ``adam``.
     clip_norm
         Longest gradient; longer ones are shortened. ``None``: no limit.
+    momentum
+        Of Muon.
+    rest_learning_rate, rest_weight_decay
+        Of the AdamW beside Muon.
     """
 
     kind: str = "adam"
@@ -94,16 +98,22 @@ class OptimiserConfig:
     weight_decay: float = 0.0
     clip_norm: float | None = None
     schedule: Schedule = field(default_factory=Schedule)
+    momentum: float = 0.95
+    rest_learning_rate: float = 2e-3
+    rest_weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
         one_of("optimiser", self.kind, OPTIMISERS)
-        for name in ("learning_rate", "epsilon"):
+        for name in ("learning_rate", "epsilon", "rest_learning_rate"):
             above_zero(name, getattr(self, name))
-        at_least("weight_decay", self.weight_decay, 0)
+        for name in ("weight_decay", "rest_weight_decay", "momentum"):
+            at_least(name, getattr(self, name), 0)
+        if self.momentum >= 1:
+            raise UsageError("momentum", found=f"{self.momentum:g}", expected="0 to below 1", remedy="correct it")
         if self.clip_norm is not None:
             above_zero("clip_norm", self.clip_norm)
         if self.kind == "adam" and self.weight_decay:
-            raise UsageError("weight_decay", found="it with adam", expected="adamw", remedy="choose adamw, or 0")
+            raise UsageError("weight_decay", found="it with adam", expected="adamw or muon", remedy="choose one, or 0")
 
 
 @dataclass(frozen=True)
@@ -196,8 +206,15 @@ class TrainConfig:
         return sum(stage.steps for stage in self.stages)
 
     def to_json(self) -> dict[str, Any]:
-        """Return nested dictionaries and lists."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        """Return nested dictionaries and lists; settings that came later only where they say something."""
+        content = json.loads(json.dumps(dataclasses.asdict(self)))
+        content["network"] = without_later_defaults(content["network"])
+        if self.optimiser.kind != "muon":
+            for name in _OF_MUON:
+                del content["optimiser"][name]
+        return content
+
+    to_content = to_json
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> TrainConfig:
@@ -205,6 +222,8 @@ class TrainConfig:
         return build(TrainConfig, content, "training configuration")
 
 
+# Settings of the optimiser that no other kind has.
+_OF_MUON = ("momentum", "rest_learning_rate", "rest_weight_decay")
 # Neither changes what a step does; the number of steps may grow, so that a finished training can be prolonged.
 _FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing", "compiled")
 

@@ -43,7 +43,7 @@ def start_from(net: UNet, path: Path) -> tuple[str, ...]:
         raise WeightsError(
             path,
             found=f"{len(wrong)} arrays missing or of another shape, first {wrong[0]}",
-            expected=f"a network with {net.config.features} features and {net.config.levels} levels",
+            expected=f"{net.config.levels} levels from {net.config.features} features, with {net.config.norm} norm",
             remedy="set the shape of the network to that of the weights",
         )
     taken = {name: found[name].float() for name in wanted if name not in unfit}
@@ -90,6 +90,6 @@ def initialise(net: UNet, generator: torch.Generator) -> UNet:
     for module in net.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.xavier_uniform_(module.weight, generator=generator)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return net

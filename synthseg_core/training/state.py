@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from synthseg_core.errors import UsageError, WeightsError
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.averages import WeightAverage
 from synthseg_core.training.checkpoint import random_states, restore_random_states
-from synthseg_core.training.config import OptimiserConfig, Stage, TrainConfig
+from synthseg_core.training.config import Stage, TrainConfig
+from synthseg_core.training.optimisers import new_optimiser
 from synthseg_core.training.start import initialise
 
 
@@ -107,18 +108,6 @@ def new_state(config: TrainConfig, device: torch.device) -> TrainingState:
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")  # type: ignore[attr-defined]
     average = WeightAverage(net, config.ema_decay) if config.ema_decay else None
     return TrainingState(net, new_optimiser(net, config.optimiser), scaler, average, device)
-
-
-def new_optimiser(net: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """Return the optimiser with empty moments."""
-    kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
-    return kind(
-        net.parameters(),
-        lr=config.learning_rate,
-        betas=config.betas,
-        eps=config.epsilon,
-        weight_decay=config.weight_decay,
-    )
 
 
 def snapshot_of(state: TrainingState, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from synthseg_core.networks.precision import autocast
-from synthseg_core.networks.unet import ConvBlock, UNet
+from synthseg_core.networks.unet import ConvBlock, GroupNormBlock, UNet
 from synthseg_core.training.averages import freeze_norms, set_momentum
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.losses import loss_called
+from synthseg_core.training.optimisers import set_rates
 from synthseg_core.training.samples import Source, require_fit
 from synthseg_core.training.state import TrainingState
 
@@ -67,9 +68,7 @@ def train_step(
     """
     now = state.position(config)
     stage = config.stages[now.stage]
-    rate = config.optimiser.learning_rate * config.optimiser.schedule.factor(now.progress)
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate
+    set_rates(state.optimiser, config.optimiser, config.optimiser.schedule.factor(now.progress))
     state.optimiser.zero_grad(set_to_none=True)
     if config.start_from is None:
         set_momentum(state.net, state.step)
@@ -90,7 +89,7 @@ def train_step(
     total = float(sum(value.item() for value in values))
     norm = _update(state, config, [seed for some in seeds for seed in some])
     state.step += 1
-    return StepResult(stage.loss, total, norm, rate)
+    return StepResult(stage.loss, total, norm, state.optimiser.param_groups[0]["lr"])
 
 
 def forward(model: nn.Module, images: Tensor, device: torch.device, precision: str) -> Tensor:
@@ -130,6 +129,6 @@ def recompute_features(net: UNet) -> UNet:
     Batch norms lie outside of the blocks, so that nothing counts twice in their running statistics.
     """
     for block in net.modules():
-        if isinstance(block, ConvBlock):
+        if isinstance(block, ConvBlock | GroupNormBlock):
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
     return net

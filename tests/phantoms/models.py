@@ -5,6 +5,7 @@ The label values are not contiguous and not in ascending order, so that channels
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ def random_arrays(spec: NetworkSpec, seed: int) -> dict[str, np.ndarray]:
 
 
 def _random(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    if name.endswith(("running_var", "norm.weight")):
+    if re.search(r"running_var|norm\d?\.weight", name):
         return rng.uniform(0.6, 1.4, shape).astype(np.float32)
     if len(shape) < 2:
         return rng.normal(0, 0.2, shape).astype(np.float32)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -85,6 +88,56 @@ def test_a_model_that_loads_comes_out(maps, settings, tmp_path, capsys):
     (runner,) = load_models(card).segmentation.runners
     best = read_checkpoint(out / "best.pt")["network"]
     torch.testing.assert_close(runner.net.state_dict()["head.weight"], best["head.weight"], atol=1e-3, rtol=1e-3)
+
+
+def test_a_network_of_our_own_is_trained_exported_and_segments(maps, tmp_path, capsys):
+    network = {"features": 2, "levels": 3, "widths": [2, 5, 6], "norm": "group", "activation": "leaky_relu"}
+    training = SETTINGS["training"] | {"network": network | {"residual": True}, "optimiser": {"kind": "muon"}}
+    training["stages"] = [{"loss": "dice", "steps": 2}]
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(SETTINGS | {"training": training}))
+    out = tmp_path / "own"
+    assert _train("--config", path, "--maps", maps, "--out", out, "--precision", "float32") == 0
+    card = load_card(out / "model" / "card.yaml")
+    (spec,) = card.networks
+    assert (spec.config.widths, spec.config.norm, spec.config.residual) == ((2, 5, 6), "group", True)
+    (runner,) = load_models(card).segmentation.runners
+    best = read_checkpoint(out / "best.pt")["network"]
+    state = runner.net.state_dict()
+    assert state.keys() == best.keys()
+    assert all(torch.allclose(state[name], best[name], atol=1e-3, rtol=1e-3) for name in best)
+    labels = _head(3)
+    scan = Volume((labels % 7 * 100.0 + 20).astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+    write_volume(tmp_path / "scan.nii.gz", scan)
+    capsys.readouterr()
+    words = ["segment", tmp_path / "scan.nii.gz", "--dseg", tmp_path / "dseg.nii.gz", "--model", card.source]
+    assert main([*map(str, words), "--device", "cpu", "--threads", "1"]) == 0
+    found = nib.load(tmp_path / "dseg.nii.gz")
+    assert found.shape == SHAPE
+    assert 1 < len(np.unique(np.asarray(found.dataobj))) <= len(card.labels)
+
+
+def test_a_training_that_was_asked_to_stop_leaves_the_model_so_far(maps, settings, tmp_path, capsys, monkeypatch):
+    from synthseg_core.synth.generator import BrainGenerator
+
+    batch, out = BrainGenerator.batch, tmp_path / "run"
+
+    def stopping(self, seeds):
+        if (out / "log.tsv").is_file() and len(read_rows(out / "log.tsv")) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch(self, seeds)
+
+    monkeypatch.setattr(BrainGenerator, "batch", stopping)
+    words = ("--config", settings, "--maps", maps, "--out", out)
+    assert _train(*words) == 130
+    assert "stopped as asked; the same command goes on from here" in capsys.readouterr().out
+    last = read_checkpoint(out / "last.pt")
+    assert last["step"] < 4
+    (runner,) = load_models(load_card(out / "model" / "card.yaml")).segmentation.runners
+    average = last["average"]["values"]["head.weight"]
+    torch.testing.assert_close(runner.net.state_dict()["head.weight"], average, atol=1e-3, rtol=1e-3)
+    monkeypatch.setattr(BrainGenerator, "batch", batch)
+    assert _train(*words) == 0
 
 
 def test_the_same_command_goes_on_and_more_steps_prolong(maps, settings, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,15 @@ UNETS = st.builds(
     levels=st.integers(2, 4),
     kernel_size=st.sampled_from([1, 3, 5]),
     skips=st.one_of(st.none(), st.sets(st.integers(0, 2)).map(lambda steps: tuple(sorted(steps)))),
+)
+GROUP_UNETS = UNETS.flatmap(
+    lambda config: st.builds(
+        replace,
+        st.just(config),
+        norm=st.just("group"),
+        residual=st.booleans(),
+        widths=st.tuples(*[st.integers(1, 4)] * (config.levels - 1)).map(lambda widths: (config.features, *widths)),
+    )
 )
 REGRESSORS = st.builds(
     RegressorConfig,
@@ -57,7 +67,7 @@ def test_arrays_are_those_of_the_module(config):
 
 
 @settings(deadline=None, max_examples=30)
-@given(config=st.one_of(UNETS, REGRESSORS))
+@given(config=st.one_of(UNETS, GROUP_UNETS, REGRESSORS))
 def test_arrays_of_any_network_are_those_of_the_module(config):
     assert array_shapes(config) == of_module(config)
 

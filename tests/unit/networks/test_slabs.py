@@ -79,6 +79,19 @@ def test_padded_rows(start, stop):
     assert torch.equal(slabs.padded_rows(x, start, stop), padded[:, :, start + 3 : stop + 3])
 
 
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+def test_norm_of_a_channel_from_slabs(offset):
+    """Slabs that differ in brightness, far from zero: the sum of squares less the squared sum would lose all digits."""
+    norm = torch.nn.GroupNorm(3, 3)
+    norm.weight.data, norm.bias.data = torch.tensor([[0.7, -1.3, 0.0], [1.0, -1.0, 0.5]])
+    x = _image(1, 3, 11, 6, 8) * torch.linspace(0.1, 3, 11)[None, None, :, None, None] + offset
+    from_slabs = slabs.ChannelNorm(norm)
+    for start, stop in ((0, 1), (1, 6), (6, 11)):
+        assert torch.equal(from_slabs.seen(x[:, :, start:stop]), x[:, :, start:stop])
+    with torch.inference_mode():
+        np.testing.assert_allclose(from_slabs.normalised(x), norm.double()(x.double()), atol=1e-5 + 1e-6 * offset)
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_norm_and_pooling_in_either_order(turned):
     norm = torch.nn.BatchNorm3d(3).eval()

@@ -95,3 +95,55 @@ def test_training_can_use_the_module():
     net = UNet(UNetConfig(in_channels=1, out_channels=2, features=2, levels=2)).train()
     net(torch.rand(1, 1, 8, 8, 8)).square().mean().backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+GROUP = UNetConfig(1, 3, features=2, levels=2, norm="group", activation="leaky_relu", residual=True)
+
+
+def test_group_norm_and_residual_blocks_written_out():
+    """Two levels step by step: norms of the volume itself, paths beside the convolutions, skips after all of it."""
+    net = _net(GROUP, 2)
+    x = torch.rand(1, 1, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+
+    def norm(part: torch.nn.GroupNorm, value: torch.Tensor) -> torch.Tensor:
+        mean = value.mean((2, 3, 4), keepdim=True)
+        deviation = ((value - mean).square().mean((2, 3, 4), keepdim=True) + 1e-5).sqrt()
+        return (value - mean) / deviation * part.weight.view(1, -1, 1, 1, 1) + part.bias.view(1, -1, 1, 1, 1)
+
+    def leaky(value: torch.Tensor) -> torch.Tensor:
+        return torch.where(value > 0, value, 0.01 * value)
+
+    def block(part, value: torch.Tensor) -> torch.Tensor:
+        first = leaky(norm(part.norm0, functional.conv3d(value, part.conv0.weight, padding=1)))
+        second = norm(part.norm1, functional.conv3d(first, part.conv1.weight, padding=1))
+        return leaky(second + functional.conv3d(value, part.shortcut.weight))
+
+    with torch.inference_mode():
+        skip = block(net.down[0], x)
+        coarse = block(net.down[1], functional.max_pool3d(skip, 2))
+        fine = coarse.repeat_interleave(2, 2).repeat_interleave(2, 3).repeat_interleave(2, 4)
+        fine = block(net.up[0], torch.cat([skip, fine], dim=1))
+        expected = functional.conv3d(fine, net.head.weight, net.head.bias)
+        np.testing.assert_allclose(net(x), expected, atol=2e-5)
+
+
+def test_widths_by_level():
+    net = UNet(UNetConfig(features=3, levels=3, widths=(3, 5, 4)))
+    assert [block.conv1.out_channels for block in net.down] == [3, 5, 4]
+    assert [(block.conv0.in_channels, block.conv0.out_channels) for block in net.up] == [(5 + 4, 5), (3 + 5, 3)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject"),
+    [
+        ({"norm": "layer"}, "norm"),
+        ({"activation": "relu"}, "activation"),
+        ({"residual": True}, "residual"),
+        ({"features": 4, "levels": 2, "widths": (4, 8, 16)}, "widths"),
+        ({"features": 4, "levels": 2, "widths": (8, 16)}, "widths"),
+        ({"features": 4, "levels": 2, "widths": (4, 0)}, "widths"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(changes, subject):
+    with pytest.raises(ModelError, match=f"{subject}: found .*; expected .*; correct the model card"):
+        UNetConfig(**changes)

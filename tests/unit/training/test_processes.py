@@ -43,15 +43,16 @@ def _wait_for_step(folder: Path, step: int) -> None:
     pytest.fail("the training did not get there")
 
 
-def test_kill_and_resume_give_the_weights_of_the_uninterrupted_training(tmp_path):
-    killed = subprocess.Popen(_command(tmp_path / "killed", "--slow"), env=_environment(), cwd=ROOT)
+@pytest.mark.parametrize("flags", [(), ("--muon",)])
+def test_kill_and_resume_give_the_weights_of_the_uninterrupted_training(tmp_path, flags):
+    killed = subprocess.Popen(_command(tmp_path / "killed", "--slow", *flags), env=_environment(), cwd=ROOT)
     _wait_for_step(tmp_path / "killed", 6)
     killed.kill()
     assert killed.wait() == -9
     assert read_checkpoint(tmp_path / "killed" / "last.pt")["step"] < 20
-    subprocess.run(_command(tmp_path / "killed"), env=_environment(), cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(_command(tmp_path / "killed", *flags), env=_environment(), cwd=ROOT, check=True, capture_output=True)
     threads = torch.get_num_threads()
-    main(str(tmp_path / "whole"))
+    main(str(tmp_path / "whole"), *flags)
     torch.set_num_threads(threads)
     first, second = _network(tmp_path / "killed"), _network(tmp_path / "whole")
     assert all(torch.equal(first[name], second[name]) for name in first)
