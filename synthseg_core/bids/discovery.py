@@ -1,4 +1,4 @@
-"""Find the scans of a BIDS dataset or of a plain folder, fast; the standard library is enough.
+"""Find the scans of a BIDS dataset or of a plain folder, fast and without loading a dataset library.
 
 Nothing is dropped in silence: what looks like a scan and cannot be taken comes back with the reason. Datasets have
 tens of thousands of folders, so each is listed once, paths stay text, and what follows ``sub-01_ses-2_`` in a name is
