@@ -77,9 +77,9 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--seed", found=str(args.seed), expected="0 or more", remedy="correct the number")
     check_writable(args.out / SHEET)
     if not args.no_picture:
-        from synthseg_core.synth.contact_sheet import require_matplotlib
+        from synthseg_core.images.figures import require_matplotlib
 
-        require_matplotlib()
+        require_matplotlib("contact sheet", "give --no-picture")
 
 
 def _numbered(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePaths, SampleRecord]]:

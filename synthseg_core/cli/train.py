@@ -129,12 +129,12 @@ def _with_precision(settings: Settings, folder: Path, device: torch.device) -> E
 
 def _snapshots(args: argparse.Namespace) -> bool:
     """Say whether to draw pictures: unless told otherwise, if the package for it is there."""
-    from synthseg_core.training.snapshot import require_matplotlib
+    from synthseg_core.images.figures import require_matplotlib
 
     if args.no_snapshot:
         return False
     try:
-        require_matplotlib()
+        require_matplotlib("snapshot")
     except UsageError:
         print(
             "synthseg train: note: no snapshot.png, because matplotlib is not installed"

@@ -6,7 +6,7 @@ Colours are FreeSurfer's where it has them, and others that are easy to tell apa
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
@@ -18,6 +18,7 @@ Colour: TypeAlias = tuple[float, float, float]
 """Red, green and blue, 0 to 1."""
 # Steps of the golden ratio around the colour circle never come close to one another.
 _HUE_STEP = (5**0.5 - 1) / 2
+_RIGHT_SHADE = 0.55
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,27 @@ def _known() -> dict[tuple[int, str], Structure]:
 def label_colours(labels: Iterable[int]) -> dict[int, Colour]:
     """Return a colour for every label but the background, 0; the same label has the same colour every time."""
     known = _known_colours()
-    return {label: known.get(label) or _invented(label) for label in labels if label != 0}
+    return {label: known.get(label) or distinct_colour(label) for label in labels if label != 0}
+
+
+def sided_colours(labels: Iterable[int], left_of: Mapping[int, int]) -> dict[int, Colour]:
+    """Return colours that tell sides apart: what is on the right has the hue of its counterpart, but darker.
+
+    Parameters
+    ----------
+    labels
+        As for :func:`label_colours`.
+    left_of
+        Label of each structure on the right -> label of its counterpart on the left.
+    """
+    wanted = {label: left_of.get(label, label) for label in labels if label != 0}
+    colours = label_colours(wanted.values())
+    return {label: _shaded(colours[hue]) if label in left_of else colours[hue] for label, hue in wanted.items()}
+
+
+def _shaded(colour: Colour) -> Colour:
+    red, green, blue = (_RIGHT_SHADE * share for share in colour)
+    return red, green, blue
 
 
 @cache
@@ -64,5 +85,6 @@ def _share(text: str) -> float:
     return int(text) / 255
 
 
-def _invented(label: int) -> Colour:
-    return colorsys.hsv_to_rgb(label * _HUE_STEP % 1, 0.75, 0.95)
+def distinct_colour(number: int) -> Colour:
+    """Return a colour that is easy to tell from those of other numbers."""
+    return colorsys.hsv_to_rgb(number * _HUE_STEP % 1, 0.75, 0.95)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from synthseg_core.errors import InputError, TrainingError
+from synthseg_core.images.figures import require_matplotlib
 from synthseg_core.networks.devices import CPU_ALLOCATOR
 from synthseg_core.networks.unet import UNet
 from synthseg_core.system.atomic import write_json
@@ -25,7 +26,7 @@ from synthseg_core.training.checkpoint import BEST, LAST, write_checkpoint
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.recorder import Recorder
 from synthseg_core.training.run import Task
-from synthseg_core.training.snapshot import require_matplotlib, write_snapshot
+from synthseg_core.training.snapshot import INSTEAD, SUBJECT, write_snapshot
 from synthseg_core.training.state import TrainingState, snapshot_of
 from synthseg_core.training.step import NonFiniteError, StepResult, forward
 from synthseg_core.training.validation import Validate, is_better, score_of
@@ -57,7 +58,7 @@ class Results:
 
     def __init__(self, task: Task, state: TrainingState) -> None:
         if task.options.snapshot:
-            require_matplotlib()
+            require_matplotlib(SUBJECT, INSTEAD)
         self.task = task
         self.config = task.config
         self.state = state

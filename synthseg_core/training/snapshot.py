@@ -1,38 +1,24 @@
-"""A picture of how a training goes: a sample, its labels, what the network makes of it, and the curves.
-
-Slices are shown in neurological convention: the left of the picture is the left of the head.
-"""
+"""A picture of how a training goes: a sample, its labels, what the network makes of it, and the curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthseg_core.errors import UsageError
+from synthseg_core.images.figures import CONVENTION, draw_labels, draw_scan, new_figure, png, require_matplotlib, views
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.structures import distinct_colour
 from synthseg_core.system.atomic import write_bytes
 from synthseg_core.training.log import LOG, VALIDATION, read_rows
 
 SNAPSHOT = "snapshot.png"
-_CONVENTION = "left of the picture = left of the head"
-_GOLDEN = 0.6180339887  # spreads the colours of neighbouring classes over the map
-
-
-def require_matplotlib() -> None:
-    """Refuse pictures where matplotlib is missing."""
-    try:
-        import matplotlib as _  # noqa: F401  (only whether it is there)
-    except ImportError as error:
-        raise UsageError(
-            "snapshot",
-            found="no package matplotlib",
-            expected="it installed",
-            remedy="run: pip install 'synthseg-bids[pictures]', or train with --no-snapshot",
-        ) from error
+# What needs matplotlib, and what to do without.
+SUBJECT, INSTEAD = "snapshot", "train with --no-snapshot"
+_DPI = 80
 
 
 def write_snapshot(folder: Path, image: NDArray[Any], truth: NDArray[Any], predicted: NDArray[Any]) -> None:
@@ -40,49 +26,34 @@ def write_snapshot(folder: Path, image: NDArray[Any], truth: NDArray[Any], predi
 
     Parameters
     ----------
+    folder
+        Of the training.
     image : (I, J, K)
         In RAS+ order.
     truth, predicted : (I, J, K)
         Classes from 0.
     """
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 12), layout="constrained")
-    FigureCanvasAgg(figure)
+    require_matplotlib(SUBJECT, INSTEAD)
+    figure = new_figure(9, 12, black=False, arranged=True)
     grid = figure.add_gridspec(4, 3)
-    classes = int(max(truth.max(), predicted.max())) + 1
-    pictures = {"image": image, "labels": coloured(truth, classes), "prediction": coloured(predicted, classes)}
-    for column, (name, volume) in enumerate(pictures.items()):
-        for row, picture in enumerate(mid_slices(volume)):
-            axes = figure.add_subplot(grid[row, column])
-            axes.imshow(picture, origin="lower", cmap="gray")
-            axes.set_axis_off()
-            axes.set_title(name if row == 0 else "")
+    colours = {number: distinct_colour(number) for number in range(1, int(max(truth.max(), predicted.max())) + 1)}
+    window = float(image.min()), float(image.max())
+    i, j, k = (n // 2 for n in image.shape)
+    for row, view in enumerate(views((i, j, k))):
+        panels = [figure.add_subplot(grid[row, column]) for column in range(3)]
+        draw_scan(panels[0], _volume(image), view, window)
+        draw_labels(panels[1], _volume(truth), view, colours)
+        draw_labels(panels[2], _volume(predicted), view, colours)
+        for panel, name in zip(panels, ("image", "labels", "prediction"), strict=True):
+            panel.set_title(name if row == 0 else "")
     _draw_curves(figure.add_subplot(grid[3, :]), read_rows(folder / LOG), read_rows(folder / VALIDATION))
-    figure.suptitle(f"{_title(read_rows(folder / LOG))}; {_CONVENTION}", fontsize="medium")
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    write_bytes(folder / SNAPSHOT, buffer.getvalue())
+    figure.suptitle(f"{_title(read_rows(folder / LOG))}\n{CONVENTION}", fontsize="medium")
+    write_bytes(folder / SNAPSHOT, png(figure, _DPI))
 
 
-def mid_slices(volume: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return the axial, coronal and sagittal mid slices of a RAS+ volume, as rows from bottom to top.
-
-    The first two have left at the left; the third has posterior at the left.
-    """
-    i, j, k = (n // 2 for n in volume.shape[:3])
-    return [np.swapaxes(part, 0, 1) for part in (volume[:, :, k], volume[:, j], volume[i])]
-
-
-def coloured(class_index: NDArray[Any], classes: int) -> NDArray[Any]:
-    """Return (..., 3) colours of classes; the background is black."""
-    from matplotlib import colormaps
-
-    table = colormaps["turbo"]((np.arange(classes) * _GOLDEN) % 1)[:, :3]
-    table[0] = 0
-    return table[class_index]
+def _volume(data: NDArray[Any]) -> Volume:
+    """Place voxels on a grid of 1 mm: the size of a sample's voxels is the same in all directions."""
+    return Volume(data, np.eye(4))
 
 
 def _draw_curves(axes: Any, log: Sequence[Mapping[str, str]], validations: Sequence[Mapping[str, str]]) -> None:

@@ -1,4 +1,4 @@
-from synthseg_core.labels.structures import label_colours
+from synthseg_core.labels.structures import distinct_colour, label_colours, sided_colours
 from synthseg_core.labels.table import LabelTable
 
 
@@ -19,3 +19,10 @@ def test_every_structure_of_the_published_models_is_known():
 def test_other_labels_have_colours_that_stay():
     assert label_colours([7000, 7001]) == {**label_colours([7001]), **label_colours([7000])}
     assert all(0 <= share <= 1 for colour in label_colours(range(5000, 5100)).values() for share in colour)
+
+
+def test_right_structures_have_the_darker_hue_of_their_counterparts():
+    colours = sided_colours([0, 10, 16, 7001], {49: 10, 7001: 7000})
+    assert colours.keys() == {10, 16, 7001}
+    assert {label: colours[label] for label in (10, 16)} == label_colours([10, 16])
+    assert colours[7001] == tuple(0.55 * share for share in distinct_colour(7000))

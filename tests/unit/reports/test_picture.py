@@ -91,7 +91,7 @@ def test_nothing_segmented_is_one_line(derivatives, tmp_path, capsys):
 
 
 def test_without_matplotlib_the_extra_is_named(derivatives, monkeypatch):
-    monkeypatch.setattr(picture, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'synthseg-bids\[pictures\]'"):
         picture.write_picture(derivatives, CARD, derivatives / "x.png")
 

@@ -14,11 +14,11 @@ from synthseg_core.errors import UsageError, WeightsError
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.checkpoint import read_checkpoint
-from synthseg_core.training.config import Intervals, Stage
+from synthseg_core.training.config import Stage
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.run import RunOptions
-from synthseg_core.training.snapshot import coloured, mid_slices, write_snapshot
+from synthseg_core.training.snapshot import write_snapshot
 from synthseg_core.training.start import start_from
 from synthseg_core.training.step import recompute_features
 from tests.unit.training.training_source import NETWORK, Balls, tiny_config
@@ -92,25 +92,6 @@ def test_gradient_checkpointing_changes_nothing(tmp_path):
     run_training(tiny_config(gradient_checkpointing=True), Balls(), tmp_path / "b")
     first, second = (read_checkpoint(tmp_path / name / "last.pt")["network"] for name in "ab")
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_mid_slices_have_left_at_the_left():
-    volume = np.zeros((4, 6, 8))
-    volume[0] = 1  # the leftmost plane
-    axial, coronal, sagittal = mid_slices(volume)
-    assert axial.shape == (6, 4)
-    assert axial[:, 0].all()
-    assert not axial[:, 1:].any()
-    assert coronal[:, 0].all()
-    assert sagittal.shape == (8, 6)
-
-
-def test_snapshot(tmp_path):
-    pytest.importorskip("matplotlib")
-    config = tiny_config(intervals=Intervals(log=1, checkpoint=100, validate=0, snapshot=3))
-    run_training(config, Balls(), tmp_path, options=RunOptions(snapshot=True))
-    assert (tmp_path / "snapshot.png").read_bytes()[:4] == b"\x89PNG"
-    assert coloured(np.array([0]), 3).tolist() == [[0, 0, 0]]
 
 
 def test_pictures_without_matplotlib_are_refused_at_once(tmp_path, monkeypatch):
