@@ -1,7 +1,4 @@
-"""``synthseg-bids``: the BIDS App. Makes the scan table, runs Snakemake, gathers the group tables, sums up.
-
-Temporary files that killed jobs left among the derivatives.
-"""
+"""``synthseg-bids``: the BIDS App. Makes the scan table, runs Snakemake, gathers the group tables, sums up."""
 
 from __future__ import annotations
 
@@ -13,30 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.app.arguments import build_parser, build_status_parser, config_values, split_off_snakemake
-from synthseg_core.app.bundle import executor_of, profile_folder, profile_without, resources_of
+from synthseg_core.app.bundle import Profile
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.gather import layout_from, look_at, rows_to_gather, running_text, stages_to_gather
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import RunLock, run_lock
 from synthseg_core.app.plan import Plan, layout_of
-from synthseg_core.app.preflight import examine, first_of, require_device, validation_report
+from synthseg_core.app.preflight import findings, first_of, require_device
 from synthseg_core.app.slurm.record import require_no_jobs
 from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, run_on_slurm, shard_options
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
-from synthseg_core.bids.discovery import looks_like_bids
 from synthseg_core.bids.scan_table import require_input
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.reports import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
 from synthseg_core.system.atomic import remove_abandoned
 from synthseg_core.system.memory import physical_bytes
 from synthseg_core.system.signals import run_for_reader, terminated_like_interrupted
-
-
-def remove_leftovers(plan: Plan) -> None:
-    """Remove temporary files of dead processes from every folder that this run writes to."""
-    for folder in {Path(path).parent for path in plan.all_files()} | {plan.layout.settings("segment").parent}:
-        remove_abandoned(folder)
-
 
 # What Snakemake ends with if its command line is wrong.
 _USAGE_ERROR = 2
@@ -88,17 +77,18 @@ def _group(config: Mapping[str, Any]) -> int:
 
 
 def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tuple[str, ...]) -> int:
-    layout, profile = layout_of(config), profile_folder(args.profile)
-    shards = shard_options(profile)
+    """Find scans, say what will be done with them, let Snakemake do it, and sum up."""
+    layout, profile = layout_of(config), Profile.named(args.profile)
+    shards = shard_options(profile.folder)
     require_input(Path(config["input"]), config["layout"])
     with run_lock(layout.lock, force=args.unlock) as lock:
         require_no_jobs(layout, wait=not (args.dry_run or args.no_wait), force=args.unlock)
         plan = Plan.from_config(config)
         if args.dry_run:
             plan = replace(plan, table=layout.preview / layout.scan_table.name)
-        if executor_of(profile) == "local" and shards is None:
+        if profile.executor == "local" and shards is None:
             require_device(config["device"])
-        _check(plan, validate=not args.skip_bids_validation)
+        print("\n".join(findings(plan, validate=not args.skip_bids_validation)), flush=True)
         config = {**config, "scans": str(plan.table)}
         call = _call(args, layout, lock, extra)
         write_config(call.config, config)
@@ -108,38 +98,27 @@ def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tup
         if shards is not None:
             end = run_in_shards(ShardedRun(plan, call, config, shards), wait=not args.no_wait)
         else:
-            end = run_on_slurm(call, layout) if executor_of(profile) == "slurm" else run_snakemake(call, "all")
+            end = run_on_slurm(call, layout) if profile.executor == "slurm" else run_snakemake(call, "all")
         lock.crashed = has_locks(layout.work)  # a Snakemake that was killed
-        if end is not None and end.status == _USAGE_ERROR and not end.interrupted:
-            return 2  # Snakemake has said why it did not begin
         return 0 if end is None else _finish(plan, end)
 
 
 def _call(args: argparse.Namespace, layout: Layout, lock: RunLock, extra: tuple[str, ...]) -> SnakemakeCall:
     """Return how Snakemake is called; cores and memory are those of this machine, if the jobs run here."""
-    profile = profile_folder(args.profile)
-    here = executor_of(profile) == "local"
-    resources = resources_of(profile, args.mem or physical_bytes() // 10**6) if here else ()
+    profile = Profile.named(args.profile)
+    here = profile.executor == "local"
+    resources = profile.resources(args.mem or physical_bytes() // 10**6) if here else ()
     if args.stop_on_first_crash:
-        profile = profile_without(profile, "keep-going", layout.work / "profile")
+        profile = profile.without("keep-going", layout.work / "profile")
     return SnakemakeCall(
         directory=layout.work,
         config=layout.preview / layout.run_config.name if args.dry_run else layout.run_config,
-        profile=profile,
+        profile=profile.folder,
         cores=args.n_cpus if here else None,
         lock_descriptor=lock.descriptor,
         resources=resources,
         extra=(*(["--forceall"] if args.rerun else []), *extra),
     )
-
-
-def _check(plan: Plan, *, validate: bool) -> None:
-    """Find out before any job starts what would make all of them fail, and say what will be done."""
-    plan.targets()
-    plan.require_models()
-    found = examine(plan)
-    advice = validation_report(plan.dataset) if validate and found.is_new and looks_like_bids(plan.dataset) else []
-    print("\n".join([*found.lines(), *advice]), flush=True)
 
 
 def _recover(call: SnakemakeCall, plan: Plan, lock: RunLock, *, force: bool) -> None:
@@ -158,12 +137,20 @@ def _recover(call: SnakemakeCall, plan: Plan, lock: RunLock, *, force: bool) -> 
     lock.cleared = True
 
 
+def remove_leftovers(plan: Plan) -> None:
+    """Remove temporary files of dead processes from every folder that this run writes to."""
+    for folder in {Path(path).parent for path in plan.all_files()} | {plan.layout.settings("segment").parent}:
+        remove_abandoned(folder)
+
+
 def _dry_status(end: ChildEnd) -> int:
     return 130 if end.interrupted else 2 * bool(end.status)
 
 
 def _finish(plan: Plan, end: ChildEnd) -> int:
     """Gather, sum up, and decide the exit status."""
+    if end.status == _USAGE_ERROR and not end.interrupted:
+        return 2  # Snakemake has said why it did not begin
     folder = plan.layout.output
     selected = gather(plan.selected, folder, plan.stages)
     if plan.selection.is_partial:

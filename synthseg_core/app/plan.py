@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from synthseg_core import __version__
 from synthseg_core.app.layout import Layout, require_own_output
-from synthseg_core.app.stage_options import COMPANION_TASKS, SegmentStage, write_stage_file
+from synthseg_core.app.stage_options import COMPANION_TASKS, SegmentSettings, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
 from synthseg_core.bids.discovery import Search
 from synthseg_core.bids.names import STAGES, derivative, products_of
@@ -88,7 +88,7 @@ class Plan:
     table: Path
     search: Search | None
     selection: Selection
-    segment: SegmentStage
+    segment: SegmentSettings
     stages: tuple[str, ...]
     quality_threshold: float
 
@@ -103,7 +103,7 @@ class Plan:
         """
         layout = layout_of(config)
         options = config["segment"]
-        segment = SegmentStage(resolved_name(options["model"]), options["weights"], options["fast"], options["ct"])
+        segment = SegmentSettings(resolved_name(options["model"]), options["weights"], options["fast"], options["ct"])
         return cls(
             layout=layout,
             dataset=Path(config["input"]).absolute(),
@@ -168,7 +168,7 @@ class Plan:
         """Outputs of the ``segment`` job that not every run makes, by name."""
         return products_of("posteriors") if "posteriors" in self.stages else ()
 
-    def options_of(self, stem: str) -> SegmentStage:
+    def options_of(self, stem: str) -> SegmentSettings:
         """Return the options of the segmentation of one scan."""
         return self.segment.for_scan(self.row_of(stem))
 
@@ -280,10 +280,10 @@ class Plan:
                 _stage_settings(stage, options)
 
     @cached_property
-    def _option_files(self) -> dict[tuple[str, SegmentStage, bool], Path]:
+    def _option_files(self) -> dict[tuple[str, SegmentSettings, bool], Path]:
         return {}
 
-    def _option_file(self, stage: str, options: SegmentStage, preview: bool) -> Path:
+    def _option_file(self, stage: str, options: SegmentSettings, preview: bool) -> Path:
         """Write a settings file once in the life of this process."""
         key = stage, options, preview
         if key not in self._option_files:
@@ -334,7 +334,7 @@ def _is_there(name: str) -> bool:
     return os.path.exists(name)  # noqa: PTH110 -- large datasets ask for a hundred thousand names
 
 
-def _stage_settings(stage: str, options: SegmentStage) -> dict[str, Any]:
+def _stage_settings(stage: str, options: SegmentSettings) -> dict[str, Any]:
     if stage == "resample":
         return {"voxel_size_mm": 1.0}
     if stage in COMPANION_TASKS:

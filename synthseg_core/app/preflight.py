@@ -1,8 +1,7 @@
-"""What a run finds before its first job: how many scans, what is done, what is left out, and what will fail.
+"""What a run finds before its first job: what is done, what is left out, what will fail, whether there is a device.
 
-What the BIDS validator says of a dataset, where it is installed. It advises; scans are judged one by one.
-
-Whether jobs that run on this machine find their device, asked before results of earlier runs are replaced.
+Where the BIDS validator is installed, its advice is shown for a new dataset; scans are judged one by one. The device of
+this machine is asked for before results of earlier runs are replaced.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import Any
 
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.snakemake import child_environment
+from synthseg_core.bids.discovery import looks_like_bids
 from synthseg_core.bids.names import STAGES
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import absent_labels
@@ -26,6 +26,19 @@ from synthseg_core.errors import Failure, InputError, UsageError
 from synthseg_core.images.formats import check_file
 
 _LISTED = 10
+_VALIDATOR = "bids-validator-deno"
+# Every machine has these.
+_EVERYWHERE = ("auto", "cpu")
+# In a process of its own: torch takes seconds and memory that this one does not need otherwise.
+_QUESTION = """\
+import json, sys
+from synthseg_core.networks.devices import choose_device
+from synthseg_core.errors import Failure, SynthSegError
+try:
+    choose_device(sys.argv[1])
+except SynthSegError as error:
+    print(json.dumps(Failure.of(error).record()))
+"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,26 @@ class Preflight:
         return [f"{self.scans} scans", *table, *listed]
 
 
+def findings(plan: Plan, *, validate: bool) -> list[str]:
+    """Return what is said before the first job.
+
+    Parameters
+    ----------
+    validate
+        Whether the BIDS validator is asked about a dataset of which no scan is segmented yet.
+
+    Raises
+    ------
+    SynthSegError
+        If all jobs would fail: there is no scan, or a model cannot be used.
+    """
+    plan.targets()
+    plan.require_models()
+    found = examine(plan)
+    advice = validation_report(plan.dataset) if validate and found.is_new and looks_like_bids(plan.dataset) else []
+    return [*found.lines(), *advice]
+
+
 def examine(plan: Plan) -> Preflight:
     """Look at the scan table, at what exists and at the first bytes of scans that are not segmented yet."""
     finished = {stage: [row for row in plan.usable if _is_done(plan, stage, row)] for stage in plan.stages}
@@ -103,48 +136,6 @@ def _fault(row: ScanRow) -> str:
     return ""
 
 
-_COMMAND = "bids-validator-deno"
-
-
-def validation_report(dataset: Path) -> list[str]:
-    """Return the errors that the validator finds, by kind; nothing where it is not installed or finds none."""
-    command = _command()
-    if command is None:
-        return []
-    done = subprocess.run(
-        [command, str(dataset), "--format", "json", "--ignoreNiftiHeaders"],
-        check=False, capture_output=True, encoding="utf-8", errors="replace",
-    )  # fmt: skip
-    try:
-        report: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
-        issues = report["issues"]["issues"]
-    except (ValueError, KeyError, TypeError):
-        return [f"The BIDS validator gave no answer (status {done.returncode})."]
-    errors = Counter(issue["code"] for issue in issues if issue["severity"] == "error")
-    lines = first_of(f"{code} ({count})" for code, count in sorted(errors.items()))
-    return ["The BIDS validator finds errors, which need not matter here:", *lines] if errors else []
-
-
-def _command() -> str | None:
-    """Return the validator of this environment, or one in the search path."""
-    beside = Path(sys.executable).with_name(_COMMAND)
-    return str(beside) if beside.is_file() else shutil.which(_COMMAND)
-
-
-# Every machine has these.
-_EVERYWHERE = ("auto", "cpu")
-# In a process of its own: torch takes seconds and memory that this one does not need otherwise.
-_QUESTION = """\
-import json, sys
-from synthseg_core.networks.devices import choose_device
-from synthseg_core.errors import Failure, SynthSegError
-try:
-    choose_device(sys.argv[1])
-except SynthSegError as error:
-    print(json.dumps(Failure.of(error).record()))
-"""
-
-
 def require_device(name: str) -> None:
     """Raise ``UsageError`` if this machine has no such device, or nobody could find out."""
     if name in _EVERYWHERE:
@@ -161,3 +152,28 @@ def require_device(name: str) -> None:
     if done.stdout:
         failure = Failure.from_record(json.loads(done.stdout))
         raise UsageError("--device", found=failure.found, expected=failure.expected, remedy=failure.remedy)
+
+
+def validation_report(dataset: Path) -> list[str]:
+    """Return the errors that the validator finds, by kind; nothing where it is not installed or finds none."""
+    command = _validator()
+    if command is None:
+        return []
+    done = subprocess.run(
+        [command, str(dataset), "--format", "json", "--ignoreNiftiHeaders"],
+        check=False, capture_output=True, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    try:
+        report: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+        issues = report["issues"]["issues"]
+    except (ValueError, KeyError, TypeError):
+        return [f"The BIDS validator gave no answer (status {done.returncode})."]
+    errors = Counter(issue["code"] for issue in issues if issue["severity"] == "error")
+    lines = first_of(f"{code} ({count})" for code, count in sorted(errors.items()))
+    return ["The BIDS validator finds errors, which need not matter here:", *lines] if errors else []
+
+
+def _validator() -> str | None:
+    """Return the validator of this environment, or one in the search path."""
+    beside = Path(sys.executable).with_name(_VALIDATOR)
+    return str(beside) if beside.is_file() else shutil.which(_VALIDATOR)

@@ -22,6 +22,7 @@ from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card, resolved_name
 from synthseg_core.networks.config import without_later_defaults
 from synthseg_core.system.atomic import write_json
+from synthseg_core.system.settings import read_mapping
 
 # Stage -> task of the companion model that it runs.
 COMPANION_TASKS = {"parcellate": "parcellation", "qc": "quality"}
@@ -31,7 +32,7 @@ _DECISIVE = ("networks", "labels", "grid", "intensity", "inference")
 
 
 @dataclass(frozen=True)
-class SegmentStage:
+class SegmentSettings:
     """Options of the ``segment`` stage.
 
     Parameters
@@ -49,7 +50,7 @@ class SegmentStage:
     fast: bool = False
     ct: bool = False
 
-    def for_scan(self, row: ScanRow) -> SegmentStage:
+    def for_scan(self, row: ScanRow) -> SegmentSettings:
         """Return the options for a scan; its row may name a model of its own and say whether it is CT."""
         if not (row.model or row.ct):
             return self
@@ -128,7 +129,7 @@ def write_stage_file(layout: Layout, stage: str, content: Mapping[str, Any], *, 
         run with the former options still finds everything done.
     """
     path = layout.settings(stage)
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    known = read_mapping(path, "settings of a stage") if path.is_file() else None
     if known == content:
         return path
     if known is not None:

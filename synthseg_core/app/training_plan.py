@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.stage_options import write_stage_file
 from synthseg_core.errors import UsageError
+from synthseg_core.system.settings import read_mapping
+from synthseg_core.training.config import FREE
 
 STAGES = ("generate", "train", "validate")
 # Of the options of a training, those that are settings of 'synthseg train --config'.
 _EXPERIMENT = ("preset", "name", "recipe", "training", "validation")
-# Settings of a training that may change while it goes on; a test compares them with the training's own list.
-_FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing", "compiled")
 _SAMPLE_FILES = ("image.nii.gz", "labels.nii.gz", "draw.json")
 _MODEL_FILES = ("card.yaml", "labels.tsv", "weights.safetensors")
 
@@ -129,7 +128,7 @@ class TrainingPlan:
         path = self.layout.settings("train")
         if not path.is_file() or not (self.folder("train") / "last.pt").is_file():
             return
-        before, now = _fixed(json.loads(path.read_text(encoding="utf-8"))), _fixed(self.settings("train"))
+        before, now = _fixed(read_mapping(path, "settings of a training")), _fixed(self.settings("train"))
         if changed := [name for name in now if now[name] != before.get(name)]:
             raise UsageError(
                 f"training.{' and '.join(changed)}",
@@ -169,7 +168,7 @@ class TrainingPlan:
 
 def _fixed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that have to stay while a training goes on."""
-    training = {key: value for key, value in settings["training"].items() if key not in _FREE}
+    training = {key: value for key, value in settings["training"].items() if key not in FREE}
     if "stages" in training:
         training["stages"] = [{**stage, "steps": None} for stage in training["stages"]]
     return {name: settings[name] for name in ("labels", "preset", "recipe")} | {"training": training}

@@ -224,13 +224,13 @@ class TrainConfig:
 
 # Settings of the optimiser that no other kind has.
 _OF_MUON = ("momentum", "rest_learning_rate", "rest_weight_decay")
-# Neither changes what a step does; the number of steps may grow, so that a finished training can be prolonged.
-_FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing", "compiled")
+FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing", "compiled")
+"""Settings that may change while a training goes on: none changes what a step does. The number of steps may grow."""
 
 
 def fixed_part(config: TrainConfig) -> dict[str, Any]:
     """Return what must be equal to resume a training."""
-    content = {name: value for name, value in config.to_json().items() if name not in _FREE}
+    content = {name: value for name, value in config.to_json().items() if name not in FREE}
     for stage in content["stages"]:
         del stage["steps"]
     return content

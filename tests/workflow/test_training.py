@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from synthseg_core.app.configuration import _with_defaults
-from synthseg_core.app.training_plan import _FREE, STAGES, TrainingPlan
+from synthseg_core.app.training_plan import STAGES, TrainingPlan
 from synthseg_core.cli import generate
 from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.errors import UsageError
@@ -16,7 +16,6 @@ from synthseg_core.images.reading import read_stored
 from synthseg_core.models.registry import load_card
 from synthseg_core.synth.sample_files import SamplePaths
 from synthseg_core.system.tables import read_tsv
-from synthseg_core.training import config as training_config
 from synthseg_core.training.experiment import preset_names
 from tests.phantoms.trees import make_tree
 from tests.workflow.runs import REPOSITORY, planned, snakemake
@@ -149,7 +148,6 @@ def test_lists_that_are_kept_twice_agree():
     last = SamplePaths.numbered(plan().folder("generate"), 8)
     assert plan().samples[-3:] == [last.image, last.labels, last.record]
     assert plan().sheet.name == generate.SHEET
-    assert set(training_config._FREE) == set(_FREE)
     assert STAGES == ("generate", "train", "validate")
 
 

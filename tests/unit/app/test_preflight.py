@@ -10,7 +10,7 @@ import yaml
 
 from synthseg_core.app import preflight
 from synthseg_core.app.arguments import build_parser, config_values
-from synthseg_core.app.bundle import profile_folder, profile_without, resources_of
+from synthseg_core.app.bundle import Profile
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.lock import current_owner, run_lock
 from synthseg_core.app.main import main
@@ -162,7 +162,7 @@ def test_every_value_of_the_command_line_fits_the_schema():
 
 
 def test_profile_without_a_key(tmp_path):
-    folder = profile_without(profile_folder("default"), "keep-going", tmp_path / "p")
+    folder = Profile.named("default").without("keep-going", tmp_path / "p").folder
     options = yaml.safe_load((folder / "config.yaml").read_text())
     assert "keep-going" not in options
     assert options["scheduler"] == "greedy"
@@ -178,7 +178,7 @@ def test_profile_without_a_key(tmp_path):
 )
 def test_resources_of_a_profile_stay(tmp_path, profile, resources):
     (tmp_path / "config.yaml").write_text(profile)
-    assert resources_of(tmp_path, 500) == resources
+    assert Profile(tmp_path).resources(500) == resources
     command = SnakemakeCall(tmp_path, tmp_path / "c.yaml", tmp_path, 2, 0, resources, ("--quiet",)).command("all")
     at = command.index("--resources")
     assert command[at + 1 : at + 1 + len(resources)] == list(resources)
@@ -229,12 +229,12 @@ def test_errors_of_the_bids_validator_are_advice(tmp_path):
 
 
 def test_no_validator_no_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight, "_command", lambda: None)
+    monkeypatch.setattr(preflight, "_validator", lambda: None)
     assert validation_report(tmp_path) == []
 
 
 def test_validator_without_an_answer(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight, "_command", lambda: "false")
+    monkeypatch.setattr(preflight, "_validator", lambda: "false")
     assert validation_report(tmp_path) == ["The BIDS validator gave no answer (status 1)."]
 
 

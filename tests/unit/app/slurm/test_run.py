@@ -6,7 +6,7 @@ import os
 import pytest
 import yaml
 
-from synthseg_core.app.bundle import bundle_folder, executor_of, profile_folder
+from synthseg_core.app.bundle import Profile, bundle_folder
 from synthseg_core.app.configuration import checked
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import run_lock
@@ -59,7 +59,7 @@ def test_options_are_checked(tmp_path, text, message):
 
 
 def test_shipped_shards_show_every_key_and_the_defaults(tmp_path):
-    shipped = profile_folder("slurm-gpu")
+    shipped = Profile.named("slurm-gpu").folder
     assert shard_options(shipped) == options(tmp_path, "")
     schema = yaml.safe_load((bundle_folder() / "workflow/schemas/shards.schema.yaml").read_text())
     shown = yaml.safe_load((shipped / "shards.yaml").read_text())
@@ -142,13 +142,13 @@ def test_notes_of_a_shard_are_those_of_the_work_folder_and_stay(two_shards):
 
 
 def test_what_runs_the_jobs():
-    assert [executor_of(profile_folder(name)) for name in ("default", "gpu", *CLUSTERS)] == [
+    assert [Profile.named(name).executor for name in ("default", "gpu", *CLUSTERS)] == [
         "local",
         "local",
         "slurm",
         "local",
     ]
-    assert shard_options(profile_folder("default")) is None
+    assert shard_options(Profile.named("default").folder) is None
 
 
 def test_record_keeps_its_name(tmp_path):
