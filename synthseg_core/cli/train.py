@@ -70,6 +70,14 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--start-from", metavar="PATH", help="checkpoint, training folder, model or weights to start from"
     )
+    group.add_argument(
+        "--continue-from",
+        metavar="PATH",
+        help="start from these weights, in their place of the schedule, with a fresh optimiser",
+    )
+    group.add_argument(
+        "--at-step", type=int, metavar="N", help="steps behind them (default: what the training or card says)"
+    )
     group.add_argument("--seed", type=int, metavar="N", help="of first weights and draws")
 
 

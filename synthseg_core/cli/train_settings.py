@@ -12,8 +12,11 @@ from synthseg_core.errors import UsageError
 from synthseg_core.synth.maps import read_labels
 from synthseg_core.system.settings import read_mapping
 from synthseg_core.training.budget import parse_duration
+from synthseg_core.training.checkpoint import LAST
 from synthseg_core.training.experiment import Experiment, preset_names
 from synthseg_core.training.prepare import MapsSource
+from synthseg_core.training.results import stored_config
+from synthseg_core.training.start import steps_behind
 
 # Entries of a settings file that are no settings of the experiment.
 _FACTS = ("preset", "name", "labels", "maps", "validation_maps")
@@ -51,6 +54,7 @@ def read_train_settings(args: argparse.Namespace) -> Settings:
         names = ", ".join(preset_names())
         raise UsageError("--preset", found="none", expected=f"one of {names}", remedy="choose one, for a start tiny")
     experiment = _with_time(_changed(Experiment.preset(str(preset)), args, content), args)
+    experiment = _continued(experiment, args)
     name = str(args.name or facts.get("name") or args.out.resolve().name)
     precision = args.precision or _precision(content)
     return Settings(str(preset), name, precision, experiment, _maps(args, facts, experiment))
@@ -107,6 +111,45 @@ def _with_time(experiment: Experiment, args: argparse.Namespace) -> Experiment:
         return experiment if args.steps is None else experiment.with_steps(args.steps)
     training = replace(experiment.training, budget_s=parse_duration(args.budget))
     return replace(experiment, training=training).with_steps(args.steps or _UNBOUNDED_STEPS)
+
+
+def _continued(experiment: Experiment, args: argparse.Namespace) -> Experiment:
+    """Start from the weights of ``--continue-from``, at their place in the schedule."""
+    if args.continue_from is None:
+        if args.at_step is not None:
+            raise UsageError(
+                "--at-step", found="no weights", expected="--continue-from", remedy="say what it is the step of"
+            )
+        return experiment
+    if args.start_from is not None:
+        raise UsageError("--continue-from", found="--start-from too", expected="one of them", remedy="leave one out")
+    if args.budget is not None and args.steps is None:
+        raise UsageError(
+            "--continue-from",
+            found="--budget, and no number of steps",
+            expected="a schedule in steps, in which the weights have a place",
+            remedy="give --steps, those before included",
+        )
+    steps = _steps_behind(args)
+    return replace(experiment, training=replace(experiment.training, start_from=args.continue_from, start_step=steps))
+
+
+def _steps_behind(args: argparse.Namespace) -> int:
+    """Return the steps behind the weights of ``--continue-from``; of a training that goes on, those it began with."""
+    if args.at_step is not None:
+        return args.at_step
+    stored = stored_config(args.out) if (args.out / LAST).is_file() else None
+    if stored is not None:
+        return stored.start_step
+    steps = steps_behind(Path(args.continue_from))
+    if steps is None:
+        raise UsageError(
+            "--continue-from",
+            found=f"no number of steps with {args.continue_from}",
+            expected="a training folder, its checkpoints, or the card of a model that was trained here",
+            remedy="give --at-step",
+        )
+    return steps
 
 
 def _maps(args: argparse.Namespace, facts: Mapping[str, Any], experiment: Experiment) -> MapsSource:

@@ -158,6 +158,9 @@ class TrainConfig:
         Seconds of training; ``None``: as many steps as the stages have.
     start_from
         Weights to start from; ``None``: random ones.
+    start_step
+        Steps that these weights have behind them: the place in the schedule to go on from, and the number of the first
+        sample.
     gradient_checkpointing
         Compute features twice instead of keeping them: slower, less memory.
     compiled
@@ -178,6 +181,7 @@ class TrainConfig:
     ema_decay: float = 0.999
     budget_s: float | None = None
     start_from: str | None = None
+    start_step: int = 0
     gradient_checkpointing: bool = False
     compiled: bool = False
     device: str = "auto"
@@ -188,6 +192,9 @@ class TrainConfig:
         at_least("stages", len(self.stages), 1)
         at_least("batch_size", self.batch_size, 1)
         at_least("seed", self.seed, 0)
+        at_least("start_step", self.start_step, 0)
+        if self.start_step and self.start_from is None:
+            raise UsageError("start_step", found="no weights", expected="them in start_from", remedy="give both")
         if not 0 <= self.ema_decay < 1:
             raise UsageError("ema_decay", found=f"{self.ema_decay:g}", expected="0 to below 1", remedy="correct it")
         if self.budget_s is not None:
@@ -212,6 +219,8 @@ class TrainConfig:
         if self.optimiser.kind != "muon":
             for name in _OF_MUON:
                 del content["optimiser"][name]
+        if not self.start_step:
+            del content["start_step"]
         return content
 
     to_content = to_json
@@ -224,7 +233,16 @@ class TrainConfig:
 
 # Settings of the optimiser that no other kind has.
 _OF_MUON = ("momentum", "rest_learning_rate", "rest_weight_decay")
-FREE = ("device", "intervals", "budget_s", "start_from", "micro_batch", "gradient_checkpointing", "compiled")
+FREE = (
+    "device",
+    "intervals",
+    "budget_s",
+    "start_from",
+    "start_step",
+    "micro_batch",
+    "gradient_checkpointing",
+    "compiled",
+)
 """Settings that may change while a training goes on: none changes what a step does. The number of steps may grow."""
 
 

@@ -17,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from synthseg_core.errors import UsageError
 from synthseg_core.networks.devices import choose_device
 from synthseg_core.networks.precision import fixed_shapes
 from synthseg_core.synth.randomness import sample_seed
@@ -104,9 +105,24 @@ def started(task: Task, ranks: Ranks) -> TrainingState:
     elif config.start_from is not None:
         start_from(state.net, Path(config.start_from))
         state.average = WeightAverage(state.net, config.ema_decay) if config.ema_decay else None
+        _go_on_at(state, config)
     if config.gradient_checkpointing:
         recompute_features(state.net)
     return state
+
+
+def _go_on_at(state: TrainingState, config: TrainConfig) -> None:
+    """Count the steps that the first weights have behind them as done, for schedule, samples and average."""
+    if config.start_step >= config.steps:
+        raise UsageError(
+            "start_step",
+            found=f"{config.start_step} steps behind the weights, {config.steps} in all",
+            expected="more steps in all, those before included",
+            remedy="ask for more steps",
+        )
+    state.step = config.start_step
+    if state.average is not None:
+        state.average.updates = config.start_step
 
 
 def _run(task: Task, ranks: Ranks, began: float, interruption: Interruption) -> Outcome:

@@ -63,6 +63,31 @@ def read_weights(path: Path, net: UNet) -> Mapping[str, Tensor]:
     return _read_model(path, net)
 
 
+def steps_behind(path: Path) -> int | None:
+    """Return the steps after which weights were stored; ``None`` if what holds them does not say.
+
+    Parameters
+    ----------
+    path
+        As for :func:`start_from`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = _inside(path)
+    if path.suffix == ".pt":
+        steps = read_checkpoint(path).get("step")
+    elif _is_card(path):
+        steps = load_card(str(path)).training.get("steps")
+    else:
+        steps = None
+    return steps if isinstance(steps, int) else None
+
+
+def _is_card(path: Path) -> bool:
+    """Say whether a path is that of a card, or the name of a registered model."""
+    return path.suffix in (".yaml", ".yml") or not path.suffix
+
+
 def _inside(folder: Path) -> Path:
     """Return what a folder offers: the best weights of a training, its last ones, or a model."""
     for name in (BEST, LAST, "card.yaml", "model/card.yaml"):
@@ -79,7 +104,7 @@ def _inside(folder: Path) -> Path:
 def _read_model(path: Path, net: UNet) -> Mapping[str, Tensor]:
     """Return the arrays of a model's first network, or of a weights file of ours."""
     spec = NetworkSpec("segmenter", "unet", net.config)
-    if path.suffix in (".yaml", ".yml") or not path.suffix:
+    if _is_card(path):
         card = load_card(str(path))
         spec, path = card.networks[0], find_weights(card).path
     return {name: torch.from_numpy(array) for name, array in load_state(path, spec).items()}

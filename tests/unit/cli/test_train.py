@@ -140,6 +140,38 @@ def test_a_training_that_was_asked_to_stop_leaves_the_model_so_far(maps, setting
     assert _train(*words) == 0
 
 
+def test_going_on_from_a_model_folder(maps, settings, tmp_path, capsys):
+    words = ("--config", settings, "--maps", maps)
+    assert _train(*words, "--out", tmp_path / "first") == 0
+    best = read_checkpoint(tmp_path / "first" / "best.pt")["step"]
+    on = (*words, "--continue-from", tmp_path / "first" / "model", "--out", tmp_path / "on")
+    assert _train(*on, "--steps", best + 2) == 0
+    assert [int(row["step"]) for row in read_rows(tmp_path / "on" / "log.tsv")] == [best + 1, best + 2]
+    assert _train(*on, "--steps", best + 3) == 0  # its own last.pt, not the model again
+    assert [int(row["step"]) for row in read_rows(tmp_path / "on" / "log.tsv")][-1] == best + 3
+    weights = tmp_path / "first" / "model" / "weights.safetensors"
+    other = (*words, "--out", tmp_path / "other", "--continue-from", weights)
+    assert _train(*other) == 2
+    assert "no number of steps with" in capsys.readouterr().err
+    assert _train(*other, "--at-step", 3) == 0
+    assert [int(row["step"]) for row in read_rows(tmp_path / "other" / "log.tsv")] == [4]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--at-step", "3"], "--continue-from"),
+        (["--continue-from", "a", "--start-from", "b"], "--start-from too"),
+        (["--continue-from", "a", "--budget", "3m"], "no number of steps"),
+        (["--continue-from", "nowhere.pt"], "nowhere.pt"),
+        (["--continue-from", "a.pt", "--at-step", "-1"], "start_step"),
+    ],
+)
+def test_places_that_cannot_be(maps, settings, tmp_path, capsys, words, said):
+    assert _train("--config", settings, "--maps", maps, "--out", tmp_path / "out", *words) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_the_same_command_goes_on_and_more_steps_prolong(maps, settings, tmp_path, capsys):
     out = tmp_path / "run"
     words = ("--config", settings, "--maps", maps, "--out", out)

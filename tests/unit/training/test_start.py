@@ -13,11 +13,13 @@ import torch
 from synthseg_core.errors import UsageError, WeightsError
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
+from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.training.checkpoint import read_checkpoint
-from synthseg_core.training.config import Stage
+from synthseg_core.training.config import OptimiserConfig, Stage
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.run import RunOptions
+from synthseg_core.training.schedule import Schedule
 from synthseg_core.training.snapshot import write_snapshot
 from synthseg_core.training.start import start_from
 from synthseg_core.training.step import recompute_features
@@ -45,6 +47,31 @@ def test_a_training_that_starts_from_weights_has_a_fresh_optimiser(trained, tmp_
     assert second["optimiser"]["state"][0]["step"] == 1
     moved = second["network"]["head.weight"] - first["average"]["values"]["head.weight"]
     assert 0 < moved.abs().max() <= 1.01e-3  # one step of Adam
+
+
+def test_going_on_from_weights_at_their_place(trained, tmp_path):
+    """Same rate and samples as in the training that they come from, and an average that does not begin anew."""
+    schedule = Schedule("cosine", final=0.1)
+    optimiser = OptimiserConfig(learning_rate=1e-3, schedule=schedule)
+    stages = (Stage("weighted_l2", 4), Stage("dice", 16))
+    config = tiny_config(stages=stages, optimiser=optimiser, start_from=str(trained / "last.pt"), start_step=6)
+    source = Balls()
+    assert run_training(config, source, tmp_path / "on").step == 20
+    assert source.asked == [sample_seed(0, number) for number in range(6, 20)]
+    rows = read_rows(tmp_path / "on" / "log.tsv")
+    assert [int(row["step"]) for row in rows] == list(range(7, 21))
+    assert float(rows[0]["learning_rate"]) == pytest.approx(1e-3 * schedule.factor(6 / 20), rel=1e-4)
+    content = read_checkpoint(tmp_path / "on" / "last.pt")
+    assert content["average"]["updates"] == 20
+    assert content["optimiser"]["state"][0]["step"] == 14
+
+
+def test_weights_of_the_last_step_have_no_place_to_go_on(trained, tmp_path):
+    config = tiny_config(start_from=str(trained), start_step=6)
+    with pytest.raises(UsageError, match="6 steps behind the weights, 6 in all"):
+        run_training(config, Balls(), tmp_path / "on")
+    with pytest.raises(UsageError, match="start_step: found no weights"):
+        tiny_config(start_step=6)
 
 
 def test_other_classes_keep_a_head_of_their_own(trained):
