@@ -36,4 +36,4 @@ def test_files_of_the_derivative_dataset():
 
 def test_plausible_volume_is_that_of_the_card():
     low, high = load_card("synthseg-2.0").plausible_total_ml
-    assert f"{low} to {high} ml for 2.0" in (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+    assert f"{low:g} to {high:g} ml for 2.0" in (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
