@@ -252,7 +252,7 @@ def _holds_paths(records: Iterable[Record], column: int) -> bool:
 
 def _entry(table: _Table, record: Record) -> TableEntry:
     cells = (*record.cells, *[""] * (table.width - len(record.cells)))
-    fault = record.fault or _shape_fault(table, cells)
+    fault = record.problem or _shape_fault(table, cells)
     if fault:
         place = f"{table.file.name}, line {record.line}"
         return TableEntry(record.line, nameless_row(place, str(table.file), fault))

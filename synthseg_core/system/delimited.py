@@ -35,13 +35,13 @@ class Record:
         Line of the file on which it begins, counted from 1.
     cells
         Without spaces around them.
-    fault
+    problem
         Why it cannot be read; empty if it can.
     """
 
     line: int
     cells: tuple[str, ...]
-    fault: str = ""
+    problem: str = ""
 
 
 def read_records(path: Path) -> list[Record]:

@@ -103,20 +103,21 @@ def run(args: argparse.Namespace) -> int:
     if len(broken) == len(table.rows):
         raise _nothing_to_do(table, broken)
     missing = {row.line for row, _ in broken}
+    listed = len(table.rows) + len(table.bad_lines)
     jobs = _jobs([row for row in table.rows if row.line not in missing], outputs, flags, quality=args.qc)
     places = _places(args)
     failures = FailureTable(places.failures)
     with ledger.opened(places.checkpoint) as book:
         failures.start()
-        _report_empty(table)
+        _report_lines(table, failures)
         _report(table, broken, failures)
         todo = _to_do(jobs, book)
         if todo:
             _compute(_writable(todo, table, failures), book, args, failures)
         _write_results(table, jobs, failures, places.results)
-    _say(*failures.closing_lines(len(table.rows)))
-    finished = len(table.rows) - len(failures.failures)
-    print(f"{finished} of {len(table.rows)} scans done, {len(jobs) - len(todo)} of them before: {places.results}")
+    _say(*failures.closing_lines(listed))
+    finished = listed - len(failures.failures)
+    print(f"{finished} of {listed} scans done, {len(jobs) - len(todo)} of them before: {places.results}")
     return 1 if failures.failures else 0
 
 
@@ -163,7 +164,7 @@ def _jobs(rows: Sequence[Row], outputs: Mapping[int, ScanOutputs], flags: ModelF
 
 
 def _nothing_to_do(table: Table, broken: Sequence[tuple[Row, InputError]]) -> InputError:
-    found = "no scan"
+    found = f"no scan ({table.bad_lines[0]})" if table.bad_lines else "no scan"
     if broken:
         row, error = broken[0]
         found = f"no readable scan (in line {row.line}, {row.scan}: {error.found})"
@@ -175,10 +176,14 @@ def _nothing_to_do(table: Table, broken: Sequence[tuple[Row, InputError]]) -> In
     )
 
 
-def _report_empty(table: Table) -> None:
+def _report_lines(table: Table, failures: FailureTable) -> None:
+    """Say which lines name no scan, and which cannot be understood; the latter count as failures."""
     if table.empty_lines:
         lines = shortened([str(line) for line in table.empty_lines])
         _say(f"warning: {table.path}: {len(table.empty_lines)} rows without a path are left out; lines: {lines}")
+    for error in table.bad_lines:
+        failures.add(Failure.of(error, scan=error.subject))
+        _say(str(error))
 
 
 def _report(table: Table, broken: Sequence[tuple[Row, SynthSegError]], failures: FailureTable) -> None:

@@ -1,12 +1,12 @@
-"""The CSV of ``synthseg dataset``: which scans it lists, what is wrong with its rows, where outputs go.
+"""The two tables of ``synthseg dataset``: the user's, which lists scans, and the results of all of them.
 
-One table for a whole data set: the user's own columns, a status, and the volumes of every scan.
+The results have the user's own columns, a status, and the volumes of every scan.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from synthseg_core.cli.dropin.plan import ScanOutputs
 from synthseg_core.errors import InputError, OutputError, UsageError
 from synthseg_core.images.formats import check_file
 from synthseg_core.system.atomic import check_writable
-from synthseg_core.system.delimited import EMPTY_CELLS, absolute, yes_no_words, yes_or_no
+from synthseg_core.system.delimited import EMPTY_CELLS, Record, absolute, read_records, yes_no_words, yes_or_no
 from synthseg_core.system.paths import real_path
 from synthseg_core.system.tables import format_tsv
 
+STATUS = "synthseg_status"
+DONE, FAILED = "done", "failed"
 _LISTED = 10
 
 
@@ -29,7 +31,7 @@ class Row:
     Parameters
     ----------
     line
-        Line of the file on which the row ends, counted from 1.
+        Line of the file on which the row begins, counted from 1.
     scan
         Absolute path; relative cells are taken from the folder of the CSV.
     ct
@@ -58,12 +60,15 @@ class Table:
         Rows that name a scan.
     empty_lines
         Lines of rows whose path is empty.
+    bad_lines
+        What is wrong with the lines that cannot be understood; each error names its line.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     empty_lines: tuple[int, ...]
+    bad_lines: tuple[InputError, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,34 +102,36 @@ class Suffixes:
 
 
 def read_table(path: Path, columns: Columns) -> Table:
-    """Read the CSV.
+    """Read the table: text with commas, semicolons or tabs, in the encodings that spreadsheets write.
 
     Raises
     ------
     InputError
-        If it cannot be read, lacks a column, or has cells that make no sense; all bad lines are named.
+        If it cannot be read or lacks a column; bad lines cost no other, they are named in the table.
     """
-    numbered = list(_records(path))
-    header = tuple(numbered[0][1]) if numbered else ()
+    records = read_records(path)
+    header = records[0].cells if records else ()
     for column in (columns.path, columns.ct):
         if column is not None and header.count(column) != 1:
             raise InputError(
                 path,
                 found=f"the columns {', '.join(header) or 'none'}",
                 expected=f"one column {column!r}",
-                remedy=_remedy_for(header),
+                remedy="correct the header, or name the column with --path_column or --ct_column",
             )
-    filled = [(line, _row_cells(path, line, header, cells)) for line, cells in numbered[1:]]
-    empty = tuple(line for line, cells in filled if cells[columns.path] in EMPTY_CELLS)
-    rows = tuple(_row(path, line, cells, columns) for line, cells in filled if line not in empty)
-    return Table(path, header, rows, empty)
-
-
-def _remedy_for(header: Sequence[str]) -> str:
-    """Say what to do about a missing column; spreadsheets of some languages separate cells by semicolons."""
-    if len(header) == 1 and any(separator in header[0] for separator in ";\t"):
-        return "save the table with commas between the cells"
-    return "correct the header, or name the column with --path_column or --ct_column"
+    rows: list[Row] = []
+    empty_lines: list[int] = []
+    bad_lines: list[InputError] = []
+    for record in records[1:]:
+        try:
+            cells = _row_cells(path, header, record)
+            if cells[columns.path] in EMPTY_CELLS:
+                empty_lines.append(record.line)
+            else:
+                rows.append(_row(path, record.line, cells, columns))
+        except InputError as error:
+            bad_lines.append(error)
+    return Table(path, header, tuple(rows), tuple(empty_lines), tuple(bad_lines))
 
 
 def outputs_of(row: Row, table_path: Path, suffixes: Suffixes, folder: Path | None) -> ScanOutputs:
@@ -212,33 +219,19 @@ def shortened(items: Sequence[str]) -> str:
     return "; ".join(items[:_LISTED]) + rest
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and cells of all rows that are not blank."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for cells in reader:
-                if cells:
-                    yield reader.line_num, cells
-    except (OSError, csv.Error) as error:
-        raise InputError(
-            path,
-            found=f"no readable table ({getattr(error, 'strerror', None) or error})",
-            expected="a CSV file with commas",
-            remedy="check --csv",
-        ) from error
+def _row_cells(path: Path, header: Sequence[str], record: Record) -> dict[str, str]:
+    """Pair the cells of a row with the header; rows may end early or with empty cells, as spreadsheets write them."""
+    if record.problem:
+        raise _bad_line(path, record.line, record.problem, "a row of cells", "correct the quotes")
+    cells = record.cells
+    if any(cells[len(header) :]):
+        expected, remedy = f"{len(header)}, as in the header", "put cells that hold a separator in double quotes"
+        raise _bad_line(path, record.line, f"{len(cells)} cells", expected, remedy)
+    return {name: cells[number] if number < len(cells) else "" for number, name in enumerate(header)}
 
 
-def _row_cells(path: Path, line: int, header: Sequence[str], cells: list[str]) -> dict[str, str]:
-    """Pair the cells of a row with the header; rows may end early, as spreadsheets write them."""
-    if len(cells) > len(header):
-        raise InputError(
-            path,
-            found=f"{len(cells)} cells in line {line}",
-            expected=f"{len(header)}, as in the header",
-            remedy="put cells that hold a comma in double quotes",
-        )
-    return dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))
+def _bad_line(path: Path, line: int, found: str, expected: str, remedy: str) -> InputError:
+    return InputError(f"{path}: line {line}", found=found, expected=expected, remedy=remedy)
 
 
 def _row(path: Path, line: int, cells: dict[str, str], columns: Columns) -> Row:
@@ -252,12 +245,7 @@ def _is_ct(path: Path, line: int, cells: dict[str, str], columns: Columns) -> bo
         return columns.ct_default
     answer = yes_or_no(text)
     if answer is None:
-        raise InputError(
-            path,
-            found=f"{text!r} in column {columns.ct} of line {line}",
-            expected=yes_no_words(),
-            remedy="correct the cell",
-        )
+        raise _bad_line(path, line, f"{text!r} in column {columns.ct}", yes_no_words(), "correct the cell")
     return answer
 
 
@@ -266,10 +254,6 @@ def _clash(rows: Sequence[Row]) -> str:
     if len({row.scan for row in rows}) == 1:
         return f"{rows[0].scan} in lines {lines}"
     return f"{' and '.join(row.scan.name for row in rows)} with the same outputs in lines {lines}"
-
-
-STATUS = "synthseg_status"
-DONE, FAILED = "done", "failed"
 
 
 def volumes_of(path: Path) -> dict[str, str]:

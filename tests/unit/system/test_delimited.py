@@ -44,7 +44,7 @@ def test_quotes_that_do_not_close_cost_their_line_only(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('path,note\na.nii,"x\nb.nii,y\n"c.nii"d,z\n')
     read = read_records(path)
-    assert [record.line for record in read if record.fault] == [2, 4]
+    assert [record.line for record in read if record.problem] == [2, 4]
     assert read[2] == Record(3, ("b.nii", "y"))
 
 

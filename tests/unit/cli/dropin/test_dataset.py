@@ -168,7 +168,7 @@ def test_data_sets_in_one_folder_do_not_share_their_record(segmenter, study):
 
 def test_rows_that_name_no_readable_scan_are_reported_before_the_run(segmenter, study, capsys):
     (study / "empty.nii.gz").touch()
-    write_csv(study, "path", "s1/a.nii.gz", '""', "none.nii.gz", "empty.nii.gz", "c.npz")
+    write_csv(study, "path,age", "s1/a.nii.gz", ",40", "none.nii.gz", "empty.nii.gz", "c.npz")
     assert dataset(study) == 1
     assert computed(segmenter) == ["a.nii.gz", "c.npz"]
     out, err = capsys.readouterr()
@@ -182,6 +182,18 @@ def test_rows_that_name_no_readable_scan_are_reported_before_the_run(segmenter, 
         ("none.nii.gz", "no such file"),
         ("empty.nii.gz", "an empty file (0 bytes)"),
     ]
+
+
+def test_a_bad_line_is_a_failure_of_its_own(segmenter, study, capsys):
+    write_csv(study, "path;age", "s1/a.nii.gz;3", "c.npz;4;5", "c.npz;6")
+    assert dataset(study) == 1
+    assert computed(segmenter) == ["a.nii.gz", "c.npz"]
+    out, err = capsys.readouterr()
+    assert f"{study}/scans.csv: line 3: found 3 cells; expected 2, as in the header" in err
+    assert "2 of 3 scans done" in out
+    (failure,) = read_tsv(study / "scans_synthseg_failures.tsv")
+    assert failure["scan"] == failure["subject"] == f"{study}/scans.csv: line 3"
+    assert [row["age"] for row in read_tsv(study / "scans_synthseg_volumes.tsv")] == ["3", "6"]
 
 
 def test_a_scan_that_fails_is_recorded_with_its_reason_and_tried_again(segmenter, study, capsys):
@@ -226,6 +238,7 @@ def test_an_unwritable_folder_costs_its_own_scan_only(segmenter, capsys):
         (["file", "s1/a.nii.gz"], "one column 'path'"),
         (["path"], "found no scan"),
         (["path", '""', "n/a"], "found no scan"),
+        (["path,age", "a.nii,b,c"], "scans.csv: line 2: found 3 cells"),
         (["path", "nowhere/a.nii", "nowhere/b.nii"], "relative paths start at"),
     ],
 )
