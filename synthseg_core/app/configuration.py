@@ -1,6 +1,6 @@
-"""Workflow configuration: checked against the schema, defaults filled in, written for Snakemake.
+"""Workflow configuration and scan table, checked against their schemas; the configuration filled in and written.
 
-The scan table against its schema, compiled: validators that interpret it take half a second for 10 000 rows.
+The schema of the scan table is compiled: validators that interpret it take half a second for 10 000 rows.
 """
 
 from __future__ import annotations
@@ -52,6 +52,25 @@ def write_config(path: Path, config: Mapping[str, Any]) -> None:
     write_text(path, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
 
+def check_rows(rows: Iterable[ScanRow], schema: Path) -> None:
+    """Compare every row with the schema of one row.
+
+    Raises
+    ------
+    InputError
+        If one does not fit; the message names the column and the scan.
+    """
+    import fastjsonschema
+
+    content: Any = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
+    check: Callable[[dict[str, Any]], Any] = fastjsonschema.compile(content)
+    for row in rows:
+        try:
+            check(vars(row))
+        except fastjsonschema.JsonSchemaValueException as error:
+            raise _misfit(row, error, content["properties"]) from error
+
+
 def _require_packages() -> None:
     """Notice an installation of the core alone."""
     missing = [name for name in ("snakemake", "jsonschema") if find_spec(name) is None]
@@ -72,25 +91,6 @@ def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict
         if "properties" in part and isinstance(result[key], Mapping):
             result[key] = _with_defaults(result[key], part)
     return result
-
-
-def check_rows(rows: Iterable[ScanRow], schema: Path) -> None:
-    """Compare every row with the schema of one row.
-
-    Raises
-    ------
-    InputError
-        If one does not fit; the message names the column and the scan.
-    """
-    import fastjsonschema
-
-    content: Any = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
-    check: Callable[[dict[str, Any]], Any] = fastjsonschema.compile(content)
-    for row in rows:
-        try:
-            check(vars(row))
-        except fastjsonschema.JsonSchemaValueException as error:
-            raise _misfit(row, error, content["properties"]) from error
 
 
 def _misfit(row: ScanRow, error: Any, columns: dict[str, Any]) -> InputError:

@@ -1,6 +1,6 @@
-"""``synthseg-bids status``: what is done, failed and missing. Reads files only, so it may be asked during a run.
+"""What runs have left: for ``synthseg-bids status``, and for the group level when it is called by itself.
 
-What the group level gathers when it is called by itself: whatever runs have left, from whichever work folder.
+Files are only read, so the status may be asked for during a run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import read_table
 from synthseg_core.errors import UsageError
 from synthseg_core.reports import GroupTables, gather
+
+# Stages whose results group tables hold, beside those of the segmentation.
+_GATHERED = ("parcellate", "qc")
 
 
 def look_at(layout: Layout) -> GroupTables:
@@ -51,16 +54,6 @@ def layout_from(output: Path, work: Path | None) -> Layout:
     return Layout(output.absolute(), (work or output / "work").absolute())
 
 
-def _stages(layout: Layout) -> tuple[str, ...]:
-    if not layout.run_config.is_file():
-        return ("segment",)
-    return stages_of(yaml.safe_load(layout.run_config.read_text(encoding="utf-8")))
-
-
-# Stages whose results group tables hold, beside those of the segmentation.
-_GATHERED = ("parcellate", "qc")
-
-
 def rows_to_gather(plan: Plan) -> tuple[ScanRow, ...]:
     """Return the scans of the last run's table, and those of the dataset that other runs have left something of.
 
@@ -81,6 +74,12 @@ def stages_to_gather(plan: Plan, rows: Sequence[ScanRow]) -> tuple[str, ...]:
     """Return the stages that are asked for, and those that any scan has results of."""
     made = [stage for stage in _GATHERED if any(_is_made(plan.layout, stage, row) for row in rows)]
     return tuple(stage for stage in STAGES if stage in plan.stages or stage in made)
+
+
+def _stages(layout: Layout) -> tuple[str, ...]:
+    if not layout.run_config.is_file():
+        return ("segment",)
+    return stages_of(yaml.safe_load(layout.run_config.read_text(encoding="utf-8")))
 
 
 def _has_traces(layout: Layout, row: ScanRow) -> bool:

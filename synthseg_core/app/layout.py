@@ -1,6 +1,6 @@
-"""Where a run of the workflow keeps what: derivatives, logs, the scan table, settings. Paths only.
+"""Where a run of the workflow keeps what: derivatives, logs, the scan table, settings.
 
-The output folder is one of ours: files of the same names that others wrote there would be lost.
+The output folder has to be one of ours: files of the same names that others wrote there would be lost.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from pathlib import Path
 from synthseg_core.bids.columns import CODE_NAME
 from synthseg_core.bids.names import derivative, products_of
 from synthseg_core.errors import UsageError
+
+# What every version writes in these files.
+_MARKS = {"dataset_description.json": f'"{CODE_NAME}"', "README.md": f"Made by {CODE_NAME}"}
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,6 @@ class Layout:
     def made_by(self, stage: str, stem: str) -> list[Path]:
         """Return everything that a stage makes from one scan."""
         return list(self.outputs_of(stage, stem).values())
-
-
-# What every version writes in these files.
-_MARKS = {"dataset_description.json": f'"{CODE_NAME}"', "README.md": f"Made by {CODE_NAME}"}
 
 
 def require_own_output(output: Path, dataset: Path) -> None:

@@ -6,7 +6,6 @@ before it could note their numbers.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from synthseg_core.app.layout import Layout
 from synthseg_core.app.slurm.commands import live_jobs, wait_until_gone
 from synthseg_core.errors import UsageError
 from synthseg_core.system.atomic import write_json
+from synthseg_core.system.settings import read_mapping
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SlurmRecord:
         path = layout.work / "slurm.json"
         if not path.is_file():
             return cls(path, f"synthseg-{secrets.token_hex(4)}")
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_mapping(path, "record of SLURM jobs")
         return cls(path, known["name"], known["active"], tuple(known["jobs"]))
 
     def begin(self, jobs: Sequence[str] = ()) -> None:

@@ -1,10 +1,9 @@
-"""A run in shards: an array of SLURM jobs, each with its own Snakemake, and a last job for the group tables.
+"""A run on SLURM: in shards, or with each job of Snakemake as one of SLURM's.
 
-The submitting process finds the scans, writes the dataset-level files and the settings, and asks Snakemake which scans
-are to be made. A shard is then plain Snakemake over a scan table of its own, in a folder of its own; it writes to the
-same derivatives, logs and work folder as any other run.
-
-A run whose jobs Snakemake itself gives to SLURM, one a scan.
+In shards it is an array of SLURM jobs, each with its own Snakemake, and a last job for the group tables. The submitting
+process finds the scans, writes the dataset-level files and the settings, and asks Snakemake which scans are to be made.
+A shard is then plain Snakemake over a scan table of its own, in a folder of its own; it writes to the same derivatives,
+logs and work folder as any other run.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ from synthseg_core.system.atomic import write_text
 _STATUS, _LOG = "status", "slurm.log"
 # Snakemake's notes about each output: what it was made of, and that a job has begun to make it. Of files only.
 _NOTES = ("metadata", "incomplete")
+_PLUGIN = "snakemake_executor_plugin_slurm"
 _SHARD_SCRIPT = """\
 #!/bin/bash
 # {title}
@@ -142,6 +142,29 @@ def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
     return ChildEnd(int(bool(bad)), interrupted=False)
 
 
+def run_on_slurm(call: SnakemakeCall, layout: Layout) -> ChildEnd:
+    """Run Snakemake to its end, its jobs named so that a later run finds them.
+
+    Raises
+    ------
+    UsageError
+        If SLURM or Snakemake's plugin for it is not here.
+    """
+    require_slurm()
+    if find_spec(_PLUGIN) is None:
+        raise UsageError(
+            "--profile",
+            found=f"no {_PLUGIN} in this environment",
+            expected="Snakemake's plugin for SLURM",
+            remedy="pip install 'synthseg-bids[slurm]'",
+        )
+    record = SlurmRecord.of(layout)
+    record.begin()
+    end = run_snakemake(replace(call, extra=("--slurm-jobname-prefix", record.name, *call.extra)), "all")
+    record.settle()
+    return end
+
+
 def _submit(run: ShardedRun, shards: Sequence[Sequence[str]], record: SlurmRecord) -> list[str]:
     """Write the scripts, submit the array and the group job, and return their numbers; all jobs or none."""
     environment = slurm_environment(child_environment())
@@ -225,29 +248,3 @@ def _went_well(folder: Path) -> bool:
     if status != "0":
         print(f"{shard} ended with status {status}: {see}", flush=True)
     return status == "0"
-
-
-_PLUGIN = "snakemake_executor_plugin_slurm"
-
-
-def run_on_slurm(call: SnakemakeCall, layout: Layout) -> ChildEnd:
-    """Run Snakemake to its end, its jobs named so that a later run finds them.
-
-    Raises
-    ------
-    UsageError
-        If SLURM or Snakemake's plugin for it is not here.
-    """
-    require_slurm()
-    if find_spec(_PLUGIN) is None:
-        raise UsageError(
-            "--profile",
-            found=f"no {_PLUGIN} in this environment",
-            expected="Snakemake's plugin for SLURM",
-            remedy="pip install 'synthseg-bids[slurm]'",
-        )
-    record = SlurmRecord.of(layout)
-    record.begin()
-    end = run_snakemake(replace(call, extra=("--slurm-jobname-prefix", record.name, *call.extra)), "all")
-    record.settle()
-    return end

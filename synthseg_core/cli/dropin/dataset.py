@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from synthseg_core.segmentation.segment import Segmentation
 
 
+_SUFFIXES = {
+    "segm": "_segm",
+    "vol": "_volumes.csv",
+    "post": "_posteriors",
+    "resample": "_resampled",
+    "qc": "_qc.csv",
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the reference's data-set command, and ours."""
     table = parser.add_argument_group("scans")
@@ -50,15 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     outputs.add_argument("--failures", type=Path, metavar="FILE", help="table of failed scans (default: likewise)")
     add_model_flags(parser)
-
-
-_SUFFIXES = {
-    "segm": "_segm",
-    "vol": "_volumes.csv",
-    "post": "_posteriors",
-    "resample": "_resampled",
-    "qc": "_qc.csv",
-}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ away. Paths in it are relative to its folder, so a data set can be moved as a wh
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from synthseg_core.errors import InputError, OutputError, UsageError
 from synthseg_core.system.atomic import write_text
@@ -198,41 +199,26 @@ def _no_ledger(path: Path, found: str) -> InputError:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock file beside the ledger; it is removed at the end, and that of a killed process counts for nothing."""
-    lock = path.with_name(f".{path.name}.lock")
-    descriptor = _open_lock(lock)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
     try:
-        if not _acquired(descriptor, lock):
-            raise UsageError(
-                path,
-                found="another process that works on this data set",
-                expected="one at a time",
-                remedy="wait for it, or give this run a --checkpoint and outputs of its own",
-            )
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
-
-
-def _open_lock(lock: Path) -> int:
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise UsageError(
+            path,
+            found="another process that works on this data set",
+            expected="one at a time",
+            remedy="wait for it, or give this run a --checkpoint and outputs of its own",
+        ) from error
     except OSError as error:
         raise OutputError(
-            lock.parent,
+            path.parent,
             found=f"no way to write there ({error.strerror})",
             expected="a writable folder for the record of finished scans",
             remedy="correct the permissions, or choose another place with --out or --checkpoint",
         ) from error
-
-
-def _acquired(descriptor: int, lock: Path) -> bool:
-    """Take the lock if it is free and still the file of that name: its last owner may just have removed it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return lock.exists() and lock.stat().st_ino == os.fstat(descriptor).st_ino
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: afterwards it may be the next one's
+        lock.release()

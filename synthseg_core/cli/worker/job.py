@@ -1,7 +1,4 @@
-"""One command of one client, from the answer ``taken`` to its exit status.
-
-Who computes when: a gate for the stages that need the device, and an end for jobs that nobody waits for.
-"""
+"""One command of one client in a worker: whether it is taken, its turn on the device, its end, its exit status."""
 
 from __future__ import annotations
 
@@ -20,6 +17,11 @@ from synthseg_core.system.timing import StageTimes
 
 Command = Callable[[list[str]], int]
 """Runs a command line in the calling thread and returns its exit status."""
+ON_DEVICE = frozenset({"network", "parcels", "quality"})
+"""Stages that keep a GPU busy."""
+COMPUTING = ON_DEVICE | {"conform", "clean-up"}
+"""Stages that keep all threads of a job busy."""
+_GLANCE_S = 0.2
 
 
 class ClientGoneError(BaseException):
@@ -58,41 +60,6 @@ class Client:
             return True
         except OSError:
             return False
-
-
-def objection(request: Request, environment: Mapping[str, Any]) -> str | None:
-    """Say why a process with this environment cannot run a command as the client would; ``None`` if it can."""
-    if not request.words or request.words[0] not in PER_SCAN:
-        return "not a command about one scan"
-    threads_given = request.words[0] in ONE_THREAD or any(word.startswith("--t") for word in request.words)
-    other = difference(environment, request.environment, threads_given=threads_given)
-    return None if other is None else f"another {other}"
-
-
-def status_of(command: Command, words: Sequence[str]) -> int:
-    """Run a command and return the exit status that its own process would have, with the same last words."""
-    try:
-        return command(list(words))
-    except SystemExit as end:
-        return _status_of_exit(end.code)
-    except Exception:  # what would end a process of its own must not end the worker
-        traceback.print_exc()
-        return 1
-
-
-def _status_of_exit(code: object) -> int:
-    """Return the status that Python makes of the argument of ``sys.exit``."""
-    if code is None or isinstance(code, int):
-        return int(code or 0) & 0xFF
-    sys.stderr.write(f"{code}\n")
-    return 1
-
-
-ON_DEVICE = frozenset({"network", "parcels", "quality"})
-"""Stages that keep a GPU busy."""
-COMPUTING = ON_DEVICE | {"conform", "clean-up"}
-"""Stages that keep all threads of a job busy."""
-_GLANCE_S = 0.2
 
 
 class Gate:
@@ -162,3 +129,31 @@ class JobStages(StageTimes):
         finally:
             self._inside = False
             self._gate.leave()
+
+
+def objection(request: Request, environment: Mapping[str, Any]) -> str | None:
+    """Say why a process with this environment cannot run a command as the client would; ``None`` if it can."""
+    if not request.words or request.words[0] not in PER_SCAN:
+        return "not a command about one scan"
+    threads_given = request.words[0] in ONE_THREAD or any(word.startswith("--t") for word in request.words)
+    other = difference(environment, request.environment, threads_given=threads_given)
+    return None if other is None else f"another {other}"
+
+
+def status_of(command: Command, words: Sequence[str]) -> int:
+    """Run a command and return the exit status that its own process would have, with the same last words."""
+    try:
+        return command(list(words))
+    except SystemExit as end:
+        return _status_of_exit(end.code)
+    except Exception:  # what would end a process of its own must not end the worker
+        traceback.print_exc()
+        return 1
+
+
+def _status_of_exit(code: object) -> int:
+    """Return the status that Python makes of the argument of ``sys.exit``."""
+    if code is None or isinstance(code, int):
+        return int(code or 0) & 0xFF
+    sys.stderr.write(f"{code}\n")
+    return 1

@@ -1,7 +1,4 @@
-"""The socket that a worker listens on: private, its own while it lives, gone afterwards.
-
-Where a worker listens: a short private path for each work folder.
-"""
+"""The socket of a worker: a short private path for each work folder, its own while it lives, gone afterwards."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from synthseg_core.system.atomic import output_error
 LONGEST = 107
 """Bytes that the name of a socket may have on Linux; elsewhere a few less."""
 _LONGEST_ANYWHERE = 103
+_BACKLOG = 128
 
 
 def socket_path(work: Path) -> Path:
@@ -53,24 +51,6 @@ def check_length(path: Path) -> None:
         )
 
 
-def _bases() -> list[Path]:
-    named = [os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"]
-    return [Path(text) for text in dict.fromkeys(named) if Path(text).is_absolute()]
-
-
-def _private(folder: Path) -> bool:
-    """Make a folder that only this user can open; say whether it is there and is that."""
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        state = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not stat.S_IMODE(state.st_mode) & 0o077
-
-
-_BACKLOG = 128
-
-
 @contextmanager
 def listening(path: Path) -> Iterator[socket.socket]:
     """Listen at a path that only this user can connect to; what a killed worker left there is replaced.
@@ -96,6 +76,34 @@ def listening(path: Path) -> Iterator[socket.socket]:
         listener.close()
         if _identity(path) == identity:
             path.unlink(missing_ok=True)
+
+
+def is_answered(path: Path) -> bool:
+    """Say whether somebody listens at a socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(str(path))
+        except TimeoutError:  # it is there but slow
+            return True
+        except OSError:
+            return False
+    return True
+
+
+def _bases() -> list[Path]:
+    named = [os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"]
+    return [Path(text) for text in dict.fromkeys(named) if Path(text).is_absolute()]
+
+
+def _private(folder: Path) -> bool:
+    """Make a folder that only this user can open; say whether it is there and is that."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        state = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not stat.S_IMODE(state.st_mode) & 0o077
 
 
 def _claimed(path: Path) -> socket.socket:
@@ -136,19 +144,6 @@ def _require_free(path: Path) -> None:
             path, found="a worker that listens there", expected="a socket of its own", remedy="stop it, or use it"
         )
     path.unlink()
-
-
-def is_answered(path: Path) -> bool:
-    """Say whether somebody listens at a socket."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(1.0)
-        try:
-            connection.connect(str(path))
-        except TimeoutError:  # it is there but slow
-            return True
-        except OSError:
-            return False
-    return True
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
