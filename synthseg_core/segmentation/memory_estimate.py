@@ -39,27 +39,18 @@ def segmentation_bytes(
         # Results with posteriors are written before the next scan is computed.
         held += 0 if whole_posteriors else _scan_bytes(record) + _INT32 * math.prod(record.grid_shape)
     if models.parcellation is not None:
-        beside = len(models.segmentation.card.labels)
-        network = max(network, unet_bytes(models.parcellation.card, record.padded_shape, beside))
+        posteriors = _FLOAT32 * len(models.segmentation.card.labels) * math.prod(record.padded_shape)
+        network = max(network, posteriors + _streamed_bytes(models.parcellation.card, record.padded_shape))
     return held + max(network, _answer_bytes(len(models.segmentation.card.labels), record, whole_posteriors))
 
 
-def unet_bytes(card: ModelCard, shape: Shape3, beside: int = 0) -> int:
-    """Estimate the memory that the U-Nets of a card need for a padded grid.
+def unet_bytes(card: ModelCard, shape: Shape3) -> int:
+    """Estimate the memory that the U-Nets of a card need for all posteriors of a padded grid.
 
     The posteriors and the finest skip tensor live at the same time; coarser levels and the temporaries of a slab add
     less than half of that (tests/benchmarks measures it).
-
-    Parameters
-    ----------
-    card
-        Of the model.
-    shape
-        Of the padded grid.
-    beside
-        Channels of other posteriors that live at the same time.
     """
-    maps = max(beside + config.out_channels + config.finest_maps for config in _configs(card))
+    maps = max(config.out_channels + config.finest_maps for config in _configs(card))
     return int(1.4 * _FLOAT32 * maps * math.prod(shape))
 
 
@@ -80,10 +71,18 @@ def parcellation_bytes(card: ModelCard, record: ConformRecord, grids: Sequence[G
     # Posteriors are kept for the surroundings of the cortex only, a fifth of a head at most.
     kept = _FLOAT32 * config.out_channels * math.prod(record.core_shape) // 5
     maps = 2 * _INT32 * sum(math.prod(grid.shape) for grid in (record.grid, *grids))
-    # Skip tensor and input; coarser levels and the rows that are blurred add as much again: measured, 2.5 GB with the
-    # published network on 192 x 256 x 192 voxels beside the program.
-    network = 2 * _FLOAT32 * (config.in_channels + config.finest_maps) * padded
+    network = _streamed_bytes(card, record.padded_shape)
     return _scan_bytes(record) + (_FLOAT64 + 2 * _UINT8) * padded + network + kept + maps
+
+
+def _streamed_bytes(card: ModelCard, shape: Shape3) -> int:
+    """Return the bytes of a U-Net whose posteriors are handed on by rows.
+
+    Skip tensor and input; coarser levels and the rows that are blurred add as much again: measured, 2.5 GB with the
+    published network for parcels on 192 x 256 x 192 voxels beside the program.
+    """
+    (config,) = _configs(card)
+    return 2 * _FLOAT32 * (config.in_channels + config.finest_maps) * math.prod(shape)
 
 
 def _scan_bytes(record: ConformRecord) -> int:

@@ -15,14 +15,14 @@ from synthseg_core.models.card import ModelCard
 from synthseg_core.models.loading import LoadedModel
 from synthseg_core.networks.devices import explained_exhaustion
 from synthseg_core.segmentation.class_maps import Decision
-from synthseg_core.segmentation.conform import Conformed, conform_to
+from synthseg_core.segmentation.conform import conform_to
 from synthseg_core.segmentation.memory_estimate import parcellation_bytes
 from synthseg_core.segmentation.parcels import (
+    ParcelRows,
     SparsePosteriors,
     Target,
     cortex_of,
     needed_voxels,
-    parcellate_planes,
     parcels_on,
 )
 from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config
@@ -137,10 +137,17 @@ def _parcellate(
     with current().stage("conform"):
         conformed = conform_to(record, scan, conform_config(card, SegmentOptions(ct=decision.basis.ct)))
     targets = [_target(one, decision) for one in maps]
+    rows = ParcelRows(decision.labels(), table, record.pad_start)
+    kept = SparsePosteriors(needed_voxels(record.core_shape, targets), len(table), record.pad_start)
+
+    def take(start: int, stop: int, posteriors: np.ndarray) -> None:
+        rows.take(start, stop, posteriors)
+        kept.take(start, stop, posteriors)
+
     with current().stage("parcels"):
-        posteriors = _posteriors(conformed, decision, card, model, targets)
-        parcels = parcellate_planes(decision.labels(), posteriors.planes(), table)
-        divided = [parcels_on(target, posteriors, table) for target in targets]
+        stream_parcel_posteriors(model, conformed.image, decision.channels, card.labels, take)
+        parcels = rows.result()
+        divided = [parcels_on(target, kept, table) for target in targets]
     soft = parcel_volumes(table, parcels.soft_voxels, decision.cortex_mm3)
     hard = hard_volumes(parcels.label_map, table, record.grid_voxel_size)
     volumes = volume_table((table, soft, hard), total_intracranial=False)
@@ -158,15 +165,6 @@ def _parcellate(
 def _target(one: LabelMapOn, decision: Decision) -> Target:
     labels = decision.record.orientation.to_ras(one.volume.data)
     return Target(labels, decision.record.samplings(one.grid))
-
-
-def _posteriors(
-    conformed: Conformed, decision: Decision, card: ModelCard, model: LoadedModel, targets: Sequence[Target]
-) -> SparsePosteriors:
-    needed = needed_voxels(decision.labels(), targets)
-    posteriors = SparsePosteriors(needed, len(model.card.labels), decision.record.pad_start)
-    stream_parcel_posteriors(model, conformed.image, decision.channels, card.labels, posteriors.take)
-    return posteriors
 
 
 def _left_over(labels: np.ndarray) -> tuple[str, ...]:

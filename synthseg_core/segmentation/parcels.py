@@ -1,13 +1,13 @@
 """Parcels of the cortex: which parcel each voxel of the cortex belongs to, and how much of each parcel there is.
 
-Posteriors kept only where somebody will look: 68 parcels of a whole head take 2.3 GB, around its cortex a tenth.
-
-All arrays are in RAS order, on the unpadded (and, with a crop, cropped) grid of the network.
+Posteriors of parcels are looked at as they come and kept only where another grid needs them: 68 parcels of a whole head
+take 2.3 GB, around its cortex a tenth. All arrays are in RAS order, on the unpadded (and, with a crop, cropped) grid of
+the network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +16,15 @@ from synthseg_core.images.affines import Shape3
 from synthseg_core.images.resampling import AxisSampling
 from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
 from synthseg_core.quirks import NATIVE, Quirks
-from synthseg_core.segmentation.channels import array_order_sum, planes
+from synthseg_core.segmentation.channels import array_order_sum
 from synthseg_core.segmentation.cleanup import check_channels
+
+# (number in the plane or nothing for its own axis, weight) of the two samples that an interpolation reads.
+_Corner = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Parcellation:
+class ParcelMap:
     """Label map with the cortex replaced by parcels.
 
     Parameters
@@ -36,41 +39,45 @@ class Parcellation:
     soft_voxels: np.ndarray
 
 
-def apply_parcellation(
-    label_map: np.ndarray, posteriors: np.ndarray, table: LabelTable, quirks: Quirks = NATIVE
-) -> Parcellation:
-    """Give every voxel of the cortex the label of its most probable parcel.
+class ParcelRows:
+    """Gives every voxel of the cortex the label of its most probable parcel, as the network's rows arrive.
 
     Left cortex becomes left parcels and right cortex right ones; parcel posteriors are normalised over the parcels of
     that side and summed inside the cortex. With the quirk ``loose_parcels`` they compete across the hemispheres and
     are summed everywhere, against a background of probability one outside the cortex.
 
-    Planes along the first spatial axis do not depend on each other: slabs give the same answer as the whole when
-    their maps are put together and their ``soft_voxels`` added up.
+    Planes along the first axis do not depend on each other: how many arrive at once changes nothing.
 
     Parameters
     ----------
     label_map : (I, J, K)
-        Segmentation, unpadded.
-    posteriors : (M, I, J, K)
-        Answer of the parcellation network, unpadded, background first.
+        Segmentation; left as it is.
     table
         The M labels of the parcels.
+    pad_start
+        Its first voxel in the padded grid that the rows come in.
+    quirks
+        What to copy from the reference implementation.
     """
-    check_channels(posteriors, table)
-    return parcellate_planes(label_map, planes(posteriors), table, quirks)
 
+    def __init__(
+        self, label_map: np.ndarray, table: LabelTable, pad_start: Shape3 = (0, 0, 0), quirks: Quirks = NATIVE
+    ) -> None:
+        self._parcels = np.array(label_map, dtype=np.int32)
+        self._soft_voxels = np.zeros(len(table))
+        self._table = table
+        self._pad_start = pad_start
+        self._divide = _divide_loosely if quirks.loose_parcels else _divide_by_side
 
-def parcellate_planes(
-    label_map: np.ndarray, posteriors: Iterable[np.ndarray], table: LabelTable, quirks: Quirks = NATIVE
-) -> Parcellation:
-    """Do what :func:`apply_parcellation` does, with posteriors that come as planes (M, J, K) along the first axis."""
-    parcels = np.array(label_map, dtype=np.int32)
-    soft_voxels = np.zeros(len(table))
-    parcellate = _parcellate_loosely if quirks.loose_parcels else _parcellate_by_side
-    for labels, plane in zip(parcels, posteriors, strict=True):
-        soft_voxels += parcellate(labels, plane, table)
-    return Parcellation(parcels, soft_voxels)
+    def take(self, start: int, stop: int, rows: np.ndarray) -> None:
+        """Divide the cortex of the rows [start, stop), posteriors (M, stop - start, J, K) of the padded grid."""
+        check_channels(rows, self._table)
+        for row, plane in _unpadded_planes(start, stop, rows, self._pad_start, self._parcels.shape):
+            self._soft_voxels += self._divide(self._parcels[row], plane, self._table)
+
+    def result(self) -> ParcelMap:
+        """Return what the rows have made of the cortex so far."""
+        return ParcelMap(self._parcels, self._soft_voxels)
 
 
 def candidates_of(table: LabelTable, side: str) -> list[int]:
@@ -78,7 +85,7 @@ def candidates_of(table: LabelTable, side: str) -> list[int]:
     return [k for k in range(1, len(table)) if table.sides[k] in (side, "neutral")]
 
 
-def _parcellate_by_side(labels: np.ndarray, plane: np.ndarray, table: LabelTable) -> np.ndarray:
+def _divide_by_side(labels: np.ndarray, plane: np.ndarray, table: LabelTable) -> np.ndarray:
     """Replace the cortex in ``labels`` (J, K) in place, one side at a time; return the sums over it, voxels."""
     soft_voxels = np.zeros(len(table))
     for side, cortex in CORTEX_LABELS.items():
@@ -93,7 +100,7 @@ def _parcellate_by_side(labels: np.ndarray, plane: np.ndarray, table: LabelTable
     return soft_voxels
 
 
-def _parcellate_loosely(labels: np.ndarray, plane: np.ndarray, table: LabelTable) -> np.ndarray:
+def _divide_loosely(labels: np.ndarray, plane: np.ndarray, table: LabelTable) -> np.ndarray:
     """Do the same as the reference: no hemispheres, sums over all voxels, float32."""
     cortex = np.isin(labels, list(CORTEX_LABELS.values()))
     channels = [(~cortex).astype(plane.dtype), *plane[1:]]
@@ -103,10 +110,6 @@ def _parcellate_loosely(labels: np.ndarray, plane: np.ndarray, table: LabelTable
     soft_voxels = normalised.sum(axis=(1, 2), dtype=np.float64)
     soft_voxels[0] = 0
     return soft_voxels
-
-
-# (number in the plane or nothing for its own axis, weight) of the two samples that an interpolation reads.
-_Corner = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -130,17 +133,17 @@ def cortex_of(labels: np.ndarray) -> np.ndarray:
     return np.isin(labels, list(CORTEX_LABELS.values()))
 
 
-def needed_voxels(labels: np.ndarray, targets: Sequence[Target]) -> np.ndarray:
-    """Return the voxels of the network's grid, bool, that the cortex is made from.
+def needed_voxels(shape: tuple[int, ...], targets: Sequence[Target]) -> np.ndarray:
+    """Return the voxels of the network's grid, bool, that the cortex of the targets is made from, up to eight each.
 
     Parameters
     ----------
-    labels : (I, J, K)
-        Segmentation on the network's grid; its own cortex is needed as well.
+    shape
+        Of the network's unpadded grid.
     targets
-        Other grids, each of whose cortex voxels reads up to eight voxels of the network's.
+        Label maps on other grids.
     """
-    needed = cortex_of(labels)
+    needed = np.zeros(shape, dtype=bool)
     for target in targets:
         for plane, inside in enumerate(cortex_of(target.labels)):
             rows, columns = np.nonzero(inside)
@@ -151,7 +154,7 @@ def needed_voxels(labels: np.ndarray, targets: Sequence[Target]) -> np.ndarray:
 
 
 class SparsePosteriors:
-    """Posteriors of some voxels, taken from slabs as a network delivers them.
+    """Posteriors of some voxels, taken from rows as a network delivers them.
 
     Parameters
     ----------
@@ -160,7 +163,7 @@ class SparsePosteriors:
     channels
         Number of classes.
     pad_start
-        First of these voxels in the padded grid that the slabs come in.
+        First of these voxels in the padded grid that the rows come in.
     """
 
     def __init__(self, needed: np.ndarray, channels: int, pad_start: Shape3) -> None:
@@ -171,19 +174,9 @@ class SparsePosteriors:
 
     def take(self, start: int, stop: int, rows: np.ndarray) -> None:
         """Keep what is needed of the rows [start, stop), (N, stop - start, J, K), of the padded grid."""
-        first, below, behind = self._pad_start
-        shape = self._where.shape
-        for row in range(max(start, first), min(stop, first + shape[0])):
-            plane = rows[:, row - start, below : below + shape[1], behind : behind + shape[2]]
-            where = self._where[row - first]
-            self._values[self._number[row - first][where]] = plane[:, where].T
-
-    def planes(self) -> Iterator[np.ndarray]:
-        """Yield (N, J, K) along the first axis, 0 where nothing was kept."""
-        for where, number in zip(self._where, self._number, strict=True):
-            plane = np.zeros((self._values.shape[1], *where.shape), np.float32)
-            plane[:, where] = self._values[number[where]].T
-            yield plane
+        for row, plane in _unpadded_planes(start, stop, rows, self._pad_start, self._where.shape):
+            where = self._where[row]
+            self._values[self._number[row][where]] = plane[:, where].T
 
     def interpolated(
         self, samplings: Sequence[AxisSampling], plane: int, rows: np.ndarray, columns: np.ndarray
@@ -210,6 +203,15 @@ def parcels_on(target: Target, posteriors: SparsePosteriors, table: LabelTable) 
             values = np.asarray(table.labels)[channels][candidates.argmax(axis=0)]
             labels[rows, columns] = np.where(candidates.any(axis=0), values, cortex)
     return result
+
+
+def _unpadded_planes(
+    start: int, stop: int, rows: np.ndarray, pad_start: Shape3, shape: tuple[int, ...]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield number and view (N, J, K) of those rows [start, stop) of a padded grid that lie in the unpadded one."""
+    first, below, behind = pad_start
+    for row in range(max(start, first), min(stop, first + shape[0])):
+        yield row - first, rows[:, row - start, below : below + shape[1], behind : behind + shape[2]]
 
 
 def _corners(

@@ -17,10 +17,10 @@ from synthseg_core.models.loading import Models
 from synthseg_core.networks.devices import explained_exhaustion
 from synthseg_core.quirks import NATIVE, Quirks
 from synthseg_core.segmentation.class_maps import Basis, Decision, channels_of
-from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
+from synthseg_core.segmentation.cleanup import clean_up, label_map_from
 from synthseg_core.segmentation.conform import Conformed, answer_grid, scan_on
 from synthseg_core.segmentation.memory_estimate import segmentation_bytes
-from synthseg_core.segmentation.parcels import Parcellation, apply_parcellation
+from synthseg_core.segmentation.parcels import ParcelMap, ParcelRows
 from synthseg_core.segmentation.quality import QualityScore, quality_scores
 from synthseg_core.segmentation.record import ConformRecord, label_map_on
 from synthseg_core.segmentation.segmenter import (
@@ -30,7 +30,7 @@ from synthseg_core.segmentation.segmenter import (
     conform_config,
     segmenter_of,
 )
-from synthseg_core.segmentation.synthseg import parcel_posteriors
+from synthseg_core.segmentation.synthseg import stream_parcel_posteriors
 from synthseg_core.segmentation.volumes import (
     VolumeTable,
     doubts,
@@ -211,19 +211,20 @@ def _structures(posteriors: np.ndarray, card: ModelCard, record: ConformRecord, 
 
 def _parcels(
     labels: np.ndarray, conformed: Conformed, found: NetworkAnswer, models: Models, options: SegmentOptions
-) -> Parcellation:
+) -> ParcelMap:
+    """Divide the cortex while the posteriors of its parcels arrive; they are never held."""
     assert models.parcellation is not None
-    blur = not (options.quirks.flags_change_blur and models.quality is not None)
+    parcels = ParcelRows(labels, models.parcellation.card.labels, conformed.record.pad_start, options.quirks)
     table = models.segmentation.card.labels
-    raw = parcel_posteriors(models.parcellation, conformed.image, found.parcel_map, table, blur=blur)
-    parcels = models.parcellation.card.labels
-    return apply_parcellation(labels, unpad(raw, conformed.record.pad), parcels, options.quirks)
+    blur = not (options.quirks.flags_change_blur and models.quality is not None)
+    stream_parcel_posteriors(models.parcellation, conformed.image, found.parcel_map, table, parcels.take, blur=blur)
+    return parcels.result()
 
 
 def _volumes(
     structures: _Structures,
     hard: np.ndarray,
-    parcels: Parcellation | None,
+    parcels: ParcelMap | None,
     models: Models,
     record: ConformRecord,
     quirks: Quirks,
@@ -240,7 +241,7 @@ def _volumes(
 
 
 def _label_map(
-    structures: _Structures, parcels: Parcellation | None, card: ModelCard, record: ConformRecord, answer: Grid
+    structures: _Structures, parcels: ParcelMap | None, card: ModelCard, record: ConformRecord, answer: Grid
 ) -> Volume:
     """Return the label map on the grid of the answer, in the scan's axis order."""
     if answer is not record.grid:  # cards refuse parcels here

@@ -116,52 +116,49 @@ def _off_centre(record: ConformRecord) -> int:
     return start - (record.padded_shape[0] - stop)
 
 
-def parcel_posteriors(
-    model: LoadedModel, image: np.ndarray, decision: np.ndarray, table: LabelTable, *, blur: bool
-) -> np.ndarray:
-    """Run the parcellation network.
+def stream_parcel_posteriors(
+    model: LoadedModel,
+    image: np.ndarray,
+    class_map: np.ndarray,
+    table: LabelTable,
+    consume: ArrayConsumer,
+    *,
+    blur: bool = True,
+) -> None:
+    """Run the parcellation network and hand on its posteriors a few rows at a time: all of them take gigabytes.
 
     Parameters
     ----------
+    model
+        For parcels.
     image : (I, J, K)
         Conformed image.
-    decision : (I, J, K)
+    class_map : (I, J, K)
         Channel indices of the segmentation, before clean-up.
     table
         Labels of the segmentation.
-
-    Returns
-    -------
-    (M, I, J, K) float32
+    consume
+        Receives the rows, in order.
+    blur
+        Whether they are blurred as the card says.
 
     Raises
     ------
     ModelError
         If the segmentation has no cortex to divide.
     """
-    posteriors = _all_rows(_unets(model)[0], _parcellation_input(image, decision, table))
-    sigma = model.card.inference.posterior_sigma_voxels
-    if blur and sigma > 0:
-        blur_in_place(posteriors, sigma)
-    return posteriors.numpy()
-
-
-def stream_parcel_posteriors(
-    model: LoadedModel, image: np.ndarray, decision: np.ndarray, table: LabelTable, consume: ArrayConsumer
-) -> None:
-    """Hand on what :func:`parcel_posteriors` returns, blurred, a few rows at a time: all of it takes gigabytes."""
 
     def give(start: int, stop: int, rows: Tensor) -> None:
         consume(start, stop, rows.numpy())
 
     sigma = model.card.inference.posterior_sigma_voxels
-    receive = RowBlur(sigma, image.shape[0], give) if sigma > 0 else give
-    channels = _parcellation_input(image, decision, table)
+    receive = RowBlur(sigma, image.shape[0], give) if blur and sigma > 0 else give
+    channels = _parcellation_input(image, class_map, table)
     _run(_unets(model)[0], channels, lambda start, stop, rows: receive(start, stop, rows.cpu()))
 
 
-def _parcellation_input(image: np.ndarray, decision: np.ndarray, table: LabelTable) -> Tensor:
-    cortex = np.isin(decision, list(table.cortex_channels().values()))
+def _parcellation_input(image: np.ndarray, class_map: np.ndarray, table: LabelTable) -> Tensor:
+    cortex = np.isin(class_map, list(table.cortex_channels().values()))
     return torch.from_numpy(np.stack([image.astype(np.float32), ~cortex, cortex], dtype=np.float32))
 
 

@@ -15,9 +15,9 @@ from synthseg_core.images.grids import Grid
 from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
 from synthseg_core.quirks import REFERENCE
 from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
-from synthseg_core.segmentation.parcels import apply_parcellation
 from synthseg_core.segmentation.record import ConformRecord
 from synthseg_core.segmentation.volumes import VolumeTable, parcel_volumes, soft_volumes, volume_table
+from tests.phantoms.parcels import divide_cortex
 
 CASES = (
     *("default", "fast", "v1", "v1_fast", "parc", "parc_fast", "v1_parc", "oblique_pir", "las_parc"),
@@ -84,7 +84,7 @@ def _run(folder: Path, case: dict) -> Result:
     if case["parc"]:
         parcels = LabelTable.builtin(PARCELS)
         answer = unpad(_probabilities(folder / "input_parc.npz", "parc"), record.pad)
-        parcellation = apply_parcellation(seg, answer, parcels, REFERENCE)
+        parcellation = divide_cortex(seg, answer, parcels, REFERENCE)
         seg = parcellation.label_map
         cortex = {side: soft[channel] for side, channel in table.cortex_channels().items()}
         structures.append((parcels, parcel_volumes(parcels, parcellation.soft_voxels, cortex), None))

@@ -12,8 +12,8 @@ from synthseg_core.labels.table import LabelTable
 from synthseg_core.quirks import NATIVE, REFERENCE, Quirks
 from synthseg_core.segmentation.cleanup import clean_up, label_map_from
 from synthseg_core.segmentation.components import largest_component
-from synthseg_core.segmentation.parcels import apply_parcellation
 from synthseg_core.segmentation.volumes import hard_volumes, parcel_volumes, soft_volumes, volume_table
+from tests.phantoms.parcels import divide_cortex
 from tests.properties.test_components import winner_is_unique
 
 TABLE = LabelTable(
@@ -105,7 +105,7 @@ def test_parcels_add_up_to_the_cortex(seed, shape, loose):
     cortex = {side: soft[channel] for side, channel in TABLE.cortex_channels().items()}
     label_map = label_map_from(cleaned, TABLE)
     assume((label_map == 3).any() and (label_map == 42).any())
-    result = apply_parcellation(label_map, _posteriors(seed + 1, shape, 5), PARCELS, Quirks(loose_parcels=loose))
+    result = divide_cortex(label_map, _posteriors(seed + 1, shape, 5), PARCELS, Quirks(loose_parcels=loose))
     volumes = parcel_volumes(PARCELS, result.soft_voxels, cortex)
     table = volume_table((TABLE, soft, None), (PARCELS, volumes, None), total_intracranial=True)
     by_label = {row.label: row.soft_mm3 for row in table.rows}
@@ -125,7 +125,7 @@ def test_mirroring_swaps_parcels(seed, shape):
     swap = np.arange(3000)
     for table in (TABLE, PARCELS):
         swap[list(table.labels)] = table.counterparts
-    result = apply_parcellation(label_map, answer, PARCELS)
-    mirrored = apply_parcellation(swap[label_map][::-1], _mirrored(answer, PARCELS), PARCELS)
+    result = divide_cortex(label_map, answer, PARCELS)
+    mirrored = divide_cortex(swap[label_map][::-1], _mirrored(answer, PARCELS), PARCELS)
     np.testing.assert_array_equal(mirrored.label_map, swap[result.label_map][::-1])
     np.testing.assert_allclose(mirrored.soft_voxels, result.soft_voxels[list(PARCELS.flip_channels)], rtol=1e-12)

@@ -11,7 +11,7 @@ from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
-from synthseg_core.segmentation.parcels import apply_parcellation
+from tests.phantoms.parcels import divide_cortex
 
 SHAPE = (7, 5, 9)
 WHOLE = ((0, 0, 0), SHAPE)
@@ -154,13 +154,13 @@ def test_ties_go_to_the_first_channel():
     assert label_map_from(posteriors, FOUR) == 0
 
 
-@pytest.mark.parametrize("function", ["clean_up", "label_map_from", "apply_parcellation"])
+@pytest.mark.parametrize("function", ["clean_up", "label_map_from", "divide_cortex"])
 def test_channels_that_do_not_fit_the_table(function):
     three = np.zeros((3, *SHAPE), dtype=np.float32)
     calls = {
         "clean_up": lambda: clean_up(three, FOUR, WHOLE, "none"),
         "label_map_from": lambda: label_map_from(three, FOUR),
-        "apply_parcellation": lambda: apply_parcellation(np.zeros(SHAPE), three, FOUR),
+        "divide_cortex": lambda: divide_cortex(np.zeros(SHAPE), three, FOUR),
     }
     with pytest.raises(ModelError, match="four: found 4 labels for 3 channels"):
         calls[function]()

@@ -65,10 +65,10 @@ def test_the_network_grows_with_the_classes_the_grid_and_the_parcels():
     assert network_bytes(_unloaded("synthseg-1.0"), shape) < head
 
 
-def test_parcels_are_made_beside_the_posteriors():
+def test_parcels_are_made_beside_the_posteriors_and_not_held():
     record = _record(shape=(188, 250, 190))
     alone, both = (_bytes(_unloaded("synthseg-2.0", parcels), record) for parcels in (None, "synthseg-parc-2.0"))
-    assert alone < both < 2**30 * 8.5
+    assert alone < both < 1.2 * alone
 
 
 def test_scan_and_image_live_beside_the_network(models):
@@ -124,6 +124,6 @@ def test_parcels_from_a_decision_need_less_than_parcels_at_once():
     card = load_card("synthseg-parc-2.0")
     alone = parcellation_bytes(card, head, [])
     assert 2.4e9 < alone < 3.5e9
-    assert alone < 0.8 * _bytes(_unloaded("synthseg-2.0", "synthseg-parc-2.0"), head)
+    assert alone < 0.9 * _bytes(_unloaded("synthseg-2.0", "synthseg-parc-2.0"), head)
     fine = _record(voxel_size=(0.5, 0.5, 0.5), shape=(40, 48, 56)).source
     assert parcellation_bytes(card, head, [fine]) - alone == 2 * 4 * 40 * 48 * 56

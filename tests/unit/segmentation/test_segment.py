@@ -19,10 +19,10 @@ from synthseg_core.segmentation import quality as quality_module
 from synthseg_core.segmentation.conform import conform
 from synthseg_core.segmentation.segment import Segmentation, segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config, segmenter_of
-from synthseg_core.segmentation.synthseg import parcel_posteriors
 from synthseg_core.system import memory
 from synthseg_core.system.timing import StageTimes
 from tests.phantoms.models import COARSE, PARCELLATION, ROBUST, STRUCTURE_LABELS, TINY, TinyModel, write_family
+from tests.phantoms.parcels import parcel_posteriors
 from tests.phantoms.scans import phantom, reoriented
 
 FITTING, RESAMPLED = (1.0, 1.0, 1.0), (1.1, 0.8, 2.4)

@@ -26,9 +26,9 @@ from synthseg_core.segmentation.synthseg import (
     SynthSegSegmenter,
     blurred_answer,
     network_posteriors,
-    parcel_posteriors,
 )
 from tests.phantoms.models import PARCELLATION, ROBUST, TINY, write_family
+from tests.phantoms.parcels import parcel_posteriors
 from tests.phantoms.scans import nested_ellipsoids
 
 SHAPE = (24, 16, 32)
