@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -94,22 +95,18 @@ def test_layers_name_every_array_of_the_network_once(spec):
     assert names == list(array_shapes(spec.config))
 
 
-@dataclass(frozen=True)
-class OtherDesign(UNetConfig):
-    """A U-Net with an option that the published networks do not have."""
-
-    norm: str = "batch"
-
-
-def test_networks_of_another_design_have_no_keras_layers(tmp_path):
-    state = random_state(UNET)
-    spec = replace(UNET, config=OtherDesign(in_channels=2, out_channels=3, features=2, levels=3, norm="group"))
-    with pytest.raises(WeightsError, match=r"network unet \(segmenter\): found norm 'group'.*as safetensors"):
-        write_keras(tmp_path / "w.h5", [(spec, state)])
-    assert not list(tmp_path.iterdir())
-    write_keras(tmp_path / "w.h5", [(replace(spec, config=replace(spec.config, norm="batch")), state)])
-    with pytest.raises(WeightsError, match="found norm 'group'"):
-        load_state(tmp_path / "w.h5", spec)
+@pytest.mark.parametrize("option", [{"norm": "group"}, {"activation": "leaky_relu"}, {"widths": (2, 3, 4)}], ids=str)
+def test_networks_of_another_design_have_no_keras_layers(tmp_path, keras_file, option):
+    spec = replace(UNET, config=replace(UNET.config, **option))
+    name, value = next(iter(option.items()))
+    said = re.escape(f"network unet (segmenter): found {name} {value!r}; expected a network of the design of SynthSeg")
+    with pytest.raises(WeightsError, match=f"{said}.*as safetensors"):
+        load_state(keras_file, spec)
+    with pytest.raises(WeightsError, match=said):
+        write_keras(tmp_path / "other.h5", [(spec, random_state(spec))])
+    assert not (tmp_path / "other.h5").exists()
+    save_safetensors(tmp_path / "w.safetensors", [(spec, random_state(spec))])
+    assert_same(random_state(spec), load_state(tmp_path / "w.safetensors", spec))
 
 
 # Keras files
