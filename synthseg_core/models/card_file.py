@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,18 @@ def read_card(path: Path) -> ModelCard:
     values["networks"] = _networks(values.get("networks"), path)
     values["labels"] = _labels(str(values.pop("label_table", "")), path)
     with about(str(path), ModelError):
-        return build(ModelCard, {**values, "source": path}, str(path))
+        return _as_written(build(ModelCard, {**values, "source": path}, str(path)), values)
+
+
+def _as_written(built: Any, given: Any) -> Any:
+    """Keep whole numbers as the card writes them: digests of output folders hold ``1`` and ``1.0`` as they stood."""
+    if is_dataclass(built) and not isinstance(built, type) and isinstance(given, Mapping):
+        parts = {f.name: getattr(built, f.name) for f in fields(built) if f.name in given}
+        return replace(built, **{name: _as_written(part, given[name]) for name, part in parts.items()})
+    if isinstance(built, tuple) and isinstance(given, list):
+        return tuple(_as_written(part, one) for part, one in zip(built, given, strict=True))
+    whole = isinstance(built, float) and isinstance(given, int)
+    return given if whole else built
 
 
 def _networks(entries: Any, path: Path) -> tuple[NetworkSpec, ...]:

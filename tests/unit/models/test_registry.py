@@ -227,3 +227,12 @@ def test_values_of_the_wrong_kind_in_a_network(card, write, key, value):
     card["networks"][0][key] = value
     with pytest.raises(ModelError, match=rf"card\.yaml, network segmenter, {key}: found"):
         read_card(write(card))
+
+
+def test_whole_numbers_stay_as_the_card_writes_them(card, write):
+    """Digests of output folders hold them so: a card that is read again must not make everything anew."""
+    card["grid"]["voxel_size_mm"] = 1
+    card["intensity"]["percentiles"] = [1, 98.5]
+    found = read_card(write(card))
+    assert repr(found.grid.voxel_size_mm) == "1"
+    assert repr(found.intensity.percentiles) == "(1, 98.5)"
