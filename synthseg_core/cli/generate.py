@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthseg_core import __version__
+from synthseg_core.cli.options import add_backend
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import check_writable
 from synthseg_core.system.paths import resource_names
 from synthseg_core.system.progress import CountLine
 
 if TYPE_CHECKING:
-    from synthseg_core.synth import BrainGenerator, GenerationLabels
+    from synthseg_core.synth import GenerationLabels
+    from synthseg_core.synth.cornucopia import Generator
     from synthseg_core.synth.sample_files import SamplePaths, SampleRecord
 
 SHEET = "contact_sheet.png"
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="change one setting, such as crop.shape=[96,96,96]; may be repeated",
     )
+    add_backend(recipe, default="synthseg")
     recipe.add_argument("--count", "--number", type=int, default=4, metavar="N", help="samples (default: %(default)s)")
     recipe.add_argument("--seed", type=int, default=0, metavar="N", help="sample k depends on N and k (default: 0)")
     recipe.add_argument("--replay", type=Path, metavar="JSON", help="make the sample of a _draw.json again instead")
@@ -75,6 +78,11 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--count", found=str(args.count), expected="1 or more", remedy="correct the number")
     if args.seed < 0:
         raise UsageError("--seed", found=str(args.seed), expected="0 or more", remedy="correct the number")
+    if args.backend == "cornucopia":
+        from synthseg_core.synth.cornucopia import TAKEN, require_cornucopia
+
+        require_cornucopia()
+        print(f"synthseg generate: note: cornucopia takes from the recipe {TAKEN}", file=sys.stderr)
     check_writable(args.out / SHEET)
     if not args.no_picture:
         from synthseg_core.images.figures import require_matplotlib
@@ -82,27 +90,28 @@ def _check(args: argparse.Namespace) -> None:
         require_matplotlib("contact sheet", "give --no-picture")
 
 
-def _numbered(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePaths, SampleRecord]]:
+def _numbered(args: argparse.Namespace) -> tuple[Generator, dict[SamplePaths, SampleRecord]]:
     """Return the generator, and what to make: samples 1 to N of a seed."""
     from synthseg_core.networks.devices import choose_device
-    from synthseg_core.synth import BrainGenerator, read_recipe
+    from synthseg_core.synth import read_recipe
+    from synthseg_core.synth.cornucopia import generator_of
     from synthseg_core.synth.randomness import sample_seed
     from synthseg_core.synth.sample_files import Recorder, SamplePaths
 
     device = choose_device(args.device)
     recipe = read_recipe(args.recipe, _changes(args.set))
-    generator = BrainGenerator(_maps(args, args.maps, recipe).to(device), recipe)
+    generator = generator_of(args.backend, _maps(args, args.maps, recipe).to(device), recipe)
     recorder = Recorder(generator)
     draws = (generator.draw(sample_seed(args.seed, index)) for index in range(args.count))
     numbered = enumerate(map(recorder.record, draws), start=1)
     return generator, {SamplePaths.numbered(args.out, number): record for number, record in numbered}
 
 
-def _replay(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePaths, SampleRecord]]:
+def _replay(args: argparse.Namespace) -> tuple[Generator, dict[SamplePaths, SampleRecord]]:
     """Return the generator of a record's recipe with the one label map that it needs, and the record."""
     from synthseg_core.images.label_maps import label_map_paths, stem
     from synthseg_core.networks.devices import choose_device
-    from synthseg_core.synth import BrainGenerator
+    from synthseg_core.synth.cornucopia import generator_like
     from synthseg_core.synth.sample_files import SamplePaths, SampleRecord
 
     record = SampleRecord.read(args.replay)
@@ -121,10 +130,11 @@ def _replay(args: argparse.Namespace) -> tuple[BrainGenerator, dict[SamplePaths,
         print(f"synthseg generate: warning: {message}", file=sys.stderr)
     recipe = replace(record.recipe, map_weights=None)
     name = args.replay.name.removesuffix(".json").removesuffix("_draw")
-    return BrainGenerator(maps.to(choose_device(args.device)), recipe), {SamplePaths(args.out, name): record}
+    generator = generator_like(record.draw, maps.to(choose_device(args.device)), recipe)
+    return generator, {SamplePaths(args.out, name): record}
 
 
-def _make(generator: BrainGenerator, work: Mapping[SamplePaths, SampleRecord]) -> int:
+def _make(generator: Generator, work: Mapping[SamplePaths, SampleRecord]) -> int:
     """Make the samples that are not there yet; return how many."""
     from synthseg_core.synth.sample_files import is_kept, write_sample
 

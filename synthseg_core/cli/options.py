@@ -1,4 +1,4 @@
-"""Options that several commands share: model and hardware, ``--crop``, and ``--labels`` for a label list."""
+"""Options that several commands share: model and hardware, ``--crop``, ``--labels``, and ``--backend`` for samples."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     return model
+
+
+def add_backend(group: argparse._ArgumentGroup, default: str | None = None) -> None:
+    """Add the choice of what makes samples."""
+    text = "what makes samples: synthseg (default), or the slower cornucopia, as the MONAI port does"
+    group.add_argument("--backend", choices=("synthseg", "cornucopia"), default=default, help=text)
 
 
 def crop_of(values: Sequence[int] | None) -> Shape3 | None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthseg_core.cli.options import add_backend
 from synthseg_core.errors import UsageError
 from synthseg_core.system.paths import resource_names
 
@@ -58,6 +59,7 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
     presets = ", ".join(resource_names("presets"))
     group.add_argument("--preset", metavar="NAME", help=f"recipe, network and training: {presets}")
     group.add_argument("--recipe", metavar="NAME|FILE", help="what samples look like (default: that of the preset)")
+    add_backend(group)
     group.add_argument("--config", type=Path, metavar="YAML", help="settings that differ from the preset")
     group.add_argument("--steps", type=int, metavar="N", help="optimiser steps, shared among stages as in the preset")
     group.add_argument("--budget", metavar="TIME", help="plan for and stop within a time such as 25m or 1h30m")
@@ -111,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(ranks.device(args.device))
     experiment = _with_precision(settings, args.out, device)
     with CountLine("reading label maps") as progress:
-        prepared = prepare(experiment, settings.maps, device, progress)
+        prepared = prepare(experiment, settings.maps, device, progress, backend=settings.backend)
     options = RunOptions(began, snapshot=ranks.writes and _snapshots(args), tensorboard=args.tensorboard)
     if ranks.writes:
         _announce(prepared, args.out, settings)
@@ -154,8 +156,11 @@ def _snapshots(args: argparse.Namespace) -> bool:
 
 
 def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
+    from synthseg_core.synth.cornucopia import TAKEN
     from synthseg_core.training.checkpoint import LAST
 
+    if settings.backend == "cornucopia":
+        print(f"synthseg train: note: cornucopia takes from the recipe {TAKEN}", file=sys.stderr)
     shape = "x".join(map(str, prepared.source.shape.output))
     where = "held-out maps" if settings.maps.held_out else "other draws of the same maps"
     print(

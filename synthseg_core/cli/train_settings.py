@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.errors import UsageError
+from synthseg_core.synth.cornucopia import BACKENDS
 from synthseg_core.synth.maps import read_labels
 from synthseg_core.system.settings import read_mapping
 from synthseg_core.training.budget import parse_duration
 from synthseg_core.training.checkpoint import LAST
+from synthseg_core.training.config import one_of
 from synthseg_core.training.experiment import Experiment, preset_names
 from synthseg_core.training.prepare import MapsSource
 from synthseg_core.training.results import stored_config
 from synthseg_core.training.start import steps_behind
 
 # Entries of a settings file that are no settings of the experiment.
-_FACTS = ("preset", "name", "labels", "maps", "validation_maps")
+_FACTS = ("preset", "name", "backend", "labels", "maps", "validation_maps")
 # With a time budget and no number of steps, time alone decides.
 _UNBOUNDED_STEPS = 10**8
 
@@ -36,11 +38,14 @@ class Settings:
         Of the model.
     precision
         Number format that was asked for; ``None``: what suits.
+    backend
+        What makes samples.
     """
 
     preset: str
     name: str
     precision: str | None
+    backend: str
     experiment: Experiment
     maps: MapsSource
 
@@ -57,7 +62,9 @@ def read_train_settings(args: argparse.Namespace) -> Settings:
     experiment = _continued(experiment, args)
     name = str(args.name or facts.get("name") or args.out.resolve().name)
     precision = args.precision or _precision(content)
-    return Settings(str(preset), name, precision, experiment, _maps(args, facts, experiment))
+    backend = str(args.backend or facts.get("backend") or BACKENDS[0])
+    one_of("backend", backend, BACKENDS)
+    return Settings(str(preset), name, precision, backend, experiment, _maps(args, facts, experiment))
 
 
 def crop_shape(text: str) -> list[int] | None:

@@ -25,6 +25,7 @@ from synthseg_core.images.reading import read_scan, read_stored
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.structures import Colour, sided_colours
+from synthseg_core.synth.draw import Draw
 from synthseg_core.synth.sample_files import SamplePaths, SampleRecord
 from synthseg_core.system.atomic import write_bytes
 
@@ -99,14 +100,17 @@ def colours_of(labels: GenerationLabels) -> dict[int, Colour]:
 
 
 def _title(record: SampleRecord, number: int) -> str:
-    one = record.draw.channels[number]
+    draw = record.draw
+    mirrored = ["mirrored"] if draw.flip else []
+    if not isinstance(draw, Draw):
+        return "   ".join([record.map_name, draw.library, *mirrored])
+    one = draw.channels[number]
     parts = [
         record.map_name,
         f"spacing {_lengths(one.acquisition.spacing_mm)} mm",
         f"thickness {_lengths(one.acquisition.thickness_mm)} mm",
     ]
-    mirrored = ["mirrored"] if record.draw.flip else []
-    stripped = [f"{len(record.draw.dropped)} labels dropped"] if record.draw.dropped else []
+    stripped = [f"{len(draw.dropped)} labels dropped"] if draw.dropped else []
     channel = [f"contrast {number + 1}"] if record.recipe.channels > 1 else []
     return "   ".join([*channel, *parts, *mirrored, *stripped])
 

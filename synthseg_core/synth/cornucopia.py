@@ -1,8 +1,10 @@
 """Samples made by the cornucopia library with the parameters of SynthSeg's MONAI port; an alternative, off by default.
 
-Its statistics are others than SynthSeg's, and on a CPU it is slow: two minutes for 160 x 160 x 160 voxels, where
+Its statistics are others than SynthSeg's, and on a CPU it is slow: minutes for 160 x 160 x 160 voxels, where
 :class:`synthseg_core.synth.generator.BrainGenerator` takes a second. Differences from the port, which are faults there:
 mirrored heads exchange the labels of the two sides, and every label has the same code in all maps.
+
+Of a recipe it takes what ``TAKEN`` says.
 """
 
 from __future__ import annotations
@@ -12,16 +14,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from importlib import metadata
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from synthseg_core.errors import UsageError
+from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.networks.devices import exact_float32
+from synthseg_core.synth.draw import Draw, draw_map
+from synthseg_core.synth.generator import BrainGenerator, SyntheticScan, check_setup, class_indices
 from synthseg_core.synth.intensities import normalise
 from synthseg_core.synth.maps import LabelMaps
-from synthseg_core.synth.randomness import chance, generator, spread, uniform
+from synthseg_core.synth.randomness import chance, generator, spread
+from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.shapes import SampleShape, sample_shape
 
+BACKENDS = ("synthseg", "cornucopia")
+TAKEN = "the size of crops, mirroring, columns of the label list, step and weights of the maps; all else is its own"
 # Streams of a sample's seed: which map and whether it is mirrored; what cornucopia draws.
 _OWN, _LIBRARY = range(2)
 
@@ -32,8 +44,6 @@ class CornucopiaParameters:
 
     Parameters
     ----------
-    patch
-        Voxels per axis of a random patch; ``None``: whole maps.
     rotation, shears, zooms, translations
         Half-widths of uniform distributions: degrees, 1, 1, and share of the field of view.
     elastic, elastic_nodes, elastic_steps
@@ -41,7 +51,7 @@ class CornucopiaParameters:
     order
         Of the splines; 1 is ten times faster than 3.
     gmm_fwhm
-        Largest width of the smoothing within classes, voxels; ``False``: none, which saves most of the time.
+        Largest width of the smoothing within classes, voxels; 0: none, which saves most of the time.
     bias, gfactor
         Most nodes of the fields that scale intensities and noise.
     gamma, motion_fwhm, resolution, snr
@@ -50,8 +60,7 @@ class CornucopiaParameters:
         What lies outside the map.
     """
 
-    patch: tuple[int, int, int] | None = None
-    rotation: float = 15
+    rotation: float = 15.0
     shears: float = 0.012
     zooms: float = 0.15
     translations: float = 0.1
@@ -59,103 +68,220 @@ class CornucopiaParameters:
     elastic_nodes: int = 10
     elastic_steps: int = 8
     order: int = 3
-    gmm_fwhm: float | bool = 10
+    gmm_fwhm: float = 10.0
     bias: int = 7
     gamma: float = 0.6
-    motion_fwhm: float = 3
-    resolution: float = 8
-    snr: float = 10
+    motion_fwhm: float = 3.0
+    resolution: float = 8.0
+    snr: float = 10.0
     gfactor: int = 5
     bound: str = "zeros"
 
 
 @dataclass(frozen=True)
-class CornucopiaSample:
-    """One synthetic scan.
+class CornucopiaDraw:
+    """What decides a sample: with the same library it is made again.
 
     Parameters
     ----------
-    image : (1, I, J, K) float32
-        In 0..1, RAS+.
-    index_map : (I, J, K)
-        Position of each voxel's target value in ``target_values``.
+    seed
+        Of everything that the library draws.
+    map_index
+        Which label map.
+    flip
+        Mirrored left to right.
+    library
+        Name and version.
+    parameters
+        What the library was told.
     """
 
-    image: Tensor
-    index_map: Tensor
-    target_values: tuple[int, ...]
     seed: int
+    map_index: int
+    flip: bool
+    library: str
+    parameters: CornucopiaParameters
+
+
+@dataclass(frozen=True)
+class CornucopiaSample(SyntheticScan):
+    """A synthetic scan, and what made it.
+
+    The library does not tell where a crop lies: its affine places it in the middle of the label map.
+    """
+
+    draw: CornucopiaDraw
 
 
 class CornucopiaGenerator:
-    """Makes samples from label maps: a source for trainings, as :class:`synthseg_core.synth.generator.BrainGenerator`.
+    """Makes samples from label maps: used as :class:`synthseg_core.synth.generator.BrainGenerator` is.
 
     Parameters
     ----------
     maps
         Label maps of one shape and voxel size.
+    recipe
+        See the module for what is taken from it.
     parameters
         What samples look like.
-    flip_probability
-        How often heads are mirrored.
 
     Raises
     ------
     UsageError
-        If cornucopia is not installed.
+        If cornucopia is not installed, or the recipe asks for what it does not make.
     """
 
     def __init__(
-        self, maps: LabelMaps, parameters: CornucopiaParameters | None = None, flip_probability: float = 0.5
+        self, maps: LabelMaps, recipe: Recipe | None = None, parameters: CornucopiaParameters | None = None
     ) -> None:
+        self._library = require_cornucopia()
+        self.library = f"cornucopia {metadata.version('cornucopia')}"
         self.maps = maps
+        self.recipe = recipe or Recipe()
         self.parameters = parameters or CornucopiaParameters()
-        self.flip_probability = flip_probability
-        self._library = _library()
-        device, labels = maps.indices.device, maps.labels
-        position = {value: index for index, value in enumerate(labels.target_values)}
-        self._targets = torch.tensor([position[value] for value in labels.outputs], dtype=torch.uint8, device=device)
-        self._swap = torch.tensor(labels.swap_index, device=device)
+        crop, size = self.recipe.crop, self.recipe.target_voxel_size_mm
+        self.shape: SampleShape = sample_shape(maps.shape, maps.voxel_size, crop.shape, crop.multiple, size)
+        check_setup(self.recipe, self.labels, len(maps))
+        _check_recipe(self.recipe, self.shape)
+        device = maps.indices.device
+        self._targets = class_indices(self.labels).to(device)
+        self._swap = torch.tensor(self.labels.swap_index, device=device)
+
+    @property
+    def labels(self) -> GenerationLabels:
+        """The label list of the maps."""
+        return self.maps.labels
+
+    def draw(self, seed: int) -> CornucopiaDraw:
+        """Draw what is not left to the library."""
+        own = generator(spread(seed, _OWN))
+        number = draw_map(self.recipe, len(self.maps), own)
+        return CornucopiaDraw(seed, number, chance(self.recipe.flip_probability, own), self.library, self.parameters)
 
     def sample(self, seed: int) -> CornucopiaSample:
         """Make a sample; the same seed on the same device gives the same sample."""
-        own = generator(spread(seed, _OWN))
-        source = self.maps.indices[int(uniform(0, len(self.maps), own))]
-        flip = chance(self.flip_probability, own)
-        with torch.no_grad(), _seeded(spread(seed, _LIBRARY)):
-            image, index_map = self._transform(source[None].long())
-        index_map = index_map[0].long()
-        if flip:
-            image, index_map = image.flip(1), self._swap[index_map.flip(0)]
-        return CornucopiaSample(
-            normalise(image.float()), self._targets[index_map], self.maps.labels.target_values, seed
-        )
+        return self.apply(self.draw(seed))
 
     def batch(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return images (B, 1, I, J, K) and class indices (B, I, J, K) of several samples."""
         samples = [self.sample(seed) for seed in seeds]
         return torch.stack([s.image for s in samples]), torch.stack([s.index_map for s in samples])
 
+    def apply(self, draw: CornucopiaDraw) -> CornucopiaSample:
+        """Make the sample of a draw.
+
+        Raises
+        ------
+        UsageError
+            If it was drawn for another version of the library or with other parameters.
+        """
+        if (draw.library, draw.parameters) != (self.library, self.parameters):
+            raise UsageError(
+                "draw",
+                found=f"one for {draw.library}, or with other parameters",
+                expected=f"{self.library} with the parameters of this generator",
+                remedy="install the version that it was drawn with",
+            )
+        source = self.maps.indices[draw.map_index]
+        plain = torch.autocast(source.device.type, enabled=False)
+        with torch.no_grad(), exact_float32(), plain, _seeded(spread(draw.seed, _LIBRARY)):
+            image, index_map = self._transform(source[None].long())
+        index_map = index_map[0].long()
+        if draw.flip:
+            image, index_map = image.flip(1), self._swap[index_map.flip(0)]
+        target = self._targets[index_map]
+        return CornucopiaSample(
+            normalise(image.float()), target, self.labels.target_values, self._affine(draw.map_index), draw
+        )
+
     @cached_property
     def _transform(self) -> Any:
         """The library's transform, in which labels of one class share their intensity."""
-        labels = self.maps.labels
+        labels = self.labels
         classes = [[i for i, k in enumerate(labels.classes) if k == wanted] for wanted in range(1, labels.n_classes)]
-        settings = asdict(self.parameters)
-        return self._library.SynthFromLabelTransform(synth_labels=classes, returns=["image", "label"], **settings)
+        settings = asdict(self.parameters) | {"gmm_fwhm": self.parameters.gmm_fwhm or False}
+        patch = None if self.shape.crop == self.shape.map else self.shape.crop
+        returns = ["image", "label"]
+        return self._library.SynthFromLabelTransform(patch=patch, synth_labels=classes, returns=returns, **settings)
+
+    def _affine(self, number: int) -> np.ndarray:
+        local = np.eye(4)
+        local[:3, 3] = [(n - crop) // 2 for n, crop in zip(self.shape.map, self.shape.crop, strict=True)]
+        return self.maps.affine[number] @ local
 
 
-def _library() -> Any:
+class Generator(Protocol):
+    """What both generators offer; each applies its own draws."""
+
+    maps: LabelMaps
+    recipe: Recipe
+    shape: SampleShape
+
+    @property
+    def labels(self) -> GenerationLabels:
+        """The label list of the maps."""
+        ...
+
+    def draw(self, seed: int) -> Any:
+        """Draw the numbers of a sample."""
+        ...
+
+    def apply(self, draw: Any) -> Any:
+        """Make the sample of a draw."""
+        ...
+
+    def batch(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return images (B, C, I, J, K) and class indices (B, I, J, K) of several samples."""
+        ...
+
+
+def generator_of(backend: str, maps: LabelMaps, recipe: Recipe) -> Generator:
+    """Return what makes samples with a backend, one of ``BACKENDS``."""
+    return CornucopiaGenerator(maps, recipe) if backend == "cornucopia" else BrainGenerator(maps, recipe)
+
+
+def generator_like(draw: Draw | CornucopiaDraw, maps: LabelMaps, recipe: Recipe) -> Generator:
+    """Return what makes the sample of a draw again."""
+    if isinstance(draw, CornucopiaDraw):
+        return CornucopiaGenerator(maps, recipe, draw.parameters)
+    return BrainGenerator(maps, recipe)
+
+
+def require_cornucopia() -> Any:
+    """Return the library.
+
+    Raises
+    ------
+    UsageError
+        If it is not installed.
+    """
     try:
         import cornucopia  # pyright: ignore[reportMissingImports]  (optional)
     except ImportError as error:
         raise UsageError(
-            "generator cornucopia",
+            "backend cornucopia",
             found="no package cornucopia",
             expected="it installed",
             remedy="run: pip install 'synthseg-bids[cornucopia]'",
         ) from error
     return cornucopia
+
+
+def _check_recipe(recipe: Recipe, shape: SampleShape) -> None:
+    """Refuse what would give other channels, targets or voxels than the recipe promises."""
+    asked = {
+        "channels": recipe.channels > 1,
+        "gradient": recipe.gradient,
+        "sampling_map": recipe.sampling_map != "none",
+        "target_voxel_size_mm": shape.output != shape.crop,
+    }
+    if wrong := [name for name, is_asked in asked.items() if is_asked]:
+        raise UsageError(
+            "backend cornucopia",
+            found=f"a recipe with {', '.join(wrong)}",
+            expected="one contrast on the grid of the label maps",
+            remedy="leave them out, or use the backend synthseg",
+        )
 
 
 @contextmanager

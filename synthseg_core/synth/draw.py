@@ -147,7 +147,7 @@ def draw_sample(
     """
     source = generator(spread(seed, NUMBERS))
     deformation = recipe.deformation
-    map_index = _choose_map(recipe, len(names), source)
+    map_index = draw_map(recipe, len(names), source)
     return Draw(
         seed=seed,
         map_index=map_index,
@@ -165,7 +165,8 @@ def draw_sample(
     )
 
 
-def _choose_map(recipe: Recipe, n_maps: int, source: torch.Generator) -> int:
+def draw_map(recipe: Recipe, n_maps: int, source: torch.Generator) -> int:
+    """Draw which label map a sample shows, by the weights of the recipe."""
     weights = recipe.map_weights or (1.0,) * n_maps
     threshold, total = uniform(0, sum(weights), source), 0.0
     for index, weight in enumerate(weights):

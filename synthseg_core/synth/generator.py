@@ -117,13 +117,20 @@ def looks_sided(labels: GenerationLabels) -> bool:
     return bool({"left", "right", "lh", "rh"} & set(words))
 
 
+def class_indices(labels: GenerationLabels) -> Tensor:
+    """Return for each label of a list the position of its target value; uint8, or int16 for more than 256 targets."""
+    position = {value: index for index, value in enumerate(labels.target_values)}
+    small = torch.uint8 if len(position) <= _MOST_IN_UINT8 else torch.int16
+    return torch.tensor([position[value] for value in labels.outputs], dtype=small)
+
+
 # Stride of the grid on which the brain's centre is looked for, voxels.
 _CENTRE_STRIDE = 4
 _MOST_IN_UINT8 = 256
 
 
 @dataclass(frozen=True)
-class Sample:
+class SyntheticScan:
     """One synthetic scan with its labels.
 
     Parameters
@@ -137,15 +144,12 @@ class Sample:
         Label values, ascending.
     affine : (4, 4)
         Voxel centres to mm, RAS+; those of the label map's crop.
-    draw
-        What made it, the corner of the crop included.
     """
 
     image: Tensor
     index_map: Tensor
     target_values: tuple[int, ...]
     affine: np.ndarray
-    draw: Draw
 
     @cached_property
     def labels(self) -> Tensor:
@@ -156,6 +160,13 @@ class Sample:
     def brain_fraction(self) -> float:
         """Share of voxels that carry a target label."""
         return float((self.index_map > 0).float().mean())
+
+
+@dataclass(frozen=True)
+class Sample(SyntheticScan):
+    """A synthetic scan, and the draw that made it, with the corner of the crop."""
+
+    draw: Draw
 
 
 class BrainGenerator:
@@ -183,10 +194,8 @@ class BrainGenerator:
         )
         check_setup(self.recipe, self.labels, len(self.maps))
         device = maps.indices.device
-        position = {value: index for index, value in enumerate(self.labels.target_values)}
         self._classes = torch.tensor(self.labels.classes, device=device)
-        small = torch.uint8 if len(position) <= _MOST_IN_UINT8 else torch.int16
-        self._targets = torch.tensor([position[v] for v in self.labels.outputs], dtype=small, device=device)
+        self._targets = class_indices(self.labels).to(device)
         self._swap = torch.tensor(self.labels.swap_index, dtype=maps.indices.dtype, device=device)
 
     @property

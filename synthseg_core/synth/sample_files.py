@@ -15,8 +15,9 @@ from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.volume import Volume
 from synthseg_core.images.writing import write_volume
 from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.synth.cornucopia import CornucopiaDraw, Generator
 from synthseg_core.synth.draw import Draw
-from synthseg_core.synth.generator import BrainGenerator, Sample
+from synthseg_core.synth.generator import SyntheticScan
 from synthseg_core.synth.maps import LabelMaps
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.system.atomic import write_json
@@ -69,6 +70,8 @@ class SampleRecord:
         The label map, and its voxels as positions in the label list.
     labels, labels_sha256
         The label list, and what of it matters.
+    draw
+        Of the generator that made it; its entries tell which.
     brain_fraction
         Share of voxels with a target label; crops that are placed anywhere may hold little brain.
     """
@@ -79,7 +82,7 @@ class SampleRecord:
     labels: str
     labels_sha256: str
     recipe: Recipe
-    draw: Draw
+    draw: Draw | CornucopiaDraw
     brain_fraction: float | None = None
 
     @classmethod
@@ -105,21 +108,22 @@ class SampleRecord:
             )
 
     def _known(self) -> SampleRecord:
-        around_brain = self.recipe.crop.centre == "brain"  # such a crop is placed when the sample is made
-        draw = replace(self.draw, corner=None) if around_brain else self.draw
+        draw = self.draw
+        if isinstance(draw, Draw) and self.recipe.crop.centre == "brain":  # placed when the sample is made
+            draw = replace(draw, corner=None)
         return replace(self, version="", brain_fraction=None, draw=draw)
 
 
 class Recorder:
     """Makes the records of a generator's draws; voxels of a label map are looked at once."""
 
-    def __init__(self, generator: BrainGenerator) -> None:
+    def __init__(self, generator: Generator) -> None:
         self._generator = generator
         self._labels = generator.labels
         self._labels_digest = _labels_digest(self._labels)
         self._digests: dict[int, str] = {}
 
-    def record(self, draw: Draw) -> SampleRecord:
+    def record(self, draw: Draw | CornucopiaDraw) -> SampleRecord:
         """Return the record of a draw, before its sample is made."""
         maps, number = self._generator.maps, draw.map_index
         if number not in self._digests:
@@ -130,7 +134,7 @@ class Recorder:
         )
 
 
-def write_sample(paths: SamplePaths, sample: Sample, record: SampleRecord) -> None:
+def write_sample(paths: SamplePaths, sample: SyntheticScan, record: SampleRecord) -> None:
     """Write the three files of a sample, the record last."""
     image = sample.image.cpu().numpy()
     paths.record.unlink(missing_ok=True)

@@ -160,13 +160,19 @@ def _value(hint: Any, value: Any, subject: str) -> Any:
 
 
 def _one_of(hints: tuple[Any, ...], value: Any, subject: str) -> Any:
-    """Return ``value`` as the alternative that has its form: nothing, a list, or else the first."""
+    """Return ``value`` as the alternative that has its form: nothing, a list, the entries given, or else the first."""
     kinds = [one for one in hints if one is not types.NoneType]
     if value is None and len(kinds) < len(hints):
         return None
     is_list = isinstance(value, list | tuple)
     fitting = [kind for kind in kinds if (typing.get_origin(kind) is tuple) == is_list]
+    if isinstance(value, Mapping):
+        fitting = [kind for kind in fitting if dataclasses.is_dataclass(kind) and _has_all(kind, value)] or fitting
     return _value((fitting or kinds)[0], value, subject)
+
+
+def _has_all(kind: Any, content: Mapping[str, Any]) -> bool:
+    return set(content) <= {entry.name for entry in dataclasses.fields(kind)}
 
 
 def _number(value: Any, subject: str) -> float:

@@ -16,7 +16,7 @@ import torch
 from synthseg_core.errors import GeometryError, InputError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.synth.generator import BrainGenerator
+from synthseg_core.synth.cornucopia import BACKENDS, CornucopiaGenerator, Generator, generator_of, require_cornucopia
 from synthseg_core.synth.maps import LabelMaps, Unknown, read_label_maps
 from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.synth.recipe import Recipe
@@ -129,7 +129,7 @@ class Prepared:
     """
 
     config: TrainConfig
-    source: BrainGenerator
+    source: Generator
     validate: Validate | None
     data: dict[str, Any]
     table: LabelTable
@@ -137,27 +137,47 @@ class Prepared:
 
 
 def prepare(
-    experiment: Experiment, given: MapsSource, device: torch.device, progress: OnProgress | None = None
+    experiment: Experiment,
+    given: MapsSource,
+    device: torch.device,
+    progress: OnProgress | None = None,
+    *,
+    backend: str = BACKENDS[0],
 ) -> Prepared:
     """Read and check label maps, recipe and network, and make one sample to see that they fit together.
+
+    Parameters
+    ----------
+    experiment
+        Recipe, network, training, validation.
+    given
+        Label maps and their list.
+    device
+        Where samples are made and the network is trained.
+    progress
+        Called with the number of maps read and of all maps.
+    backend
+        What makes samples, one of ``BACKENDS``.
 
     Raises
     ------
     SynthSegError
         In one line, what does not fit.
     """
+    if backend == "cornucopia":
+        require_cornucopia()
     experiment = replace(experiment, recipe=divisible(experiment.recipe, experiment.training.network.levels))
     table = target_table(given.labels)
     maps = _read(given.maps, given, experiment.recipe, progress)
     voxel_size_mm = sample_voxel_size_mm(maps, experiment.recipe)
     held_out = _read(given.held_out, given, experiment.recipe, progress) if given.held_out else maps
-    source = BrainGenerator(maps.to(device), experiment.recipe)
+    source = generator_of(backend, maps.to(device), experiment.recipe)
     images, class_index = source.batch([sample_seed(experiment.training.seed, 0)])
     network = replace(experiment.training.network, in_channels=images.shape[1], out_channels=len(table))
     config = replace(experiment.training, network=network)
     require_fit(images, class_index, config, device)
-    validate = _validation(experiment, held_out.to(device), config.precision)
-    return Prepared(config, source, validate, _record(experiment.recipe, given, maps), table, voxel_size_mm)
+    validate = _validation(experiment, backend, held_out.to(device), config.precision)
+    return Prepared(config, source, validate, _record(source, given), table, voxel_size_mm)
 
 
 def sample_voxel_size_mm(maps: LabelMaps, recipe: Recipe) -> float:
@@ -192,21 +212,25 @@ def _read(paths: Sequence[Path], given: MapsSource, recipe: Recipe, progress: On
     return read_label_maps(source, given.labels, unknown=given.unknown, step=recipe.map_step, progress=progress)
 
 
-def _validation(experiment: Experiment, maps: LabelMaps, precision: str) -> Validate | None:
+def _validation(experiment: Experiment, backend: str, maps: LabelMaps, precision: str) -> Validate | None:
     settings = experiment.validation
     if not settings.draws:
         return None
-    source = BrainGenerator(maps, validation_recipe(experiment.recipe, whole=settings.whole))
+    source = generator_of(backend, maps, validation_recipe(experiment.recipe, whole=settings.whole))
     seeds = range(settings.seed, settings.seed + settings.draws)
     window = experiment.recipe.crop.shape if settings.whole else None
     return DrawValidation(source, seeds, precision=precision, window=window)
 
 
-def _record(recipe: Recipe, given: MapsSource, maps: LabelMaps) -> dict[str, Any]:
+def _record(source: Generator, given: MapsSource) -> dict[str, Any]:
+    """Return what samples are made of; another backend than the default is named with its parameters."""
     labels = given.labels
+    other = isinstance(source, CornucopiaGenerator)
+    backend = {"backend": {"library": source.library, **to_content(source.parameters)}} if other else {}
     lists = {"values": labels.values, "classes": labels.classes, "outputs": labels.outputs}
     return {
-        "recipe": to_content(recipe),
-        "maps": list(maps.names),
+        "recipe": to_content(source.recipe),
+        "maps": list(source.maps.names),
         "labels": {name: list(values) for name, values in lists.items()},
+        **backend,
     }
