@@ -69,7 +69,7 @@ class FailureTable:
 
 
 @dataclass(frozen=True)
-class Stages(Generic[Job, Scan, Result]):
+class Steps(Generic[Job, Scan, Result]):
     """The three steps of one job; each may raise.
 
     Parameters
@@ -94,22 +94,20 @@ class Stages(Generic[Job, Scan, Result]):
     keep_results: int = 1
 
 
-def run_one(job: Job, stages: Stages[Job, Scan, Result]) -> Sequence[str]:
+def run_one(job: Job, steps: Steps[Job, Scan, Result]) -> Sequence[str]:
     """Run one job without isolation: errors come out. Returns its warnings."""
-    scan = stages.read(job)
-    return stages.write(job, scan, stages.compute(job, scan))
+    scan = steps.read(job)
+    return steps.write(job, scan, steps.compute(job, scan))
 
 
-def run_batch(
-    jobs: Sequence[Job], stages: Stages[Job, Scan, Result], progress: Progress, failures: FailureTable
-) -> int:
+def run_batch(jobs: Sequence[Job], steps: Steps[Job, Scan, Result], progress: Progress, failures: FailureTable) -> int:
     """Run all jobs, in order, whatever happens to single ones.
 
     Parameters
     ----------
     jobs
         What to do.
-    stages
+    steps
         How.
     progress, failures
         Where events go; the table may hold failures found before.
@@ -119,9 +117,9 @@ def run_batch(
     int
         Number of jobs that succeeded.
     """
-    batch = _Batch(stages, progress, failures)
+    batch = _Batch(steps, progress, failures)
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        for job, scan in _read_ahead(jobs, stages.read, reader):
+        for job, scan in _read_ahead(jobs, steps.read, reader):
             batch.compute(job, scan, writer)
         batch.settle()
     progress.close()
@@ -143,26 +141,26 @@ def _read_ahead(
 class _Batch(Generic[Job, Scan, Result]):
     """The job whose result is being written, and the count of those that succeeded."""
 
-    def __init__(self, stages: Stages[Job, Scan, Result], progress: Progress, failures: FailureTable) -> None:
+    def __init__(self, steps: Steps[Job, Scan, Result], progress: Progress, failures: FailureTable) -> None:
         self.succeeded = 0
-        self._stages = stages
+        self._steps = steps
         self._progress = progress
         self._failures = failures
         self._pending: tuple[Job, Future[Sequence[str]]] | None = None
 
     def compute(self, job: Job, reading: Future[Scan], writer: ThreadPoolExecutor) -> None:
         """Compute one job and hand its result to the writer."""
-        self._progress.started(self._stages.name(job))
+        self._progress.started(self._steps.name(job))
         try:
             scan = reading.result()
-            result = self._stages.compute(job, scan)
+            result = self._steps.compute(job, scan)
         except Exception as error:  # the boundary that keeps scans apart; unknown errors show their traceback
             self.settle()
             self._fail(job, error)
             return
         self.settle()
-        self._pending = job, writer.submit(self._stages.write, job, scan, result)
-        if self._stages.keep_results < 1:
+        self._pending = job, writer.submit(self._steps.write, job, scan, result)
+        if self._steps.keep_results < 1:
             self.settle()
 
     def settle(self) -> None:
@@ -176,10 +174,10 @@ class _Batch(Generic[Job, Scan, Result]):
             self._fail(job, error)
         else:
             self.succeeded += 1
-            self._progress.finished(self._stages.name(job), warnings)
+            self._progress.finished(self._steps.name(job), warnings)
 
     def _fail(self, job: Job, error: Exception) -> None:
         known = isinstance(error, SynthSegError)
-        failure = Failure.of(error, scan=self._stages.name(job))
+        failure = Failure.of(error, scan=self._steps.name(job))
         self._failures.add(failure)
         self._progress.failed(failure, "" if known else "".join(traceback.format_exception(error)))

@@ -55,7 +55,7 @@ def _score(args: argparse.Namespace) -> None:
     model = load_companion(card, "quality", weights=args.weights, device=device)
     for line in model.weights.warnings:
         print(f"synthseg qc: warning: {line}", file=sys.stderr)
-    with current().stage("quality"), explained_exhaustion(args.decision):
+    with current().phase("quality"), explained_exhaustion(args.decision):
         scores = quality_scores(model, decision.channels, card.labels)
     write_text(args.scores, quality_tsv(scores))
     if args.sidecar is not None:

@@ -145,7 +145,7 @@ def read_scan(
     needed = 8 * choice.voxels + opened.read_as_whole
     memory.require(needed, path, f"{' x '.join(map(str, choice.shape))} voxels", memory_bytes)
     warnings = [*opened.warnings, *choice.warnings, *_check_geometry(opened, choice, quirks)]
-    with current().stage("read"):
+    with current().phase("read"):
         data = _values(opened, choice)
     warnings += _check_values(data, path, quirks)
     return Scan(Volume(data, opened.affine), opened.header_voxel_size, path, opened.header, tuple(warnings))
@@ -182,7 +182,7 @@ def read_stored(path: Path | str) -> Volume:
     path = Path(path)
     opened, choice = _open_single(path)
     memory.require(8 * choice.voxels, path, f"{' x '.join(map(str, choice.shape))} voxels")
-    with current().stage("read"):
+    with current().phase("read"):
         return Volume(_values(opened, choice, dtype=None), opened.affine)
 
 

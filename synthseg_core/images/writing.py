@@ -67,7 +67,7 @@ def write_volume(
             expected=".nii, .nii.gz, .mgz or .npz",
             remedy="name the output accordingly",
         )
-    with current().stage("write"), atomic_path(path) as temporary:
+    with current().phase("write"), atomic_path(path) as temporary:
         if kind == ".npz":
             data = volume.data if dtype is None else volume.data.astype(dtype, copy=False)
             with temporary.open("wb") as file:
@@ -106,7 +106,7 @@ def write_channels(
             path, found=f"the extension {kind or 'none'}", expected=".nii or .nii.gz", remedy="name it accordingly"
         )
     with (
-        current().stage("write"),
+        current().phase("write"),
         atomic_path(path) as temporary,
         _opened_to_write(temporary, kind != ".nii") as stream,
     ):

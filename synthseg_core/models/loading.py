@@ -151,7 +151,7 @@ def load_models(
         raise card.fault(f"a model for {card.task}", "a segmentation model", "see 'synthseg models list'")
     wanted = {"parcellation": parcellation, "quality": quality}
     companions = {task: companion(card, task) for task, asked in wanted.items() if asked}
-    with current().stage("load"):
+    with current().phase("load"):
         cards = {card.task: card, **companions}
         found = {task: shelf.find(one, weights) for task, one in cards.items()}
         return Models(**{task: shelf.load((one, found[task], device), _load) for task, one in cards.items()})
@@ -162,7 +162,7 @@ def load_companion(
 ) -> LoadedModel:
     """Load only the model that adds ``task`` to a segmentation model; the rest is as in :func:`load_models`."""
     other = companion(card, task)
-    with current().stage("load"):
+    with current().phase("load"):
         return shelf.load((other, shelf.find(other, weights), device), _load)
 
 

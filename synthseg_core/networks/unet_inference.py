@@ -33,7 +33,7 @@ from synthseg_core.networks.slabs import (
 )
 from synthseg_core.networks.unet import Block, GroupNormBlock, UNet
 from synthseg_core.networks.upsampling import MergedKernel, add_upsampled_convolution, merge_kernel
-from synthseg_core.system.timing import checkpoint
+from synthseg_core.system.timing import give_way
 
 Shape = tuple[int, ...]
 
@@ -233,7 +233,7 @@ class UNetRunner:
         whole = empty_map(block.conv1.weight, block.conv0.out_channels, shape) if keep is None else keep
         first, second = ChannelNorm(block.norm0), ChannelNorm(block.norm1)
         for start, stop in self._spans(block, shape):
-            checkpoint()
+            give_way()
             whole[:, :, start:stop] = first.seen(source.first(start, stop))
 
         def fill(start: int, stop: int, out: Tensor) -> None:
@@ -264,7 +264,7 @@ class UNetRunner:
         window[:, :, :radius] = 0  # above row 0
         held, done = radius, 0
         for start, stop in spans:
-            checkpoint()
+            give_way()
             need = min(stop + margin, total)
             if need > done:
                 fill(done, need, window[:, :, held : held + need - done])

@@ -134,7 +134,7 @@ def _parcellate(
     scan: Scan, decision: Decision, card: ModelCard, model: LoadedModel, maps: Sequence[LabelMapOn]
 ) -> ScanParcels:
     record, table = decision.record, model.card.labels
-    with current().stage("conform"):
+    with current().phase("conform"):
         conformed = conform_to(record, scan, conform_config(card, SegmentOptions(ct=decision.basis.ct)))
     targets = [_target(one, decision) for one in maps]
     rows = ParcelRows(decision.labels(), table, record.pad_start)
@@ -144,7 +144,7 @@ def _parcellate(
         rows.take(start, stop, posteriors)
         kept.take(start, stop, posteriors)
 
-    with current().stage("parcels"):
+    with current().phase("parcels"):
         stream_parcel_posteriors(model, conformed.image, decision.channels, card.labels, take)
         parcels = rows.result()
         divided = [parcels_on(target, kept, table) for target in targets]

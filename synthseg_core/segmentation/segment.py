@@ -40,7 +40,7 @@ from synthseg_core.segmentation.volumes import (
     volume_table,
 )
 from synthseg_core.system import memory
-from synthseg_core.system.timing import StageTimes, current
+from synthseg_core.system.timing import Timer, current
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Segmentation:
 
 
 def segment_scan(
-    scan: Scan, models: Models, options: SegmentOptions | None = None, times: StageTimes | None = None
+    scan: Scan, models: Models, options: SegmentOptions | None = None, times: Timer | None = None
 ) -> Segmentation:
     """Segment a scan.
 
@@ -127,26 +127,26 @@ def segment_scan(
         return _segment(scan, models, options, times)
 
 
-def _segment(scan: Scan, models: Models, options: SegmentOptions, times: StageTimes) -> Segmentation:
+def _segment(scan: Scan, models: Models, options: SegmentOptions, times: Timer) -> Segmentation:
     card = models.segmentation.card
     segmenter = segmenter_of(models.segmentation)
-    with times.stage("conform"):
+    with times.phase("conform"):
         conformed = segmenter.conform(scan, options)
         answer = answer_grid(scan, conform_config(card, options), conformed.record)
     _require_memory(scan, models, segmenter, conformed.record, options)
-    with times.stage("network"):
+    with times.phase("network"):
         found = segmenter.answer(conformed, options, models.companions)
-    with times.stage("clean-up"):
+    with times.phase("clean-up"):
         structures = _structures(found.posteriors, card, conformed.record, options)
     parcels = None
     if models.parcellation is not None:
-        with times.stage("parcels"):
+        with times.phase("parcels"):
             parcels = _parcels(structures.labels, conformed, found, models, options)
     quality = None
     if models.quality is not None:
-        with times.stage("quality"):
+        with times.phase("quality"):
             quality = quality_scores(models.quality, found.class_map, card.labels)
-    with times.stage("clean-up"):
+    with times.phase("clean-up"):
         label_map = _label_map(structures, parcels, card, conformed.record, answer)
         counted = structures.labels if answer is conformed.record.grid else label_map.data
         hard = hard_volumes(counted, card.labels, answer.voxel_size)

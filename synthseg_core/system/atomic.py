@@ -25,7 +25,7 @@ from pathlib import Path
 from synthseg_core.errors import OutputError, SynthSegError
 from synthseg_core.system.paths import is_allowed
 from synthseg_core.system.processes import is_alive
-from synthseg_core.system.timing import checkpoint
+from synthseg_core.system.timing import give_way
 
 _PATTERN = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]+(?:\.|$)")
 _BOOT, _PROCESS_SPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
@@ -66,7 +66,7 @@ def atomic_path(final: Path) -> Generator[Path]:
         try:
             yield temporary
             _flush(temporary)
-            checkpoint()
+            give_way()
             temporary.replace(final)
             _flush_folder(final.parent)
         finally:

@@ -1,6 +1,6 @@
-"""Wall time by stage, for benchmarks and logs; never part of results, which must not depend on the clock.
+"""Wall time by phase, for benchmarks and logs; never part of results, which must not depend on the clock.
 
-Who collects the times also learns where a job is: it may let a stage wait for its turn, or end the job at a checkpoint.
+Who collects the times also learns where a job is: it may let a phase wait for its turn, or end the job between two.
 """
 
 from __future__ import annotations
@@ -12,43 +12,43 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 
-@dataclass(eq=False)  # told apart by identity: collectors that hold equal times are not the same
-class StageTimes:
-    """Seconds spent in each named stage, in order of first use."""
+@dataclass(eq=False)  # told apart by identity: timers that hold equal times are not the same
+class Timer:
+    """Seconds spent in each named phase of a job, in order of first use."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time inside the ``with`` block to a stage."""
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time inside the ``with`` block to a phase."""
         begin = time.perf_counter()
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
-    def checkpoint(self) -> None:
-        """Do nothing; a collector that knows that nobody waits for the result any more raises here."""
+    def give_way(self) -> None:
+        """Do nothing; a timer that knows that nobody waits for the result any more raises here."""
 
 
-_collectors: list[StageTimes] = []
-_own: ContextVar[StageTimes | None] = ContextVar("_own", default=None)
+_timers: list[Timer] = []
+_own: ContextVar[Timer | None] = ContextVar("_own", default=None)
 
 
 @contextmanager
-def collected() -> Iterator[StageTimes]:
-    """Collect the times of all stages that run inside the ``with`` block, in whatever thread."""
-    times = StageTimes()
-    _collectors.append(times)
+def collected() -> Iterator[Timer]:
+    """Collect the times of all phases that run inside the ``with`` block, in whatever thread."""
+    times = Timer()
+    _timers.append(times)
     try:
         yield times
     finally:
-        _collectors.remove(times)
+        _timers.remove(times)
 
 
 @contextmanager
-def collected_here(times: StageTimes) -> Iterator[None]:
-    """Give the stages that this thread runs inside the ``with`` block to a collector of its own."""
+def collected_here(times: Timer) -> Iterator[None]:
+    """Give the phases that this thread runs inside the ``with`` block to a timer of its own."""
     token = _own.set(times)
     try:
         yield
@@ -56,11 +56,11 @@ def collected_here(times: StageTimes) -> Iterator[None]:
         _own.reset(token)
 
 
-def current() -> StageTimes:
-    """Return this thread's collector, else the innermost one, or one that nobody reads."""
-    return _own.get() or (_collectors[-1] if _collectors else StageTimes())
+def current() -> Timer:
+    """Return this thread's timer, else the innermost one, or one that nobody reads."""
+    return _own.get() or (_timers[-1] if _timers else Timer())
 
 
-def checkpoint() -> None:
-    """Give way, between two steps or before a result is written, to whoever wants to end the job."""
-    current().checkpoint()
+def give_way() -> None:
+    """Let whoever wants to end the job do so, between two steps or before a result is written."""
+    current().give_way()

@@ -1,4 +1,4 @@
-"""Measure ``synthseg predict`` on a whole scan: wall and CPU time, peak memory, wall time by stage.
+"""Measure ``synthseg predict`` on a whole scan: wall and CPU time, peak memory, wall time by phase.
 
 Each set of flags runs as a process of its own, the way a user runs it; then once more inside a worker that times the
 stages. Results are printed and appended to a JSON history file, which is not kept in git.
@@ -79,8 +79,8 @@ def arguments(args: argparse.Namespace, flags: list[str], folder: Path) -> list[
     ]
 
 
-def stage_seconds(command: list[str]) -> dict[str, float]:
-    """Run the command in a fresh process that times its stages."""
+def phase_seconds(command: list[str]) -> dict[str, float]:
+    """Run the command in a fresh process that times its phases."""
     code = (
         "import json, sys; from synthseg_core.system.timing import collected; from synthseg_core.cli.main import main\n"
         "with collected() as times:\n    status = main(sys.argv[1:])\n"
@@ -96,7 +96,7 @@ def benchmark(args: argparse.Namespace, name: str) -> dict[str, object]:
         command = arguments(args, FLAGS[name], Path(folder))
         program = str(Path(sys.executable).with_name("synthseg"))
         runs = [measured([program, *command]) for _ in range(args.repeat)]
-        stages = {} if args.no_stages else stage_seconds(command)
+        stages = {} if args.no_stages else phase_seconds(command)
     load = os.getloadavg()[0]
     median = {key: statistics.median(getattr(run, key) for run in runs) for key in ("wall_s", "cpu_s", "peak_gib")}
     print(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthseg_core import __version__
-from synthseg_core.cli.batch import FailureTable, Stages, run_batch
+from synthseg_core.cli.batch import FailureTable, Steps, run_batch
 from synthseg_core.cli.dropin import dataset_table, ledger, one_scan
 from synthseg_core.cli.dropin.dataset_table import Columns, Row, Suffixes, Table, results_table, shortened, volumes_of
 from synthseg_core.cli.dropin.flags import ModelFlags, add_model_flags, checked_flags
@@ -221,7 +221,7 @@ def _to_do(jobs: Sequence[_Job], book: Ledger) -> list[_Job]:
 def _compute(jobs: Sequence[_Job], book: Ledger, args: argparse.Namespace, failures: FailureTable) -> None:
     """Run the jobs."""
     models = one_scan.load(jobs[0].flags, quality=args.qc)
-    stages: Stages[_Job, _Source, Segmentation] = Stages(
+    steps: Steps[_Job, _Source, Segmentation] = Steps(
         name=lambda job: str(job.row.scan),
         read=lambda job: _Source(one_scan.read(job.row.scan), Identity.of(job.row.scan)),
         compute=lambda job, source: one_scan.compute(
@@ -230,7 +230,7 @@ def _compute(jobs: Sequence[_Job], book: Ledger, args: argparse.Namespace, failu
         write=lambda job, source, result: _write(job, source, result, book),
         keep_results=0 if args.post else 1,
     )
-    run_batch(jobs, stages, Progress(len(jobs), sys.stderr), failures)
+    run_batch(jobs, steps, Progress(len(jobs), sys.stderr), failures)
 
 
 def _write(job: _Job, source: _Source, result: Segmentation, book: Ledger) -> Sequence[str]:

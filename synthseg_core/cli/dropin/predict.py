@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthseg_core.cli.batch import FailureTable, Stages, run_batch, run_one
+from synthseg_core.cli.batch import FailureTable, Steps, run_batch, run_one
 from synthseg_core.cli.dropin import one_scan
 from synthseg_core.cli.dropin.flags import ModelFlags, add_model_flags, checked_flags
 from synthseg_core.cli.dropin.names import InputMode, subject_name
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(plan)
     models = one_scan.load(flags, quality=command.quality)
     command.start_tables()
-    stages: Stages[ScanJob, Scan, Segmentation] = Stages(
+    steps: Steps[ScanJob, Scan, Segmentation] = Steps(
         name=lambda job: str(job.scan),
         read=lambda job: one_scan.read(job.scan),
         compute=lambda _job, scan: one_scan.compute(
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     )
     failures = FailureTable(plan.failures)
     failures.start()
-    status = (_run_single if plan.mode is InputMode.IMAGE else _run_many)(plan, stages, failures)
+    status = (_run_single if plan.mode is InputMode.IMAGE else _run_many)(plan, steps, failures)
     if papers := one_scan.citations(flags, quality=command.quality):
         print(papers)
     return status
@@ -109,11 +109,11 @@ def _check_outputs(plan: Plan) -> None:
             check_writable(path)
 
 
-def _run_single(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation], failures: FailureTable) -> int:
+def _run_single(plan: Plan, steps: Steps[ScanJob, Scan, Segmentation], failures: FailureTable) -> int:
     """Run the only scan: its error ends the command with status 2."""
     (job,) = plan.jobs
     try:
-        warnings = run_one(job, stages)
+        warnings = run_one(job, steps)
     except SynthSegError as error:
         failures.add(Failure.of(error, scan=str(job.scan)))
         raise
@@ -123,9 +123,9 @@ def _run_single(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation], failure
     return 0
 
 
-def _run_many(plan: Plan, stages: Stages[ScanJob, Scan, Segmentation], failures: FailureTable) -> int:
+def _run_many(plan: Plan, steps: Steps[ScanJob, Scan, Segmentation], failures: FailureTable) -> int:
     progress = Progress(len(plan.jobs), sys.stderr)
-    done = run_batch(plan.jobs, stages, progress, failures)
+    done = run_batch(plan.jobs, steps, progress, failures)
     progress.say(*failures.closing_lines(len(plan.jobs)))
     print(f"{done} of {len(plan.jobs)} scans segmented")
     return 1 if failures.failures else 0

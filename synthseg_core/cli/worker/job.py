@@ -13,14 +13,14 @@ from typing import Any
 
 from synthseg_core.cli.worker.environment import ONE_THREAD, PER_SCAN, difference
 from synthseg_core.cli.worker.messages import Request
-from synthseg_core.system.timing import StageTimes
+from synthseg_core.system.timing import Timer
 
 Command = Callable[[list[str]], int]
 """Runs a command line in the calling thread and returns its exit status."""
 ON_DEVICE = frozenset({"network", "parcels", "quality"})
-"""Stages that keep a GPU busy."""
+"""Phases that keep a GPU busy."""
 COMPUTING = ON_DEVICE | {"conform", "clean-up"}
-"""Stages that keep all threads of a job busy."""
+"""Phases that keep all threads of a job busy."""
 _GLANCE_S = 0.2
 
 
@@ -63,37 +63,37 @@ class Client:
 
 
 class Gate:
-    """Lets a number of jobs at a time through certain stages.
+    """Lets a number of jobs at a time through certain phases.
 
     Parameters
     ----------
     slots
         How many.
-    stages
-        Names of the stages.
+    phases
+        Names of the phases.
     """
 
-    def __init__(self, slots: int, stages: frozenset[str]) -> None:
-        self.stages = stages
+    def __init__(self, slots: int, phases: frozenset[str]) -> None:
+        self.phases = phases
         self._free = threading.Semaphore(slots)
 
-    def enter(self, checkpoint: Callable[[], None]) -> None:
-        """Wait for a slot, looking at the checkpoint meanwhile."""
+    def enter(self, give_way: Callable[[], None]) -> None:
+        """Wait for a slot, asking meanwhile whether to go on."""
         while not self._free.acquire(timeout=_GLANCE_S):
-            checkpoint()
+            give_way()
 
     def leave(self) -> None:
         """Give the slot to the next."""
         self._free.release()
 
 
-class JobStages(StageTimes):
+class JobTimer(Timer):
     """Collects the times of one job, which runs in one thread; waits at the gate; ends a job without a client.
 
     Parameters
     ----------
     gate
-        For the stages that need the device.
+        For the phases that need the device.
     require_client
         Raises when nobody waits for the result.
     """
@@ -105,24 +105,24 @@ class JobStages(StageTimes):
         self._inside = False
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Run a stage when it is this job's turn; waiting counts as a stage of its own."""
-        self.checkpoint()
-        if self._inside or name not in self._gate.stages:
-            with super().stage(name):
+    def phase(self, name: str) -> Iterator[None]:
+        """Run a phase when it is this job's turn; waiting counts as a phase of its own."""
+        self.give_way()
+        if self._inside or name not in self._gate.phases:
+            with super().phase(name):
                 yield
             return
-        with self._turn(), super().stage(name):
+        with self._turn(), super().phase(name):
             yield
 
-    def checkpoint(self) -> None:
+    def give_way(self) -> None:
         """End the job here if nobody waits for it."""
         self._require_client()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with super().stage("waiting"):
-            self._gate.enter(self.checkpoint)
+        with super().phase("waiting"):
+            self._gate.enter(self.give_way)
         self._inside = True
         try:
             yield

@@ -24,7 +24,7 @@ from synthseg_core.cli.worker.job import (
     ClientGoneError,
     Command,
     Gate,
-    JobStages,
+    JobTimer,
     objection,
     status_of,
 )
@@ -201,7 +201,7 @@ class _Worker:
 
     def _run(self, request: Request, client: Client) -> int:
         warm = self._when_warm(client)
-        times = JobStages(warm.gate, client.require)
+        times = JobTimer(warm.gate, client.require)
         begin = time.time()
         _settle_threads(warm.threads)
         status: int | None = None

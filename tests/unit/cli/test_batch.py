@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthseg_core.cli.batch import FailureTable, Stages, run_batch, run_one
+from synthseg_core.cli.batch import FailureTable, Steps, run_batch, run_one
 from synthseg_core.errors import Failure, InputError
 from synthseg_core.system.progress import Progress
 from synthseg_core.system.tables import read_tsv
@@ -25,8 +25,8 @@ def broken(path: str) -> InputError:
     return InputError(path, found="zero bytes", expected="a scan", remedy="copy it again")
 
 
-def stages(log: list, faults: dict[tuple[str, str], Exception], keep_results: int = 1) -> Stages[str, str, str]:
-    """Stages on plain text that log what they do and raise on request."""
+def steps(log: list, faults: dict[tuple[str, str], Exception], keep_results: int = 1) -> Steps[str, str, str]:
+    """Steps on plain text that log what they do and raise on request."""
 
     def step(name: str, job: str) -> str:
         log.append((name, job))
@@ -34,7 +34,7 @@ def stages(log: list, faults: dict[tuple[str, str], Exception], keep_results: in
             raise faults[name, job]
         return f"{name} {job}"
 
-    return Stages(
+    return Steps(
         name=str,
         read=lambda job: step("read", job),
         compute=lambda job, scan: step("compute", job),
@@ -48,7 +48,7 @@ def run(jobs, faults, table: Path | None = None, stream: io.StringIO | None = No
     failures = FailureTable(table)
     failures.start()
     stream = stream or io.StringIO()
-    succeeded = run_batch(jobs, stages(log, faults, keep_results), Progress(len(jobs), stream), failures)
+    succeeded = run_batch(jobs, steps(log, faults, keep_results), Progress(len(jobs), stream), failures)
     return succeeded, failures.failures, log, stream.getvalue()
 
 
@@ -90,7 +90,7 @@ def test_writing_overlaps_with_the_next_computation_and_reading_runs_ahead():
             first_written.set()
         return ()
 
-    overlapping = Stages(name=str, read=str, compute=compute, write=write)
+    overlapping = Steps(name=str, read=str, compute=compute, write=write)
     assert run_batch(["a", "b"], overlapping, Progress(2, io.StringIO()), FailureTable(None)) == 2
 
 
@@ -101,7 +101,7 @@ def test_large_results_are_written_before_the_next_computation():
 
 def test_interruption_stops_the_batch_and_keeps_what_was_finished():
     log: list = []
-    plan = stages(log, {("compute", "b"): KeyboardInterrupt()})
+    plan = steps(log, {("compute", "b"): KeyboardInterrupt()})
     with pytest.raises(KeyboardInterrupt):
         run_batch(["a", "b", "c"], plan, Progress(3, io.StringIO()), FailureTable(None))
     assert ("write", "a") in log
@@ -109,9 +109,9 @@ def test_interruption_stops_the_batch_and_keeps_what_was_finished():
 
 
 def test_run_one_lets_errors_out():
-    assert run_one("a", stages([], {})) == ["checked write a"]
+    assert run_one("a", steps([], {})) == ["checked write a"]
     with pytest.raises(InputError, match="zero bytes"):
-        run_one("a", stages([], {("read", "a"): broken("a")}))
+        run_one("a", steps([], {("read", "a"): broken("a")}))
 
 
 def test_log_has_plain_lines_and_the_traceback_of_unknown_errors_only():

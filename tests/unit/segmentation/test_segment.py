@@ -20,7 +20,7 @@ from synthseg_core.segmentation.conform import conform
 from synthseg_core.segmentation.segment import Segmentation, segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config, segmenter_of
 from synthseg_core.system import memory
-from synthseg_core.system.timing import StageTimes
+from synthseg_core.system.timing import Timer
 from tests.phantoms.models import COARSE, PARCELLATION, ROBUST, STRUCTURE_LABELS, TINY, TinyModel, write_family
 from tests.phantoms.parcels import parcel_posteriors
 from tests.phantoms.scans import phantom, reoriented
@@ -219,7 +219,7 @@ def test_ct_window(models):
 
 
 def test_parcels_and_scores(whole):
-    times = StageTimes()
+    times = Timer()
     result = _segment(whole, RESAMPLED, times=times)
     alone = segment_scan(_scan(phantom(RESAMPLED, (19, 26, 11))), replace(whole, parcellation=None, quality=None))
     plain, parcels = alone.label_map.data, result.label_map.data

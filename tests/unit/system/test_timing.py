@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from synthseg_core.system import timing
-from synthseg_core.system.timing import StageTimes, collected, current
+from synthseg_core.system.timing import Timer, collected, current
 
 
 @pytest.fixture
@@ -23,39 +23,39 @@ def clock(monkeypatch):
 
 
 def test_seconds_add_up_in_order_of_first_use(clock):
-    times = StageTimes()
+    times = Timer()
     for name, seconds in (("network", 2.0), ("conform", 1.0), ("network", 0.5)):
-        with times.stage(name):
+        with times.phase(name):
             clock(seconds)
         clock(10)
     assert list(times.seconds.items()) == [("network", 2.5), ("conform", 1.0)]
 
 
 def test_stage_that_fails_counts(clock):
-    times = StageTimes()
+    times = Timer()
 
     def fail() -> None:
         clock(3)
         raise ValueError("broken")
 
-    with pytest.raises(ValueError, match="broken"), times.stage("network"):
+    with pytest.raises(ValueError, match="broken"), times.phase("network"):
         fail()
     assert times.seconds == {"network": 3.0}
 
 
 def test_instances_do_not_share_times():
-    with StageTimes().stage("network"):
+    with Timer().phase("network"):
         pass
-    assert StageTimes().seconds == {}
+    assert Timer().seconds == {}
 
 
 def test_collector_gets_the_stages_of_the_block(clock):
     with collected() as times:
-        with current().stage("network"):
+        with current().phase("network"):
             clock(2)
-        with current().stage("load"):
+        with current().phase("load"):
             clock(1)
-    with current().stage("network"):
+    with current().phase("network"):
         clock(5)
     assert times.seconds == {"network": 2.0, "load": 1.0}
 
@@ -66,7 +66,7 @@ def test_inner_collector_wins_and_ends(clock):
         with collected() as inner:
             assert current() is inner
         assert current() is outer
-        with current().stage("network"):
+        with current().phase("network"):
             clock(1)
     assert (outer.seconds, inner.seconds) == ({"network": 1.0}, {})
     assert current() is not outer
@@ -83,7 +83,7 @@ def test_collector_ends_after_an_error():
 
 def test_collector_hears_other_threads(clock):
     def work() -> None:
-        with current().stage("network"):
+        with current().phase("network"):
             clock(4)
 
     with collected() as times:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from synthseg_core.cli.worker.job import Gate, JobStages
+from synthseg_core.cli.worker.job import Gate, JobTimer
 
 
 class GoneError(BaseException):
@@ -24,8 +24,8 @@ def test_gate_lets_as_many_compute_as_it_has_slots(slots):
     inside, most = [], []
 
     def job():
-        times = JobStages(gate, stay)
-        with times.stage("read"), times.stage("network"):
+        times = JobTimer(gate, stay)
+        with times.phase("read"), times.phase("network"):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.02)
@@ -41,10 +41,10 @@ def test_gate_lets_as_many_compute_as_it_has_slots(slots):
 
 
 def test_stage_within_a_stage_needs_no_second_slot():
-    times = JobStages(Gate(1, frozenset({"network", "parcels"})), stay)
-    with times.stage("network"), times.stage("parcels"):
+    times = JobTimer(Gate(1, frozenset({"network", "parcels"})), stay)
+    with times.phase("network"), times.phase("parcels"):
         pass
-    with times.stage("parcels"):
+    with times.phase("parcels"):
         pass
     assert list(times.seconds) == ["waiting", "parcels", "network"]
 
@@ -52,7 +52,7 @@ def test_stage_within_a_stage_needs_no_second_slot():
 def test_slot_is_free_again_after_a_fault():
     gate = Gate(1, frozenset({"network"}))
     for _ in range(2):
-        with pytest.raises(ValueError, match="bad"), JobStages(gate, stay).stage("network"):
+        with pytest.raises(ValueError, match="bad"), JobTimer(gate, stay).phase("network"):
             raise ValueError("bad")
 
 
@@ -64,5 +64,5 @@ def test_job_without_a_client_leaves_the_queue():
         if next(answers) is not None:
             raise GoneError
 
-    with JobStages(gate, stay).stage("network"), pytest.raises(GoneError), JobStages(gate, ask).stage("network"):
+    with JobTimer(gate, stay).phase("network"), pytest.raises(GoneError), JobTimer(gate, ask).phase("network"):
         pytest.fail("two at once")

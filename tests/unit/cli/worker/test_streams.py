@@ -10,12 +10,12 @@ import threading
 import pytest
 import torch
 
-from synthseg_core.cli.worker.job import Gate, JobStages
+from synthseg_core.cli.worker.job import Gate, JobTimer
 from synthseg_core.cli.worker.server import _settle_threads
 from synthseg_core.models.loading import load_models, shelf
 from synthseg_core.models.registry import load_card
 from synthseg_core.system.atomic import write_text
-from synthseg_core.system.timing import checkpoint, collected_here, current
+from synthseg_core.system.timing import collected_here, current, give_way
 from tests.phantoms.models import TINY
 
 
@@ -32,7 +32,7 @@ def gone():
 
 def test_job_without_a_client_writes_nothing(tmp_path):
     (tmp_path / "old").write_text("old")
-    with collected_here(JobStages(Gate(1, frozenset()), gone)):
+    with collected_here(JobTimer(Gate(1, frozenset()), gone)):
         for name in ("old", "new"):
             with pytest.raises(GoneError):
                 write_text(tmp_path / name, "new")
@@ -41,7 +41,7 @@ def test_job_without_a_client_writes_nothing(tmp_path):
 
 
 def test_collector_belongs_to_its_thread():
-    own = JobStages(Gate(1, frozenset()), gone)
+    own = JobTimer(Gate(1, frozenset()), gone)
     found = []
     with collected_here(own):
         thread = threading.Thread(target=lambda: found.append(current()))
@@ -49,7 +49,7 @@ def test_collector_belongs_to_its_thread():
         thread.join()
         assert current() is own
     assert found != [own]
-    checkpoint()
+    give_way()
 
 
 # Models
