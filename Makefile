@@ -69,6 +69,7 @@ bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/bench_predict.py
 	$(BIN)/python tests/benchmarks/bench_generator.py
 	$(BIN)/python tests/benchmarks/bench_planning.py
+	$(BIN)/python tests/benchmarks/bench_group.py
 	$(BIN)/python tests/benchmarks/bench_engine.py
 
 wheel: $(INSTALLED)

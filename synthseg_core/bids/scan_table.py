@@ -20,9 +20,8 @@ from synthseg_core.bids.scan_row import COLUMNS, ScanRow
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.paths import is_file
-from synthseg_core.system.tables import format_cells, read_tsv
+from synthseg_core.system.tables import ABSENT, format_cells, read_tsv
 
-ABSENT = "n/a"
 # Columns that tables of users, and those of earlier versions, may lack.
 _OPTIONAL = ("model", "ct")
 _FLAGS = ("", "true", "false")

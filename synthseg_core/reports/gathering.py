@@ -1,48 +1,73 @@
-"""Look at the derivatives and logs of every scan and keep what the group tables need, in little memory."""
+"""Look at the derivatives and logs of every scan, and keep what the group tables need, in little memory."""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeAlias
 
 from synthseg_core.bids.names import derivative
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import InputError
-from synthseg_core.reports.origins import Maker, Origin, read_origin
+from synthseg_core.reports.origins import GeneratedBy, SidecarFacts, read_sidecar
 from synthseg_core.reports.statuses import STATUSES, ScanStatus, StageStatus, examine, overall
-from synthseg_core.reports.volumes import Sizes, SizesReader
-from synthseg_core.system.tables import read_tsv
+from synthseg_core.system.tables import ABSENT, read_tsv
 
-# Stage -> table of volumes, sidecar that says what made it, and segmentation in the names of group tables.
-_VOLUMES = {
-    "segment": ("volumes", "sidecar", "synthseg"),
-    "parcellate": ("parcel_volumes", "parcels_sidecar", "synthsegparc"),
-}
-_T = TypeVar("_T")
+Lines: TypeAlias = tuple[tuple[str, ...], ...]
+"""Text cells of each line of a scan's table."""
 
 
 @dataclass(frozen=True)
-class OfScan(Generic[_T]):
-    """Numbers of one scan with what made them."""
+class StageTable:
+    """The table of numbers that a stage leaves for each scan.
+
+    Parameters
+    ----------
+    table, sidecar
+        Keys in ``PRODUCTS``: the table, and what says how it was made.
+    texts, numbers
+        Columns that are read.
+    number
+        Turns a cell into a number.
+    word, expected
+        What the numbers are, in messages.
+    """
+
+    table: str
+    sidecar: str
+    texts: tuple[str, ...]
+    numbers: tuple[str, ...]
+    number: Callable[[str], float]
+    word: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class ScanNumbers:
+    """Numbers of one scan, from the table of one stage.
+
+    Parameters
+    ----------
+    row
+        Of the scan table.
+    facts
+        From the sidecar.
+    lines
+        Text cells of each line; scans with the same ones share them.
+    columns
+        The numbers, an array a column; NaN where one was not measured.
+    """
 
     row: ScanRow
-    maker: Maker
-    numbers: _T
+    facts: SidecarFacts
+    lines: Lines
+    columns: tuple[array[float], ...]
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Predicted Dice of groups of structures, by name, in the order of the table."""
-
-    names: tuple[str, ...]
-    values: array[float]
-
-
-@dataclass
 class GroupTables:
     """Everything that the group level knows.
 
@@ -50,19 +75,15 @@ class GroupTables:
     ----------
     stages
         That were asked for.
-    statuses, origins
+    statuses
         One entry a scan.
-    volumes
-        By segmentation, of the scans that have them.
-    scores
-        Of the scans that have them.
+    numbers
+        By stage that has a table of numbers, of the scans that have it.
     """
 
     stages: tuple[str, ...]
-    statuses: list[ScanStatus] = field(default_factory=list[ScanStatus])
-    origins: list[Origin] = field(default_factory=list[Origin])
-    volumes: dict[str, list[OfScan[Sizes]]] = field(default_factory=dict[str, "list[OfScan[Sizes]]"])
-    scores: list[OfScan[Scores]] = field(default_factory=list["OfScan[Scores]"])
+    statuses: list[ScanStatus]
+    numbers: dict[str, list[ScanNumbers]]
 
     def counts(self) -> dict[str, int]:
         """Return how many scans have each status, in the order of ``STATUSES``, without zeros."""
@@ -72,7 +93,7 @@ class GroupTables:
     @property
     def doubtful(self) -> int:
         """Number of scans with warnings."""
-        return sum(bool(origin.warnings) for origin in self.origins)
+        return sum(bool(status.facts.warnings) for status in self.statuses)
 
 
 def gather(rows: Iterable[ScanRow], dataset: Path, stages: Sequence[str] = ("segment",)) -> GroupTables:
@@ -80,63 +101,61 @@ def gather(rows: Iterable[ScanRow], dataset: Path, stages: Sequence[str] = ("seg
 
     Parameters
     ----------
+    rows
+        Of the scan table.
+    dataset
+        Derivative dataset.
     stages
         That were asked for, in the order in which they run.
     """
-    tables = GroupTables(tuple(stages), volumes={_VOLUMES[stage][2]: [] for stage in stages if stage in _VOLUMES})
-    gatherer = _Gatherer(dataset, tables)
+    tables = GroupTables(tuple(stages), [], {stage: [] for stage in stages if stage in _STAGE_TABLES})
+    shared: dict[Lines, Lines] = {}
     for row in rows:
-        gatherer.add(row)
+        looked_at = [] if row.problem else examine(row, dataset, stages)
+        read = [_read_stage(row, dataset, one) for one in looked_at]
+        numbers = {one.stage: found for one, found in read if found}
+        for stage, found in numbers.items():
+            tables.numbers[stage].append(replace(found, lines=shared.setdefault(found.lines, found.lines)))
+        tables.statuses.append(overall(row, [one for one, _ in read], _facts_of_scan(numbers)))
     return tables
 
 
-class _Gatherer:
-    """Adds scans to tables one by one."""
-
-    def __init__(self, dataset: Path, tables: GroupTables) -> None:
-        self._dataset, self._tables = dataset, tables
-        self._reader = SizesReader()
-        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-    def add(self, row: ScanRow) -> None:
-        found = [] if row.problem else examine(row, self._dataset, self._tables.stages)
-        origins = dict[str, Origin]()
-        for place, one in enumerate(found):
-            if one.status == "done":
-                found[place] = self._take(row, one, origins)
-        self._tables.statuses.append(overall(row, found))
-        warnings = dict.fromkeys(text for origin in origins.values() for text in origin.warnings)
-        maker = origins["segment"].maker if "segment" in origins else Maker()
-        self._tables.origins.append(Origin(maker, tuple(warnings)))
-
-    def _take(self, row: ScanRow, one: StageStatus, origins: dict[str, Origin]) -> StageStatus:
-        """Read the numbers of a stage that is done; tables that cannot be read make it a failure."""
-        try:
-            if one.stage in _VOLUMES:
-                table, sidecar, segmentation = _VOLUMES[one.stage]
-                sizes = self._reader.read(self._path(row, table))
-                origins[one.stage] = read_origin(self._path(row, sidecar))
-                self._tables.volumes[segmentation].append(OfScan(row, origins[one.stage].maker, sizes))
-            elif one.stage == "qc":
-                self._tables.scores.append(self._scores(row))
-        except InputError as error:
-            return replace(one, status="failed", reason=f"unusable {_word(one.stage)}: {error}")
-        return one
-
-    def _scores(self, row: ScanRow) -> OfScan[Scores]:
-        path = self._path(row, "scores")
-        rows = read_tsv(path, required=("name", "score"))
-        try:
-            values = array("d", [float(line["score"]) for line in rows])
-        except ValueError as error:
-            raise InputError(path, found=str(error), expected="scores", remedy="make it again") from error
-        names = tuple(line["name"] for line in rows)
-        maker = read_origin(self._path(row, "scores_sidecar")).maker
-        return OfScan(row, maker, Scores(self._names.setdefault(names, names), values))
-
-    def _path(self, row: ScanRow, product: str) -> Path:
-        return self._dataset / derivative(row.scan, product)
+def _volume(text: str) -> float:
+    return float("nan") if text == ABSENT else float(text)
 
 
-def _word(stage: str) -> str:
-    return "scores" if stage == "qc" else "volumes"
+_VOLUME_COLUMNS = (("index", "name", "hemisphere"), ("soft_volume_mm3", "hard_volume_mm3"))
+_VOLUME_WORDS = (_volume, "volumes", "volumes in mm^3")
+_STAGE_TABLES = {
+    "segment": StageTable("volumes", "sidecar", *_VOLUME_COLUMNS, *_VOLUME_WORDS),
+    "parcellate": StageTable("parcel_volumes", "parcels_sidecar", *_VOLUME_COLUMNS, *_VOLUME_WORDS),
+    "qc": StageTable("scores", "scores_sidecar", ("name",), ("score",), float, "scores", "scores"),
+}
+
+
+def _read_stage(row: ScanRow, dataset: Path, one: StageStatus) -> tuple[StageStatus, ScanNumbers | None]:
+    """Read the numbers of a stage that is done; a table that cannot be read makes it a failure."""
+    table = _STAGE_TABLES.get(one.stage)
+    if table is None or one.status != "done":
+        return one, None
+    try:
+        lines, columns = _read_table(dataset / derivative(row.scan, table.table), table)
+    except InputError as error:
+        return replace(one, status="failed", reason=f"unusable {table.word}: {error}"), None
+    return one, ScanNumbers(row, read_sidecar(dataset / derivative(row.scan, table.sidecar)), lines, columns)
+
+
+def _read_table(path: Path, table: StageTable) -> tuple[Lines, tuple[array[float], ...]]:
+    rows = read_tsv(path, required=(*table.texts, *table.numbers))
+    try:
+        columns = tuple(array("d", [table.number(row[column]) for row in rows]) for column in table.numbers)
+    except ValueError as error:
+        raise InputError(path, found=str(error), expected=table.expected, remedy="make it again") from error
+    return tuple(tuple(row[column] for column in table.texts) for row in rows), columns
+
+
+def _facts_of_scan(numbers: Mapping[str, ScanNumbers]) -> SidecarFacts:
+    """Return what made the segmentation of a scan, and the warnings about it and its parcels."""
+    generated_by = numbers["segment"].facts.generated_by if "segment" in numbers else GeneratedBy()
+    of_maps = (found.facts for stage, found in numbers.items() if stage != "qc")
+    return SidecarFacts(generated_by, tuple(dict.fromkeys(text for facts in of_maps for text in facts.warnings)))

@@ -1,131 +1,129 @@
-"""Volumes of one scan in little memory: numbers in arrays, structures shared by all scans that have the same ones.
+"""Volumes of all scans in three forms: a row a structure (long), a row a scan (wide), and sums of structures.
 
-Sums of structures that people ask for - both sides, tissues, lobes - as data, applied to finished volumes.
-
-A sum is given for a scan only if its table has every member by number and by name: a model that lacks a structure, or
-uses its number for something else, has no such sum.
+The sums that people ask for - both sides, tissues, lobes - are data, applied to finished volumes. A sum is given for a
+scan only if its table has every member by number and by name: a model that lacks a structure, or uses its number for
+something else, has no such sum.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
 
 from synthseg_core.bids.columns import VOLUME_COLUMNS
-from synthseg_core.errors import InputError
+from synthseg_core.reports.gathering import Lines, ScanNumbers
+from synthseg_core.reports.origins import GENERATED_BY_COLUMNS
+from synthseg_core.reports.tables import SCAN_COLUMNS, Table, column_name, generators_of, scan_cells, text_frame
 from synthseg_core.resources import resource
 from synthseg_core.system.tables import read_tsv
 
-Structure: TypeAlias = tuple[str, str, str]
-"""Index, name and hemisphere, as in the table of a scan."""
-ABSENT = "n/a"
-_DECIMALS = 3
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Volumes of one scan, mm³; NaN where one was not measured.
-
-    Parameters
-    ----------
-    structures
-        In the order of the table.
-    soft, hard
-        One number a structure.
-    """
-
-    structures: tuple[Structure, ...]
-    soft: array[float]
-    hard: array[float]
-
-    def rows(self) -> Iterator[tuple[str, ...]]:
-        """Yield the rows of the table, with the columns of ``VOLUME_COLUMNS``."""
-        for structure, soft, hard in zip(self.structures, self.soft, self.hard, strict=True):
-            yield (*structure, text_of(soft), text_of(hard))
-
-
-class SizesReader:
-    """Reads tables of volumes; keeps each list of structures once."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Structure, ...], tuple[Structure, ...]] = {}
-
-    def read(self, path: Path) -> Sizes:
-        """Read the table of one scan; ``InputError`` if it is damaged."""
-        rows = read_tsv(path, required=tuple(VOLUME_COLUMNS))
-        structures = tuple((row["index"], row["name"], row["hemisphere"]) for row in rows)
-        try:
-            soft, hard = (array("d", [_number(row[f"{kind}_volume_mm3"]) for row in rows]) for kind in ("soft", "hard"))
-        except ValueError as error:
-            raise InputError(path, found=str(error), expected="volumes in mm^3", remedy="make it again") from error
-        return Sizes(self._known.setdefault(structures, structures), soft, hard)
-
-
-def text_of(volume_mm3: float) -> str:
-    """Return a volume as tables have it."""
-    return ABSENT if volume_mm3 != volume_mm3 else f"{volume_mm3:.{_DECIMALS}f}"
-
-
-def _number(text: str) -> float:
-    return float("nan") if text == ABSENT else float(text)
-
-
 # Segmentation -> tables in resources/groupings that are about it.
 GROUPINGS = {"synthseg": ("tissues", "bilateral"), "synthsegparc": ("lobes", "bilateral_parcels")}
+_TEXTS = ["index", "name", "hemisphere"]
+_NUMBERS = ["soft_volume_mm3", "hard_volume_mm3"]
 
 
 @dataclass(frozen=True)
-class Sum:
+class StructureSum:
     """A named sum of structures; ``members`` are labels with their names."""
 
     name: str
     members: tuple[tuple[str, str], ...]
 
     @property
-    def description(self) -> str:
-        """What is added up."""
-        return " + ".join(name for _, name in self.members)
+    def column(self) -> dict[str, dict[str, str]]:
+        """Its column with what is added up."""
+        description = f"{self.name}: soft volumes of {' + '.join(name for _, name in self.members)}"
+        return {f"{column_name(self.name)}_mm3": {"Description": description, "Units": "mm^3"}}
 
 
 @cache
-def sums_of(segmentation: str) -> tuple[Sum, ...]:
+def sums_of(segmentation: str) -> tuple[StructureSum, ...]:
     """Return the sums of a segmentation, in the order of their tables."""
-    return tuple(one for table in GROUPINGS[segmentation] for one in read_sums(_folder() / f"{table}.tsv"))
+    return tuple(one for table in GROUPINGS[segmentation] for one in read_sums(resource("groupings", f"{table}.tsv")))
 
 
-def read_sums(path: Path) -> tuple[Sum, ...]:
+def read_sums(path: Path) -> tuple[StructureSum, ...]:
     """Read a table with the columns group, label, name; a group has one row a member."""
     members: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in read_tsv(path, required=("group", "label", "name")):
         members[row["group"]].append((row["label"], row["name"]))
-    return tuple(Sum(name, tuple(parts)) for name, parts in members.items())
+    return tuple(StructureSum(name, tuple(parts)) for name, parts in members.items())
 
 
-class Adder:
-    """Applies sums to the volumes of scans; where their members stand is looked up once for each kind of table."""
+class GroupVolumes:
+    """Volumes of scans; a table of each form.
 
-    def __init__(self, sums: Sequence[Sum]) -> None:
-        self._sums = sums
-        self._places: dict[tuple[Structure, ...], dict[str, list[int]]] = {}
+    Parameters
+    ----------
+    entries
+        Numbers of the scans that have volumes of one segmentation.
+    """
 
-    def of(self, sizes: Sizes) -> Mapping[str, float]:
-        """Return the sums that are complete, mm³, of soft volumes."""
-        places = self._places.get(sizes.structures)
-        if places is None:
-            places = self._places.setdefault(sizes.structures, _places(self._sums, sizes.structures))
-        return {name: sum(sizes.soft[place] for place in where) for name, where in places.items()}
+    def __init__(self, entries: Sequence[ScanNumbers]) -> None:
+        self._entries = entries
+        self._scans = text_frame(map(scan_cells, entries), [*SCAN_COLUMNS, *GENERATED_BY_COLUMNS])
+        self._volumes = _volumes_of(entries)
+        # Of tables with different structures, the one that was met last comes last.
+        self._kinds = list(dict.fromkeys(entry.lines for entry in reversed(entries)))[::-1]
+
+    def long(self) -> Table:
+        """Return one row a structure of a scan."""
+        scans = self._scans[list(SCAN_COLUMNS)].astype("category").take(self._volumes["scan_number"])
+        cells = pd.concat([scans.reset_index(drop=True), self._volumes], axis=1)
+        return Table(cells, {**SCAN_COLUMNS, **VOLUME_COLUMNS}, generators_of(self._entries))
+
+    def wide(self) -> Table:
+        """Return one row a scan with the soft volume of each structure."""
+        names = _column_names(self._kinds)
+        columns = {
+            column: {"Description": f"Soft volume of {name}", "Units": "mm^3"} for (_, name), column in names.items()
+        }
+        keys = [names[index, name] for entry in self._entries for index, name, _ in entry.lines]
+        return self._of_scans(self._soft(self._volumes.assign(column=keys), ["column"]), columns)
+
+    def summed(self, sums: Sequence[StructureSum]) -> Table:
+        """Return one row a scan with its sums of soft volumes; sums that no scan has take no column."""
+        structures = [{(index, name) for index, name, _ in lines} for lines in self._kinds]
+        known = [one for one in sums if any(set(one.members) <= found for found in structures)]
+        soft = self._soft(self._volumes, ["index", "name"])
+        cells = {column: sum(soft[member] for member in one.members) for one in known for column in one.column}
+        columns = {column: meaning for one in known for column, meaning in one.column.items()}
+        return self._of_scans(pd.DataFrame(cells), columns)
+
+    def _soft(self, volumes: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+        """Return soft volumes with one row a scan; of lines with the same key the last counts."""
+        single = volumes.drop_duplicates(["scan_number", *key], keep="last")
+        return single.pivot(index="scan_number", columns=key, values="soft_volume_mm3")
+
+    def _of_scans(self, volumes: pd.DataFrame, columns: dict[str, dict[str, str]]) -> Table:
+        cells = self._scans.join(volumes.reindex(columns=list(columns)))
+        return Table(cells, {**SCAN_COLUMNS, **GENERATED_BY_COLUMNS, **columns}, generators_of(self._entries))
 
 
-def _places(sums: Sequence[Sum], structures: Sequence[Structure]) -> dict[str, list[int]]:
-    known = {(index, name): place for place, (index, name, _) in enumerate(structures)}
-    complete = (one for one in sums if all(member in known for member in one.members))
-    return {one.name: [known[member] for member in one.members] for one in complete}
+def _volumes_of(entries: Sequence[ScanNumbers]) -> pd.DataFrame:
+    """Return the lines of all scans, with the number of the scan."""
+    lines = [line for entry in entries for line in entry.lines]
+    volumes = pd.DataFrame(lines, columns=_TEXTS, dtype="category")
+    volumes["scan_number"] = np.repeat(np.arange(len(entries)), [len(entry.lines) for entry in entries])
+    for place, column in enumerate(_NUMBERS):
+        volumes[column] = np.fromiter(chain.from_iterable(entry.columns[place] for entry in entries), float)
+    return volumes
 
 
-def _folder() -> Path:
-    return resource("groupings")
+def _column_names(kinds: Sequence[Lines]) -> dict[tuple[str, str], str]:
+    """Return a column for each structure; two structures of one name keep columns of their own."""
+    names: dict[tuple[str, str], str] = {}
+    for index, name, _ in chain.from_iterable(kinds):
+        if (index, name) not in names:
+            word = column_name(name)
+            taken = f"{word}_mm3" in names.values()
+            names[index, name] = f"{word}_{index}_mm3" if taken else f"{word}_mm3"
+    return names

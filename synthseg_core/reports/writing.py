@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from synthseg_core.bids.participants import write_participants
 from synthseg_core.errors import InputError
 from synthseg_core.reports.gathering import GroupTables
-from synthseg_core.reports.origins import generated_by
-from synthseg_core.reports.tables import (
-    GROUPED_COLUMNS,
-    LONG_COLUMNS,
-    grouped_columns,
-    grouped_rows,
-    long_rows,
-    quality_columns,
-    quality_rows,
-    scan_columns,
-    scan_rows,
-    wide_columns,
-    wide_rows,
-)
-from synthseg_core.reports.volumes import ABSENT
 from synthseg_core.system.atomic import atomic_path, write_json
+from synthseg_core.system.tables import ABSENT
+
+if TYPE_CHECKING:
+    from synthseg_core.reports.tables import Table
 
 SCANS_NAME = "group_scans"
 WIDE_NAME = "group_seg-synthseg_volumes"
@@ -35,9 +22,8 @@ QUALITY_NAME = "group_qc"
 QUALITY_THRESHOLD = 0.65
 """Scores below get a flag where nobody asks for another threshold; a value to start from, no more."""
 
-Row: TypeAlias = Mapping[str, str | None] | Sequence[str]
-"""Cells by column, or all of them in the order of the columns."""
-_Columns: TypeAlias = Mapping[str, Mapping[str, Any]]
+# Stage -> segmentation, as it stands in the names of its tables.
+_SEGMENTATIONS = {"segment": "synthseg", "parcellate": "synthsegparc"}
 
 
 def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = QUALITY_THRESHOLD) -> None:
@@ -45,6 +31,10 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
 
     Parameters
     ----------
+    tables
+        What was gathered.
+    folder
+        Derivative dataset; the tables go to its top.
     threshold
         Scores below it are flagged; nothing is left out because of it.
 
@@ -53,48 +43,40 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     InputError
         If no scan is known; the tables of an earlier run stay as they are.
     """
+    from synthseg_core.reports.tables import quality_table, scan_table  # pandas takes half a second
+    from synthseg_core.reports.volumes import GroupVolumes, sums_of
+
     if not tables.statuses:
         raise InputError(
             folder, found="no scan to gather", expected="a scan table with scans", remedy="check the dataset"
         )
     write_participants(folder, (status.row.participant_id for status in tables.statuses))
-    makers = [origin.maker for origin in tables.origins if origin.maker.model]
-    _write(folder / SCANS_NAME, scan_rows(tables), scan_columns(tables.stages), generated_by(makers))
-    for segmentation in tables.volumes:
-        _write_volumes(tables, segmentation, folder)
-    if "qc" in tables.stages:
-        columns = quality_columns(tables.scores, threshold)
-        made = generated_by(entry.maker for entry in tables.scores)
-        _write(folder / QUALITY_NAME, quality_rows(tables.scores, threshold), columns, made)
+    _write(folder / SCANS_NAME, scan_table(tables))
+    for stage, segmentation in _SEGMENTATIONS.items():
+        if stage not in tables.numbers:
+            continue
+        volumes = GroupVolumes(tables.numbers[stage])
+        for name, table in (
+            (WIDE_NAME, volumes.wide()),
+            (LONG_NAME, volumes.long()),
+            (GROUPED_NAME, volumes.summed(sums_of(segmentation))),
+        ):
+            _write(folder / name.replace("seg-synthseg_", f"seg-{segmentation}_"), table)
+    if "qc" in tables.numbers:
+        _write(folder / QUALITY_NAME, quality_table(tables.numbers["qc"], threshold))
 
 
-def _write_volumes(tables: GroupTables, segmentation: str, folder: Path) -> None:
-    entries = tables.volumes[segmentation]
-    made = generated_by(entry.maker for entry in entries)
-    names = (name.replace("seg-synthseg_", f"seg-{segmentation}_") for name in (WIDE_NAME, LONG_NAME, GROUPED_NAME))
-    wide, long, grouped = (folder / name for name in names)
-    _write(wide, wide_rows(entries), wide_columns(entries), made)
-    _write(long, long_rows(entries), LONG_COLUMNS, made)
-    _write(
-        grouped,
-        grouped_rows(entries, segmentation),
-        {**GROUPED_COLUMNS, **grouped_columns(entries, segmentation)},
-        made,
-    )
-
-
-def _write(path: Path, rows: Iterable[Row], columns: _Columns, made: list[dict[str, Any]]) -> None:
-    """Write a table row by row, so that memory does not grow with it, and its JSON file."""
-    table = path.with_name(f"{path.name}.tsv")
-    with atomic_path(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(_cells(row, columns) for row in rows)
-    write_json(path.with_name(f"{path.name}.json"), {**columns, "GeneratedBy": made})
-
-
-def _cells(row: Row, columns: _Columns) -> Sequence[str]:
-    """Return the cells in the order of the columns, ``n/a`` for absent ones as BIDS asks."""
-    if not isinstance(row, Mapping):
-        return row
-    return [row.get(column) or ABSENT for column in columns]
+def _write(path: Path, table: Table) -> None:
+    """Write a table, volumes to 0.001 mm³ as in the tables of single scans, and its JSON file."""
+    with atomic_path(path.with_name(f"{path.name}.tsv")) as temporary:
+        table.cells.to_csv(
+            temporary,
+            sep="\t",
+            columns=list(table.columns),
+            index=False,
+            na_rep=ABSENT,
+            float_format="%.3f",
+            lineterminator="\n",
+            encoding="utf-8",
+        )
+    write_json(path.with_name(f"{path.name}.json"), {**table.columns, "GeneratedBy": table.generated_by})

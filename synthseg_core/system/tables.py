@@ -15,6 +15,9 @@ from pathlib import Path
 from synthseg_core.errors import InputError, OutputError
 from synthseg_core.system.atomic import write_bytes
 
+ABSENT = "n/a"
+"""What BIDS writes in the cell of an absent value."""
+
 
 def read_tsv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
     """Return the rows of a table as dictionaries of text.
@@ -52,7 +55,7 @@ def read_tsv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
 
 def format_tsv(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
     """Return a table as text, header first, ``n/a`` for absent values as BIDS asks."""
-    return format_cells((["n/a" if row.get(key) is None else row[key] for key in columns] for row in rows), columns)
+    return format_cells(([ABSENT if row.get(key) is None else row[key] for key in columns] for row in rows), columns)
 
 
 def format_cells(rows: Iterable[Sequence[object]], columns: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from synthseg_core.cli.main import main
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.reports import gather, write_group_tables
 from synthseg_core.reports.volumes import GROUPINGS, sums_of
+from synthseg_core.resources import resource
 from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
 from synthseg_core.system.tables import read_tsv
 from tests.phantoms.trees import contents
@@ -300,9 +301,7 @@ def test_sums_that_no_scan_has_take_no_column(tmp_path):
 
 
 def test_every_table_of_sums_is_used():
-    from synthseg_core.reports import volumes
-
-    assert {path.stem for path in volumes._folder().glob("*.tsv")} == {
+    assert {path.stem for path in resource("groupings").glob("*.tsv")} == {
         name for names in GROUPINGS.values() for name in names
     }
 
