@@ -18,6 +18,7 @@ from synthseg_core.models.download import Watcher, fetch, mirrors_of
 from synthseg_core.models.registry import default_model, load_card, registered_models
 from synthseg_core.models.store import Condition, convert, import_folder, verify
 from synthseg_core.models.weights import cache_folder, find_weights, locate
+from synthseg_core.system.progress import StatusLine
 
 _GOOD = (Condition.PUBLISHED, Condition.UNKNOWN)
 _REDRAW_S = 0.1
@@ -63,34 +64,24 @@ class TerminalWatcher(Watcher):
     """Shows a progress line on a terminal; writes plain lines elsewhere."""
 
     def __init__(self) -> None:
-        self._stream = sys.stderr
-        self._terminal = self._stream.isatty()
-        self._began, self._drawn, self._first = time.monotonic(), 0.0, None
+        self._line = StatusLine(interval_s=_REDRAW_S)
+        self._began, self._first = time.monotonic(), None
 
     def note(self, line: str) -> None:
         """Write a line, over the progress line if there is one."""
-        self._clear()
-        print(line, file=self._stream, flush=True)
+        self._line.say(line)
         self._began, self._first = time.monotonic(), None
 
     def progress(self, received_bytes: int, size_bytes: int | None) -> None:
         """Redraw the progress line, a few times a second."""
-        now = time.monotonic()
         self._first = received_bytes if self._first is None else self._first
-        if not self._terminal or (now - self._drawn < _REDRAW_S and received_bytes != size_bytes):
-            return
-        self._drawn = now
-        speed = (received_bytes - self._first) / max(now - self._began, 1e-3)
-        print(f"\r\033[K{_progress_text(received_bytes, size_bytes, speed)}", end="", file=self._stream, flush=True)
+        speed = (received_bytes - self._first) / max(time.monotonic() - self._began, 1e-3)
+        text = _progress_text(received_bytes, size_bytes, speed)
+        self._line.draw(text, at_once=received_bytes == size_bytes)
 
     def finish(self) -> None:
         """Take the progress line away."""
-        self._clear()
-
-    def _clear(self) -> None:
-        if self._terminal and self._drawn:
-            print("\r\033[K", end="", file=self._stream, flush=True)
-            self._drawn = 0.0
+        self._line.close()
 
 
 def _action(actions: Any, name: str, act: Any, summary: str) -> argparse.ArgumentParser:

@@ -1,24 +1,19 @@
-"""Everything that a training says and writes while it runs, its checkpoints aside.
-
-What a training says while it runs: a line on a terminal, nothing elsewhere.
-
-Events for TensorBoard, where that package is installed.
-"""
+"""What a training says and writes while it runs, its checkpoints aside: a line, logs, TensorBoard events."""
 
 from __future__ import annotations
 
 import resource
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import torch
 
 from synthseg_core.errors import UsageError
+from synthseg_core.system.progress import StatusLine
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.log import LOG, LOG_COLUMNS, VALIDATION, Table, digits
 from synthseg_core.training.state import TrainingState
@@ -38,27 +33,6 @@ class Report:
     loss: float
     samples_per_s: float
     seconds_left: float
-
-
-class ProgressLine:
-    """Redraws one line of a terminal, twice a second at most."""
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = sys.stderr if stream is None else stream
-        self._terminal = self._stream.isatty()
-        self._drawn = -_REDRAW_S
-
-    def show(self, report: Report) -> None:
-        """Redraw the line if it is time."""
-        now = time.monotonic()
-        if self._terminal and now - self._drawn >= _REDRAW_S:
-            self._drawn = now
-            print(f"\r\033[K{text_of(report, memory_bytes())}", end="", file=self._stream, flush=True)
-
-    def close(self) -> None:
-        """Leave the last line standing and go on below it."""
-        if self._terminal and self._drawn >= 0:
-            print(file=self._stream, flush=True)
 
 
 def text_of(report: Report, used_bytes: int) -> str:
@@ -156,7 +130,7 @@ class Recorder:
         self.config = config
         self.log = Table(folder / LOG, LOG_COLUMNS, after=state.step)
         self.validations = Table(folder / VALIDATION, validation_columns(config), after=state.step)
-        self.line = ProgressLine()
+        self.line = StatusLine(interval_s=_REDRAW_S, leave=True)
         self.board = Board(folder / "tensorboard", state.step) if tensorboard else None
         self.recent = _Recent(state.seconds)
 
@@ -170,7 +144,8 @@ class Recorder:
         speed = self.recent.speed(state.seconds, self.config.batch_size)
         left = seconds_left(self.config, state, speed)
         steps = None if self.config.budget_s else self.config.steps
-        self.line.show(Report(state.step, steps, result.stage, self.recent.mean_loss, speed, left))
+        report = Report(state.step, steps, result.stage, self.recent.mean_loss, speed, left)
+        self.line.draw(text_of(report, memory_bytes()))
         if row:
             self._add_row(state.step, result, state.seconds)
 

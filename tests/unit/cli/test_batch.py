@@ -14,11 +14,7 @@ from synthseg_core.cli.batch import FailureTable, Steps, run_batch, run_one
 from synthseg_core.errors import Failure, InputError
 from synthseg_core.system.progress import Progress
 from synthseg_core.system.tables import read_tsv
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.phantoms.terminal import Terminal
 
 
 def broken(path: str) -> InputError:
@@ -133,7 +129,8 @@ def test_terminal_has_one_status_line_with_the_time_left():
     progress.finished("a", ["dark"])
     progress.started("b")
     progress.close()
-    assert stream.getvalue() == ("\r\x1b[K[1/3] a\r\x1b[Kwarning: a: dark\n\r\x1b[K[2/3] b, about 10 min left\r\x1b[K")
+    assert stream.shown() == ["[1/3] a", "warning: a: dark", "[2/3] b, about 10 min left"]
+    assert stream.screen() == ["warning: a: dark", ""]
 
 
 def test_failure_table_exists_only_after_a_failure(tmp_path):

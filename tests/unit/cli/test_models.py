@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import shutil
@@ -23,6 +22,7 @@ from synthseg_core.models.keras_file import write_keras
 from synthseg_core.models.registry import load_card, registered_models
 from synthseg_core.models.store import Condition, StoredModel, convert, verify
 from synthseg_core.models.weights import find_weights
+from tests.phantoms.terminal import Terminal
 from tests.unit.models.downloads import forget_proxies
 from tests.unit.models.loopback_server import instead
 from tests.unit.models.test_keras_file import assert_same, random_state
@@ -212,11 +212,6 @@ def test_an_interrupted_fetch_ends_with_130(card, monkeypatch, capsys):
     assert run("fetch", card) == 130
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
 def test_a_progress_line_is_drawn_on_a_terminal_and_taken_away(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     watcher = TerminalWatcher()
@@ -226,11 +221,10 @@ def test_a_progress_line_is_drawn_on_a_terminal_and_taken_away(monkeypatch):
     watcher.progress(4_000_000, 4_000_000)
     watcher.note("done")
     watcher.finish()
-    text = sys.stderr.getvalue()
-    assert text.count("\r\033[K  ") == 2
-    assert "1.0 MB of 4.0 MB, 25 %" in text
-    assert "4.0 MB of 4.0 MB, 100 %" in text
-    assert text.endswith("\r\033[Kdone\n")
+    first, quarter, whole, last = sys.stderr.shown()
+    assert quarter.startswith("  1.0 MB of 4.0 MB, 25 %")
+    assert whole.startswith("  4.0 MB of 4.0 MB, 100 %")
+    assert [first, last, ""] == sys.stderr.screen() == ["net.h5 from here", "done", ""]
 
 
 def test_a_progress_line_without_known_size(monkeypatch):

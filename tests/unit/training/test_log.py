@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import types
-
-import pytest
 
 from synthseg_core.training.config import Intervals, Stage
 from synthseg_core.training.log import Table, read_rows
 from synthseg_core.training.loop import run_training
-from synthseg_core.training.recorder import ProgressLine, Report, duration, text_of
+from synthseg_core.training.recorder import Report, duration, text_of
 from synthseg_core.training.run import RunOptions
 from tests.unit.training.training_source import Balls, tiny_config
 
@@ -44,17 +41,6 @@ def test_progress_line():
     assert text_of(unbounded, 0).startswith("step 230  dice")
     assert text_of(unbounded, 0).endswith("0:59 left")
     assert duration(-3) == "0:00"
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_the_line_is_for_terminals(terminal):
-    stream = io.StringIO()
-    stream.isatty = lambda: terminal  # type: ignore[method-assign]
-    line = ProgressLine(stream)
-    line.show(REPORT)
-    line.show(REPORT)  # too soon
-    line.close()
-    assert stream.getvalue().count("step 230") == int(terminal)
 
 
 def test_events(tmp_path, monkeypatch):
