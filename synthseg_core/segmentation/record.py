@@ -155,6 +155,12 @@ class ConformRecord:
         return whole
 
 
+def same_grid(first: Grid, second: Grid) -> bool:
+    """Say whether two grids over a scan have the same voxels at the same places, to the last bit."""
+    same = (first.shape, first.step, first.shift) == (second.shape, second.step, second.shift)
+    return same and np.array_equal(first.affine, second.affine)
+
+
 def label_map_on(target: Grid, posteriors: np.ndarray, record: ConformRecord, labels: Sequence[int]) -> Volume:
     """Return the label map on ``target``: each class interpolated linearly, then the argmax.
 

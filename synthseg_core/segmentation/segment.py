@@ -22,7 +22,7 @@ from synthseg_core.segmentation.conform import Conformed, answer_grid, scan_on
 from synthseg_core.segmentation.memory_estimate import segmentation_bytes
 from synthseg_core.segmentation.parcels import ParcelMap, ParcelRows
 from synthseg_core.segmentation.quality import QualityScore, quality_scores
-from synthseg_core.segmentation.record import ConformRecord, label_map_on
+from synthseg_core.segmentation.record import ConformRecord, label_map_on, same_grid
 from synthseg_core.segmentation.segmenter import (
     NetworkAnswer,
     Segmenter,
@@ -99,7 +99,15 @@ class Segmentation:
             yield self.record.to_source_order(channel)
 
     def label_map_on(self, grid: Grid) -> Volume:
-        """Return the segmentation on another grid: posteriors interpolated class by class, then the argmax."""
+        """Return the segmentation on another grid: posteriors interpolated class by class, then the argmax.
+
+        On the network's grid, or the grid of the answer, it is there already.
+        """
+        if same_grid(grid, self.record.grid):
+            labels = self.record.to_source_order(self.record.paste_labels(self.structures))
+            return Volume(labels, self.record.grid_affine)
+        if same_grid(grid, self.answer):
+            return self.label_map
         return label_map_on(grid, self.channel_posteriors, self.record, self.labels.labels)
 
 

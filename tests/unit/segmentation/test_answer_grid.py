@@ -18,6 +18,8 @@ from synthseg_core.models.card_file import read_card
 from synthseg_core.models.loading import Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE, REFERENCE
+from synthseg_core.segmentation import record
+from synthseg_core.segmentation.record import label_map_on
 from synthseg_core.segmentation.segment import Segmentation, scan_at_answer, segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions
 from tests.phantoms.models import FINER, STRUCTURE_LABELS, TINY, TinyModel, write_family
@@ -94,6 +96,27 @@ def test_native_answer_has_the_grid_of_the_scan(models):
     native = (result := _segment(models["finer"], scan)).label_map_on(result.record.source)
     assert native.shape == scan.volume.shape
     np.testing.assert_array_equal(native.affine, scan.volume.affine)
+
+
+@pytest.mark.parametrize("voxel_size", SIZES)
+@pytest.mark.parametrize("options", [{}, {"crop": (8, 8, 8)}], ids=["whole", "crop"])
+@pytest.mark.parametrize("name", ["tiny", "finer"])
+def test_an_answer_that_is_there_already_is_the_one_that_would_be_made(models, name, options, voxel_size):
+    result = _segment(models[name], _scan(voxel_size), **options)
+    for grid in (result.record.grid, result.answer, result.record.source, result.record.isotropic_grid(1.0)):
+        found = result.label_map_on(grid)
+        made = label_map_on(grid, result.channel_posteriors, result.record, result.labels.labels)
+        np.testing.assert_array_equal(found.data, made.data)
+        np.testing.assert_array_equal(found.affine, made.affine)
+        assert found.data.dtype == made.data.dtype
+
+
+def test_the_answer_is_not_interpolated_again(models, monkeypatch):
+    """At 1 mm where the scan is resampled, on the scan's own grid where it has 1 mm already."""
+    results = [_segment(models["finer"], _scan(voxel_size)) for voxel_size in ((1.1, 0.8, 2.4), (1.0, 1.0, 1.0))]
+    monkeypatch.setattr(record, "argmax_classes", lambda *_: pytest.fail("interpolated again"))
+    assert results[0].label_map_on(results[0].record.isotropic_grid(1.0)) is results[0].label_map
+    assert results[1].label_map_on(results[1].record.source) is results[1].label_map
 
 
 def _mm3(volume: Volume, label: int) -> float:
