@@ -123,7 +123,7 @@ def segment_scan(
     models
         From :func:`synthseg_core.models.loading.load_models`; parcels and scores are computed if it holds their models.
     times
-        Collects seconds by stage; ``None``: whoever collects at the time.
+        Collects seconds by phase; ``None``: whoever collects at the time.
 
     Raises
     ------

@@ -1,8 +1,7 @@
-"""Commands whose standard output nobody reads any more, as in ``synthseg models list | head``.
+"""What ends a command from outside: its reader has gone, or somebody asks it to stop.
 
-A request to terminate is an interrupt: the same clearing up, the same exit status.
-
-Stop between two steps when asked to, so that nothing is lost: Ctrl-C, or the end of a job's time.
+A closed pipe (``synthseg models list | head``) ends it quietly; SIGTERM is an interrupt like Ctrl-C; and what must not
+be torn apart, such as a step of a training, notes the signal and stops afterwards.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from types import FrameType
 
 # The shell's status for a program that writes to a closed pipe: 128 and the number of SIGPIPE, which Windows lacks.
 STATUS = 141
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_for_reader(command: Callable[[], int]) -> int:
@@ -57,9 +57,6 @@ def terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former)
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
