@@ -75,7 +75,8 @@ def measured(checkout: Path, folder: Path, stages: tuple[str, ...]) -> dict[str,
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     command = [sys.executable, "-c", PROGRAM, "group", str(folder), "--stages", *stages]
     begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    # Not from here: python -c looks for packages in the working folder first, and would take this checkout's.
+    said = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
     seconds, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "checkout": str(checkout),
