@@ -15,7 +15,7 @@ from synthseg_core.cli.outputs import check_outputs, flag, reason_kept, refuse_r
 from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
-from synthseg_core.segmentation.class_maps import Decision, read_decision, require_model
+from synthseg_core.segmentation.class_maps import ClassMaps, read_class_maps, require_model
 from synthseg_core.system.atomic import write_json, write_text
 from synthseg_core.system.file_identity import sha256_of
 
@@ -91,7 +91,7 @@ def _parcellate(args: argparse.Namespace) -> None:
     card = load_card(args.model)
     companion(card, "parcellation")
     card.labels.cortex_channels()
-    decision = read_decision(args.decision)
+    decision = read_class_maps(args.decision)
     require_model(args.decision, decision, card)
     # Everything cheap has been checked; only now the second that torch takes to load.
     from synthseg_core.images.reading import read_scan
@@ -116,7 +116,7 @@ def _parcellate(args: argparse.Namespace) -> None:
         write_json(outputs.sidecar, _sidecar(args, scan, sha256, (card, decision, model), result))
 
 
-def _segmentations(args: argparse.Namespace, outputs: Outputs, decision: Decision) -> dict[str, LabelMapOn]:
+def _segmentations(args: argparse.Namespace, outputs: Outputs, decision: ClassMaps) -> dict[str, LabelMapOn]:
     """Read the label maps whose cortex is to be divided, by output."""
     from synthseg_core.images.label_maps import read_label_file
     from synthseg_core.segmentation.parcellate import LabelMapOn
@@ -138,7 +138,7 @@ def _sidecar(
     args: argparse.Namespace,
     scan: Scan,
     sha256: str,
-    made_with: tuple[ModelCard, Decision, LoadedModel],
+    made_with: tuple[ModelCard, ClassMaps, LoadedModel],
     result: ScanParcels,
 ) -> dict[str, object]:
     from synthseg_core.segmentation.sidecars import Origin, Segmented, parcel_sidecar

@@ -9,7 +9,7 @@ from pathlib import Path
 from synthseg_core.cli.options import add_model_options
 from synthseg_core.cli.outputs import check_outputs, reason_kept, refuse_repeats
 from synthseg_core.models.registry import companion, load_card
-from synthseg_core.segmentation.class_maps import read_decision, require_model
+from synthseg_core.segmentation.class_maps import read_class_maps, require_model
 from synthseg_core.system.atomic import write_json, write_text
 
 
@@ -41,7 +41,7 @@ def _score(args: argparse.Namespace) -> None:
     check_outputs("qc", outputs, {"scores": (".tsv",), "sidecar": (".json",)})
     card = load_card(args.model)
     companion(card, "quality")
-    decision = read_decision(args.decision)
+    decision = read_class_maps(args.decision)
     require_model(args.decision, decision, card)
     # Everything cheap has been checked; only now the second that torch takes to load.
     from synthseg_core.models.loading import load_companion

@@ -1,7 +1,4 @@
-"""``synthseg segment``: one scan, the outputs that are named, nothing else.
-
-Files that ``synthseg segment`` writes: which there are, and how each is made from a segmentation.
-"""
+"""``synthseg segment``: one scan, the outputs that are named, nothing else."""
 
 from __future__ import annotations
 
@@ -183,10 +180,10 @@ def _segment(args: argparse.Namespace) -> None:
 def _write_decision(
     path: Path, result: Segmentation, model: LoadedModel, origin: Origin, options: SegmentOptions
 ) -> None:
-    from synthseg_core.segmentation.class_maps import Basis, write_decision
+    from synthseg_core.segmentation.class_maps import MadeFrom, write_class_maps
     from synthseg_core.segmentation.segment import decision_of
 
-    basis = Basis(
+    basis = MadeFrom(
         model=model.card.name,
         labels=model.card.labels.labels,
         weights_sha256=model.weights.sha256,
@@ -195,4 +192,4 @@ def _write_decision(
         fast=options.fast,
         ct=options.ct,
     )
-    write_decision(path, decision_of(result, basis))
+    write_class_maps(path, decision_of(result, basis))

@@ -1,7 +1,4 @@
-"""Load models: a card and its weights become networks ready to run on a device.
-
-Loaded models, and what is known about weights files, kept from one scan to the next.
-"""
+"""Load models: a card and its weights become networks on a device; a process that stays keeps them."""
 
 from __future__ import annotations
 

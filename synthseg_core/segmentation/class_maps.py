@@ -25,8 +25,8 @@ _READ_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, 
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What a decision was made from.
+class MadeFrom:
+    """What class maps were made from.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Basis:
 
 
 @dataclass(frozen=True)
-class Decision:
+class ClassMaps:
     """Channel indices before and after clean-up.
 
     Parameters
@@ -73,7 +73,7 @@ class Decision:
     structures: np.ndarray
     cortex_mm3: Mapping[str, float]
     record: ConformRecord
-    basis: Basis
+    basis: MadeFrom
 
     def labels(self) -> np.ndarray:
         """Return the segmentation as labels, int32."""
@@ -87,7 +87,7 @@ def channels_of(label_map: np.ndarray, table: LabelTable) -> np.ndarray:
     return channels[label_map]
 
 
-def write_decision(path: Path, decision: Decision) -> None:
+def write_class_maps(path: Path, decision: ClassMaps) -> None:
     """Write atomically; the same decision gives the same bytes."""
     about = {
         "basis": asdict(decision.basis),
@@ -103,8 +103,8 @@ def write_decision(path: Path, decision: Decision) -> None:
         )
 
 
-def read_decision(path: Path) -> Decision:
-    """Read what :func:`write_decision` wrote; ``InputError`` for any other file."""
+def read_class_maps(path: Path) -> ClassMaps:
+    """Read what :func:`write_class_maps` wrote; ``InputError`` for any other file."""
     try:
         return _checked(_stored(path))
     except _READ_ERRORS as error:
@@ -117,7 +117,7 @@ def read_decision(path: Path) -> Decision:
         ) from error
 
 
-def require_model(path: Path, decision: Decision, card: ModelCard) -> None:
+def require_model(path: Path, decision: ClassMaps, card: ModelCard) -> None:
     """Refuse a decision of another model, or of one whose channels meant something else."""
     basis = decision.basis
     if (basis.model, basis.labels) == (card.name, card.labels.labels):
@@ -139,16 +139,16 @@ def _stored(path: Path) -> dict[str, np.ndarray]:
         return {key: content[key] for key in _KEYS}
 
 
-def _checked(arrays: dict[str, np.ndarray]) -> Decision:
+def _checked(arrays: dict[str, np.ndarray]) -> ClassMaps:
     about: dict[str, Any] = json.loads(str(arrays["about"]))
     record = ConformRecord.from_json(about["record"])
     values: dict[str, Any] = dict(about["basis"])
     labels = tuple(values.pop("labels"))
-    basis = Basis(labels=labels, **values)
+    basis = MadeFrom(labels=labels, **values)
     for name, shape in (("channels", record.padded_shape), ("structures", record.core_shape)):
         _check_channels(arrays[name], shape, len(basis.labels))
     cortex = {side: float(volume) for side, volume in about["cortex_mm3"].items()}
-    return Decision(arrays["channels"], arrays["structures"], cortex, record, basis)
+    return ClassMaps(arrays["channels"], arrays["structures"], cortex, record, basis)
 
 
 def _check_channels(channels: np.ndarray, shape: tuple[int, ...], count: int) -> None:

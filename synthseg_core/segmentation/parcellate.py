@@ -14,7 +14,7 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.loading import LoadedModel
 from synthseg_core.networks.devices import explained_exhaustion
-from synthseg_core.segmentation.class_maps import Decision
+from synthseg_core.segmentation.class_maps import ClassMaps
 from synthseg_core.segmentation.conform import conform_to
 from synthseg_core.segmentation.memory_estimate import parcellation_bytes
 from synthseg_core.segmentation.parcels import (
@@ -27,7 +27,7 @@ from synthseg_core.segmentation.parcels import (
 )
 from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config
 from synthseg_core.segmentation.synthseg import stream_parcel_posteriors
-from synthseg_core.segmentation.volumes import VolumeTable, doubts, hard_volumes, parcel_volumes, volume_table
+from synthseg_core.segmentation.volumes import VolumeTable, hard_volumes, parcel_volumes, volume_table, volume_warnings
 from synthseg_core.system import memory
 from synthseg_core.system.timing import current
 
@@ -77,7 +77,7 @@ class ScanParcels:
 
 
 def parcellate_scan(
-    scan: Scan, decision: Decision, card: ModelCard, model: LoadedModel, maps: Sequence[LabelMapOn] = ()
+    scan: Scan, decision: ClassMaps, card: ModelCard, model: LoadedModel, maps: Sequence[LabelMapOn] = ()
 ) -> ScanParcels:
     """Divide the cortex into parcels.
 
@@ -111,7 +111,7 @@ def parcellate_scan(
         return _parcellate(scan, decision, card, model, maps)
 
 
-def require_same_file(decision: Decision, scan: Scan, sha256: str) -> None:
+def require_same_file(decision: ClassMaps, scan: Scan, sha256: str) -> None:
     """Refuse another scan than the segmented one, also if it lies on the same grid."""
     if sha256 != decision.basis.scan_sha256:
         raise _stranger(scan.source, "another file than the one that was segmented", "the scan of this decision")
@@ -131,7 +131,7 @@ def _stranger(source: object, found: str, expected: str) -> InputError:
 
 
 def _parcellate(
-    scan: Scan, decision: Decision, card: ModelCard, model: LoadedModel, maps: Sequence[LabelMapOn]
+    scan: Scan, decision: ClassMaps, card: ModelCard, model: LoadedModel, maps: Sequence[LabelMapOn]
 ) -> ScanParcels:
     record, table = decision.record, model.card.labels
     with current().phase("conform"):
@@ -158,11 +158,11 @@ def _parcellate(
             Volume(record.to_source_order(labels), one.grid.affine) for one, labels in zip(maps, divided, strict=True)
         ),
         volumes=volumes,
-        warnings=(*warnings, *_left_over(parcels.label_map), *doubts(volumes, model.card)),
+        warnings=(*warnings, *_left_over(parcels.label_map), *volume_warnings(volumes, model.card)),
     )
 
 
-def _target(one: LabelMapOn, decision: Decision) -> Target:
+def _target(one: LabelMapOn, decision: ClassMaps) -> Target:
     labels = decision.record.orientation.to_ras(one.volume.data)
     return Target(labels, decision.record.samplings(one.grid))
 

@@ -16,7 +16,7 @@ from synthseg_core.models.card import ModelCard
 from synthseg_core.models.loading import Models
 from synthseg_core.networks.devices import explained_exhaustion
 from synthseg_core.quirks import NATIVE, Quirks
-from synthseg_core.segmentation.class_maps import Basis, Decision, channels_of
+from synthseg_core.segmentation.class_maps import ClassMaps, MadeFrom, channels_of
 from synthseg_core.segmentation.cleanup import clean_up, label_map_from
 from synthseg_core.segmentation.conform import Conformed, answer_grid, scan_on
 from synthseg_core.segmentation.memory_estimate import segmentation_bytes
@@ -33,11 +33,11 @@ from synthseg_core.segmentation.segmenter import (
 from synthseg_core.segmentation.synthseg import stream_parcel_posteriors
 from synthseg_core.segmentation.volumes import (
     VolumeTable,
-    doubts,
     hard_volumes,
     parcel_volumes,
     soft_volumes,
     volume_table,
+    volume_warnings,
 )
 from synthseg_core.system import memory
 from synthseg_core.system.timing import Timer, current
@@ -170,14 +170,14 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: Timer) 
         decision=found.class_map,
         quality=quality,
         resampled=conformed.resampled,
-        warnings=(*scan.warnings, *conformed.warnings, *models.warnings, *doubts(volumes, card)),
+        warnings=(*scan.warnings, *conformed.warnings, *models.warnings, *volume_warnings(volumes, card)),
     )
 
 
-def decision_of(result: Segmentation, basis: Basis) -> Decision:
+def decision_of(result: Segmentation, basis: MadeFrom) -> ClassMaps:
     """Return what a segmentation leaves for parcels and scores; see :mod:`synthseg_core.segmentation.class_maps`."""
     cortex = {label: side for side, label in CORTEX_LABELS.items()}
-    return Decision(
+    return ClassMaps(
         channels=result.decision,
         structures=channels_of(result.structures, result.labels),
         cortex_mm3={cortex[row.label]: row.soft_mm3 for row in result.volumes.rows if row.label in cortex},

@@ -1,8 +1,6 @@
-"""Sidecars of a segmentation: what made it, from what, with which options, and what is doubtful. No clock, no host.
+"""Sidecars of what is made from a scan: what made it, from what, with which options, and what is doubtful.
 
-Sidecar of parcels: both models, the scan, the segmentation they were made from, and what is doubtful.
-
-Where a scan came from, as sidecars say it; without torch, so that commands without a network can use it.
+Neither clock nor host is named, and no torch is loaded: commands without a network write sidecars too.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from synthseg_core.bids.columns import CODE_NAME, SCORE_COLUMNS
 from synthseg_core.images.reading import Scan
 from synthseg_core.labels.structures import structure
 from synthseg_core.models.card import ModelCard
-from synthseg_core.segmentation.class_maps import Decision
+from synthseg_core.segmentation.class_maps import ClassMaps
 
 if TYPE_CHECKING:
     from synthseg_core.models.loading import LoadedModel
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
 
 ONE_MM = "1 mm isotropic, covering the field of view of the scan"
 """What ``res-1mm`` means."""
+_VOLUMES = "soft volumes are sums of posteriors, hard volumes count voxels of the label map; mm^3"
+_TOTAL = "; the total intracranial volume is the sum of all structures, fluid included where the model has it"
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,6 @@ def resampled_sidecar(scan: Scan, origin: Origin, *, interpolated: bool) -> dict
         "Source": source_entry(scan, origin),
         "Warnings": list(scan.warnings),
     }
-
-
-_VOLUMES = "soft volumes are sums of posteriors, hard volumes count voxels of the label map; mm^3"
-_TOTAL = "; the total intracranial volume is the sum of all structures, fluid included where the model has it"
 
 
 @dataclass(frozen=True)
@@ -221,7 +217,7 @@ class Segmented:
     """
 
     card: ModelCard
-    decision: Decision
+    decision: ClassMaps
     sources: tuple[str, ...]
 
     def model_entry(self) -> dict[str, Any]:

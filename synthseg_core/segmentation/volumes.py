@@ -1,7 +1,4 @@
-"""Volumes of structures: soft (sums of posteriors) and hard (voxel counts), in mm³, and the table that holds them.
-
-Doubts about a result: an empty or implausible segmentation is reported, never passed on in silence.
-"""
+"""Volumes, soft (sums of posteriors) and hard (voxel counts), their table, and warnings about them; mm³."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from synthseg_core.models.card import ModelCard
 from synthseg_core.system.tables import format_tsv
 
 TOTAL_NAME = "total intracranial"
+_MM3_PER_ML = 1000.0
 COLUMNS = ("index", "name", "hemisphere", "soft_volume_mm3", "hard_volume_mm3")
 
 
@@ -211,10 +209,7 @@ def _cells(row: StructureVolume) -> dict[str, object]:
     }
 
 
-_MM3_PER_ML = 1000.0
-
-
-def doubts(volumes: VolumeTable, card: ModelCard) -> tuple[str, ...]:
+def volume_warnings(volumes: VolumeTable, card: ModelCard) -> tuple[str, ...]:
     """Return warnings about a volume table, one line each.
 
     A model card may give the range of total volumes that a whole head can have (``plausible_total_ml``) and so say

@@ -19,7 +19,7 @@ from synthseg_core.images.reading import read_scan
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation import quality as quality_module
-from synthseg_core.segmentation.class_maps import read_decision
+from synthseg_core.segmentation.class_maps import read_class_maps
 from synthseg_core.segmentation.quality import QUALITY_COLUMNS
 from synthseg_core.segmentation.segment import segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions
@@ -175,7 +175,7 @@ def test_options_of_the_segmentation_are_not_asked_for_again(folder, family):
     assert content["Options"] == {
         "Fast": True,
         "CT": True,
-        "CropVoxels": list(read_decision(decision).record.core_shape),
+        "CropVoxels": list(read_class_maps(decision).record.core_shape),
     }
     assert content["Source"]["Volume"] == 1
     models = load_models(load_card(family), parcellation=True)

@@ -19,7 +19,7 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import default_model, load_card
 from synthseg_core.networks.config import UNetConfig
-from synthseg_core.segmentation.class_maps import Basis, read_decision
+from synthseg_core.segmentation.class_maps import MadeFrom, read_class_maps
 from synthseg_core.segmentation.segment import segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions
 from synthseg_core.system.file_identity import sha256_of
@@ -121,13 +121,13 @@ def test_outputs_are_those_of_the_library(everything, scan, card):
     types = {name: nib.load(everything / f"{name}.nii.gz").get_data_dtype().name for name in IMAGES}
     assert types == {"dseg": "int32", "dseg-1mm": "int32", "posteriors": "float32", "resampled": "float32"}
     assert (everything / "volumes.tsv").read_text() == result.volumes.to_tsv()
-    decision = read_decision(everything / "decision.npz")
+    decision = read_class_maps(everything / "decision.npz")
     np.testing.assert_array_equal(decision.channels, result.decision)
     np.testing.assert_array_equal(decision.labels(), result.structures)
     cortex = {row.label: row.soft_mm3 for row in result.volumes.rows}
     assert decision.cortex_mm3 == {"left": cortex[3], "right": cortex[42]}
     weights = load_models(load_card(card)).segmentation.weights.sha256
-    assert decision.basis == Basis("tiny", STRUCTURE_LABELS, weights, sha256_of(scan))
+    assert decision.basis == MadeFrom("tiny", STRUCTURE_LABELS, weights, sha256_of(scan))
     assert decision.record.to_json() == result.record.to_json()
 
 

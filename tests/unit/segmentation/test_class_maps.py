@@ -15,33 +15,33 @@ from synthseg_core.images.reading import Scan
 from synthseg_core.models.card import GridSpec
 from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation.class_maps import (
-    Basis,
-    Decision,
+    ClassMaps,
+    MadeFrom,
     channels_of,
-    read_decision,
+    read_class_maps,
     require_model,
-    write_decision,
+    write_class_maps,
 )
 from synthseg_core.segmentation.conform import ConformConfig, plan
 from tests.phantoms.models import STRUCTURE_LABELS, TINY
 from tests.phantoms.scans import phantom, reoriented
 
 
-def _decision(crop=None) -> Decision:
+def _decision(crop=None) -> ClassMaps:
     volume = reoriented(phantom((1.1, 0.8, 2.4)), (2, 0, 1), (True, False, True))
     scan = Scan(volume, volume.voxel_size, Path("phantom.nii.gz"))
     record = plan(scan, ConformConfig(grid=GridSpec(1.0, 8, 16), crop=crop))
     rng = np.random.default_rng(0)
     channels, structures = (rng.integers(0, 4, n).astype(np.uint8) for n in (record.padded_shape, record.core_shape))
-    basis = Basis("tiny", STRUCTURE_LABELS, "a" * 64, "b" * 64, volume=2, fast=True, ct=True)
-    return Decision(channels, structures, {"left": 0.1 + 0.2, "right": 7.0}, record, basis)
+    basis = MadeFrom("tiny", STRUCTURE_LABELS, "a" * 64, "b" * 64, volume=2, fast=True, ct=True)
+    return ClassMaps(channels, structures, {"left": 0.1 + 0.2, "right": 7.0}, record, basis)
 
 
 @pytest.mark.parametrize("crop", [None, (8, 16, 8)])
 def test_round_trip(tmp_path, crop):
     before = _decision(crop)
-    write_decision(tmp_path / "decision.npz", before)
-    after = read_decision(tmp_path / "decision.npz")
+    write_class_maps(tmp_path / "decision.npz", before)
+    after = read_class_maps(tmp_path / "decision.npz")
     np.testing.assert_array_equal(after.channels, before.channels)
     assert after.channels.dtype == np.uint8
     np.testing.assert_array_equal(after.structures, before.structures)
@@ -53,7 +53,7 @@ def test_round_trip(tmp_path, crop):
 
 def test_same_decision_same_bytes(tmp_path):
     for name in ("a.npz", "b.npz"):
-        write_decision(tmp_path / name, _decision())
+        write_class_maps(tmp_path / name, _decision())
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     with zipfile.ZipFile(tmp_path / "a.npz") as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
@@ -78,19 +78,19 @@ def _other_archive(path):
 
 
 def _truncated(path):
-    write_decision(path, _decision())
+    write_class_maps(path, _decision())
     path.write_bytes(path.read_bytes()[:-200])
 
 
 def _damaged(path):
-    write_decision(path, _decision())
+    write_class_maps(path, _decision())
     content = bytearray(path.read_bytes())
     content[300:340] = bytes(40)
     path.write_bytes(content)
 
 
 def _stored(path, **changes):
-    write_decision(path, _decision())
+    write_class_maps(path, _decision())
     with np.load(path) as content:
         arrays = dict(content)
     np.savez(path, **(arrays | changes))
@@ -105,7 +105,7 @@ def _text_about_something_else(path):
 
 
 def _about(path) -> dict:
-    write_decision(path, _decision())
+    write_class_maps(path, _decision())
     with np.load(path) as content:
         return json.loads(str(content["about"]))
 
@@ -156,19 +156,19 @@ def test_anything_else_is_refused_in_one_line(tmp_path, make):
     with pytest.raises(
         InputError, match=r"decision.npz: found no stored decision .*; expected .*--decision.*; segment the scan again$"
     ) as caught:
-        read_decision(path)
+        read_class_maps(path)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="no stored decision .*No such file"):
-        read_decision(tmp_path / "nothing.npz")
+        read_class_maps(tmp_path / "nothing.npz")
 
 
 def test_unwritable_place(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
-        write_decision(tmp_path / "file" / "decision.npz", _decision())
+        write_class_maps(tmp_path / "file" / "decision.npz", _decision())
 
 
 def test_channels_of_labels_and_back(tmp_path):

@@ -15,7 +15,7 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.models.loading import Models, load_companion, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation import quality as quality_module
-from synthseg_core.segmentation.class_maps import Basis, Decision, read_decision, write_decision
+from synthseg_core.segmentation.class_maps import ClassMaps, MadeFrom, read_class_maps, write_class_maps
 from synthseg_core.segmentation.conform import conform_to
 from synthseg_core.segmentation.parcellate import LabelMapOn, ScanParcels, parcellate_scan, require_same_file
 from synthseg_core.segmentation.parcels import Target, needed_voxels
@@ -51,11 +51,11 @@ def _scan(voxel_size=FITTING, shape=SHAPE, values=None) -> Scan:
     return Scan(volume, volume.voxel_size, Path("phantom.nii.gz"))
 
 
-def _decision(result: Segmentation, folder: Path, **options) -> Decision:
+def _decision(result: Segmentation, folder: Path, **options) -> ClassMaps:
     """What is left after a stop: the file, read again."""
     path = folder / "decision.npz"
-    write_decision(path, decision_of(result, Basis("whole", STRUCTURE_LABELS, "w", "s", **options)))
-    return read_decision(path)
+    write_class_maps(path, decision_of(result, MadeFrom("whole", STRUCTURE_LABELS, "w", "s", **options)))
+    return read_class_maps(path)
 
 
 def _maps(result: Segmentation) -> tuple[LabelMapOn, LabelMapOn]:
@@ -94,7 +94,7 @@ def test_staged_is_the_same_as_all_at_once(whole, tmp_path, voxel_size, options)
     parcels = [row for row in together.volumes.rows if row.label is not None and row.label > 1000]
     assert staged.volumes.rows == tuple(parcels)
     assert sum(row.soft_mm3 for row in parcels) > 0
-    stored = read_decision(tmp_path / "decision.npz")
+    stored = read_class_maps(tmp_path / "decision.npz")
     assert whole.quality is not None
     assert quality_scores(whole.quality, stored.channels, whole.segmentation.card.labels) == together.quality
     np.testing.assert_array_equal(segmented.decision, together.decision)
@@ -199,7 +199,7 @@ def test_companion_alone_is_the_one_that_comes_with_the_others(whole):
     assert (alone.card, alone.weights) == (whole.parcellation.card, whole.parcellation.weights)
 
 
-def _refused(scan: Scan, decision: Decision, models: Models, maps=()) -> str:
+def _refused(scan: Scan, decision: ClassMaps, models: Models, maps=()) -> str:
     with pytest.raises(InputError) as caught:
         parcellate_scan(scan, decision, models.segmentation.card, models.parcellation, maps)
     assert "give files of the same scan, or segment it again" in str(caught.value)
@@ -209,7 +209,7 @@ def _refused(scan: Scan, decision: Decision, models: Models, maps=()) -> str:
 def test_scans_and_maps_of_other_heads_are_refused(whole, tmp_path):
     scan = _scan()
     segmented, _ = _staged(scan, whole, tmp_path)
-    decision = read_decision(tmp_path / "decision.npz")
+    decision = read_class_maps(tmp_path / "decision.npz")
     assert "26 x 15 x 17 voxels; expected 26 x 15 x 19" in _refused(_scan(shape=(17, 26, 15)), decision, whole)
     moved = Volume(scan.volume.data, scan.volume.affine + np.diag([0, 0, 0.01], 1))
     assert "another position" in _refused(replace(scan, volume=moved), decision, whole)
@@ -220,7 +220,7 @@ def test_scans_and_maps_of_other_heads_are_refused(whole, tmp_path):
 
 def test_another_file_on_the_same_grid_is_refused(whole, tmp_path):
     _staged(_scan(), whole, tmp_path)
-    decision = read_decision(tmp_path / "decision.npz")
+    decision = read_class_maps(tmp_path / "decision.npz")
     require_same_file(decision, _scan(), "s")
     with pytest.raises(InputError, match=r"phantom.nii.gz: found another file than the one that was segmented; "):
         require_same_file(decision, _scan(), "t")
@@ -228,7 +228,7 @@ def test_another_file_on_the_same_grid_is_refused(whole, tmp_path):
 
 def test_scan_that_would_not_fit_in_memory(whole, tmp_path, monkeypatch):
     _staged(_scan(), whole, tmp_path)
-    decision = read_decision(tmp_path / "decision.npz")
+    decision = read_class_maps(tmp_path / "decision.npz")
     monkeypatch.setattr(memory, "physical_bytes", lambda: 1000)
     with pytest.raises(InputError, match=r"phantom.nii.gz: .*needs about .* \(parcels by model parcels\)"):
         parcellate_scan(_scan(), decision, whole.segmentation.card, whole.parcellation)

@@ -11,7 +11,7 @@ from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard, WeightsFile
 from synthseg_core.models.registry import load_card
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
-from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable, doubts
+from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable, volume_warnings
 
 LABELS = (0, 42, 3, 16)
 TABLE = LabelTable(
@@ -48,38 +48,39 @@ def _volumes(soft_ml=(500.0, 500.0, 30.0), hard_ml=(500.0, 500.0, 30.0), *more: 
 
 
 def test_plausible_head():
-    assert doubts(_volumes(), CARD) == ()
+    assert volume_warnings(_volumes(), CARD) == ()
 
 
 @pytest.mark.parametrize("card", [CARD, ANY_SIZE])
 @pytest.mark.parametrize("soft", [0.0, 1.0, float("nan")])
 def test_empty(card, soft):
     """Labels count, whatever mass the posteriors hold; and nothing else needs saying then."""
-    assert doubts(_volumes((soft,) * 3, (0.0,) * 3), card) == ("the segmentation is empty: no structure was found",)
+    found = volume_warnings(_volumes((soft,) * 3, (0.0,) * 3), card)
+    assert found == ("the segmentation is empty: no structure was found",)
 
 
 def test_nan_volumes_are_empty():
-    assert "empty" in doubts(_volumes((float("nan"),) * 3, (float("nan"),) * 3), CARD)[0]
+    assert "empty" in volume_warnings(_volumes((float("nan"),) * 3, (float("nan"),) * 3), CARD)[0]
 
 
 @pytest.mark.parametrize(("ml", "said"), [(699.9, True), (700.0, False), (2500.0, False), (2501.0, True)])
 def test_total_volume(ml, said):
-    found = doubts(_volumes((ml - 20, 10.0, 10.0)), CARD)
+    found = volume_warnings(_volumes((ml - 20, 10.0, 10.0)), CARD)
     assert bool(found) == said
     if said:
         assert found[0].startswith(f"all structures together have {ml:.0f} ml, outside 700 to 2500 ml")
-    assert doubts(_volumes((ml - 20, 10.0, 10.0)), ANY_SIZE) == ()
+    assert volume_warnings(_volumes((ml - 20, 10.0, 10.0)), ANY_SIZE) == ()
 
 
 def test_total_is_the_sum_of_structures_not_the_total_row_nor_parcels():
     parcel = StructureVolume(1001, "a parcel", "left", 5e6, 5e6)
-    assert doubts(_volumes((300.0, 300.0, 30.0), (1.0,) * 3, parcel), CARD)[0].startswith(
+    assert volume_warnings(_volumes((300.0, 300.0, 30.0), (1.0,) * 3, parcel), CARD)[0].startswith(
         "all structures together have 630 ml"
     )
 
 
 def test_missing_structures_are_named():
-    assert doubts(_volumes(hard_ml=(500.0, 0.0, 0.0)), CARD) == ("no voxel of left cortex, brainstem",)
+    assert volume_warnings(_volumes(hard_ml=(500.0, 0.0, 0.0)), CARD) == ("no voxel of left cortex, brainstem",)
 
 
 def test_long_lists_are_cut():
@@ -89,18 +90,18 @@ def test_long_lists_are_cut():
         StructureVolume(label, name, side, 4e4, 4e4 if label == 3 else 0.0)
         for label, name, side in zip(table.labels[1:], table.names[1:], table.sides[1:], strict=True)
     ]
-    (found,) = doubts(VolumeTable(tuple(rows)), card)
+    (found,) = volume_warnings(VolumeTable(tuple(rows)), card)
     missing = [row.name for row in rows if row.label != 3]
     assert found == f"no voxel of {', '.join(missing[:5])} and {len(missing) - 5} more"
 
 
 def test_volumes_that_were_not_counted_do_not_count_as_missing():
-    found = doubts(_volumes(hard_ml=(500.0, None, 30.0)), CARD)
+    found = volume_warnings(_volumes(hard_ml=(500.0, None, 30.0)), CARD)
     assert found == ()
 
 
 def test_every_doubt_is_one_line():
     volumes = _volumes((1.0, 1.0, 1.0), (1.0, 0.0, 1.0))
-    found = doubts(volumes, CARD)
+    found = volume_warnings(volumes, CARD)
     assert len(found) == 2
     assert not any("\n" in line for line in found)
