@@ -25,7 +25,7 @@ FIRST_SEED = 1000
 COUNT = 40
 
 
-def validation_recipe(recipe: Recipe) -> Recipe:
+def centred_recipe(recipe: Recipe) -> Recipe:
     """Return a recipe with crops of the same size around the brain's centre, where others put them at random."""
     return replace(recipe, crop=CropSpec(recipe.crop.shape, recipe.crop.multiple, centre="brain"))
 
@@ -80,7 +80,7 @@ class FixedDraws:
 
     @cached_property
     def _generator(self) -> BrainGenerator:
-        return BrainGenerator(self.maps, validation_recipe(self.recipe))
+        return BrainGenerator(self.maps, centred_recipe(self.recipe))
 
     @cached_property
     def _digests(self) -> tuple[str, ...]:

@@ -58,19 +58,37 @@ def exact_float32() -> Iterator[None]:
 
 
 @contextmanager
-def explained_exhaustion(subject: object) -> Iterator[None]:
-    """Turn an allocation that failed, on a GPU or in the machine's memory, into an error that names the scan."""
+def explained_exhaustion(
+    subject: object,
+    purpose: str = "this scan",
+    expected: str = "room for the posteriors of all classes and one slab of the network",
+    remedy: str | None = None,
+) -> Iterator[None]:
+    """Turn an allocation that failed, on a GPU or in the machine's memory, into an error that says what helps.
+
+    Parameters
+    ----------
+    subject
+        What the error names, such as the file of the scan.
+    purpose
+        What memory was needed for.
+    expected
+        What there should be room for.
+    remedy
+        What helps; ``None``: what helps with scans.
+    """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         on_cpu = isinstance(error, MemoryError) or CPU_ALLOCATOR in str(error)
         if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
             raise
+        usual = "crop the scan (--crop) or free memory" if on_cpu else "use --device cpu, or crop the scan (--crop)"
         raise InputError(
             subject,
-            found="too little memory for this scan" if on_cpu else "too little memory on the GPU for this scan",
-            expected="room for the posteriors of all classes and one slab of the network",
-            remedy="crop the scan (--crop) or free memory" if on_cpu else "use --device cpu, or crop the scan (--crop)",
+            found=f"too little memory{'' if on_cpu else ' on the GPU'} for {purpose}",
+            expected=expected,
+            remedy=remedy or usual,
         ) from error
 
 

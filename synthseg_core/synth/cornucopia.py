@@ -9,6 +9,7 @@ Of a recipe it takes what ``TAKEN`` says.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -101,6 +102,10 @@ class CornucopiaDraw:
     flip: bool
     library: str
     parameters: CornucopiaParameters
+
+    def to_json(self) -> str:
+        """Return the draw as JSON."""
+        return json.dumps(asdict(self), indent=1)
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class BiasFieldSpec:
 
 
 @dataclass(frozen=True)
-class IntensitySpec:
+class ContrastSpec:
     """Clipping, normalisation to 0..1 and gamma.
 
     Parameters
@@ -333,7 +333,7 @@ class Recipe:
     flip_probability: float = 0.5
     mixture: MixtureSpec = field(default_factory=MixtureSpec)
     bias_field: BiasFieldSpec = field(default_factory=BiasFieldSpec)
-    intensity: IntensitySpec = field(default_factory=IntensitySpec)
+    intensity: ContrastSpec = field(default_factory=ContrastSpec)
     resolution: ResolutionSpec = field(default_factory=ResolutionSpec)
     background: BackgroundSpec = field(default_factory=BackgroundSpec)
     drop_labels: tuple[DropLabels, ...] = ()

@@ -6,7 +6,6 @@ Checks of single settings; each failure is one clear line.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -252,8 +251,3 @@ def fixed_part(config: TrainConfig) -> dict[str, Any]:
     for stage in content["stages"]:
         del stage["steps"]
     return content
-
-
-def hash_of(content: object) -> str:
-    """Return a short fingerprint of JSON-able content."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

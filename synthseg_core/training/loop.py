@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from synthseg_core.errors import UsageError
-from synthseg_core.networks.devices import choose_device
+from synthseg_core.networks.devices import choose_device, explained_exhaustion
 from synthseg_core.networks.precision import fixed_shapes
 from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.system.signals import Interruption, deferred
@@ -27,13 +27,20 @@ from synthseg_core.training.budget import reserve_s
 from synthseg_core.training.checkpoint import LAST, read_checkpoint
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.parallel import Agreement, Ranks, environment_ranks, joined, passes
-from synthseg_core.training.results import Results, explained_exhaustion, stop_on_failure
-from synthseg_core.training.run import RunOptions, Task
+from synthseg_core.training.results import Results, stop_on_failure
+from synthseg_core.training.run import Run, RunOptions
 from synthseg_core.training.samples import Ahead, Source
 from synthseg_core.training.start import start_from
 from synthseg_core.training.state import TrainingState, new_state, require_same, restore
 from synthseg_core.training.step import NonFiniteError, StepResult, recompute_features, train_step
 from synthseg_core.training.validation import Validate
+
+# What is said where memory runs out.
+_MEMORY = {
+    "purpose": "a step",
+    "expected": "room for the features of the whole sample",
+    "remedy": "use --gradient-checkpointing, a smaller --crop (patches), or a smaller network",
+}
 
 
 @dataclass(frozen=True)
@@ -87,20 +94,20 @@ def run_training(
     TrainingError
         If a loss is not finite: seeds and draws are in ``folder/failure``.
     """
-    task = Task(config, source, Path(folder), validate, data or {}, options or RunOptions())
-    began = time.monotonic() if task.options.began is None else task.options.began
+    run = Run(config, source, Path(folder), validate, data or {}, options or RunOptions())
+    began = time.monotonic() if run.options.began is None else run.options.began
     passes(config, environment_ranks(), 0)  # before the processes meet: a batch that they cannot share
     with joined(config.device) as ranks, deferred() as interruption, fixed_shapes():
-        return _run(task, ranks, began, interruption)
+        return _run(run, ranks, began, interruption)
 
 
-def started(task: Task, ranks: Ranks) -> TrainingState:
+def started(run: Run, ranks: Ranks) -> TrainingState:
     """Return the state of ``last.pt``, or a new one."""
-    config = task.config
+    config = run.config
     state = new_state(config, choose_device(ranks.device(config.device)))
-    if (task.folder / LAST).is_file():
-        content = read_checkpoint(task.folder / LAST)
-        require_same(task.folder / LAST, content, task.identity)
+    if (run.folder / LAST).is_file():
+        content = read_checkpoint(run.folder / LAST)
+        require_same(run.folder / LAST, content, run.identity)
         restore(state, content)
     elif config.start_from is not None:
         start_from(state.net, Path(config.start_from))
@@ -125,21 +132,21 @@ def _go_on_at(state: TrainingState, config: TrainConfig) -> None:
         state.average.updates = config.start_step
 
 
-def _run(task: Task, ranks: Ranks, began: float, interruption: Interruption) -> Outcome:
+def _run(run: Run, ranks: Ranks, began: float, interruption: Interruption) -> Outcome:
     """Take steps until the end, and write what is due after each."""
-    state = started(task, ranks)
-    model = _called(ranks.wrapped(state.net), task.config)
-    ahead = task.options.ahead if task.options.ahead is not None else state.device.type == "cuda"
-    samples = Ahead(task.source, state.device) if ahead else None
-    results = Results(task, state) if ranks.writes else None
+    state = started(run, ranks)
+    model = _called(ranks.wrapped(state.net), run.config)
+    ahead = run.options.ahead if run.options.ahead is not None else state.device.type == "cuda"
+    samples = Ahead(run.source, state.device) if ahead else None
+    results = Results(run, state) if ranks.writes else None
     stop, last_step_s = False, 0.0
-    while not stop and not state.finished(task.config):
+    while not stop and not state.finished(run.config):
         begin_step = time.monotonic()
-        result, seed = _step(task, ranks, state, model, samples)
+        result, seed = _step(run, ranks, state, model, samples)
         now = time.monotonic()
         step_s = now - begin_step
         reserve = _reserve(
-            task.config, min(step_s, last_step_s), results
+            run.config, min(step_s, last_step_s), results
         )  # a single slow step, as the first, is no rule
         mine = Agreement(result.loss, state.seconds + now - began, reserve, interruption.asked)
         agreed = ranks.agree(mine)
@@ -149,9 +156,7 @@ def _run(task: Task, ranks: Ranks, began: float, interruption: Interruption) -> 
             results.after_step(replace(result, loss=agreed.loss), seed)
     if results is not None:
         results.close(save=stop)
-    return Outcome(
-        task.folder, state.step, state.seconds, state.best_score, state.best_step, state.finished(task.config)
-    )
+    return Outcome(run.folder, state.step, state.seconds, state.best_score, state.best_step, state.finished(run.config))
 
 
 def _called(model: nn.Module, config: TrainConfig) -> nn.Module:
@@ -160,18 +165,18 @@ def _called(model: nn.Module, config: TrainConfig) -> nn.Module:
 
 
 def _step(
-    task: Task, ranks: Ranks, state: TrainingState, model: nn.Module, ahead: Ahead | None
+    run: Run, ranks: Ranks, state: TrainingState, model: nn.Module, ahead: Ahead | None
 ) -> tuple[StepResult, int]:
     """Take one step with the samples whose turn it is; return the seed of the first one too."""
-    seeds = _seeds(task.config, ranks, state.step)
-    source = task.source if ahead is None else ahead
-    following = _seeds(task.config, ranks, state.step + 1)
+    seeds = _seeds(run.config, ranks, state.step)
+    source = run.source if ahead is None else ahead
+    following = _seeds(run.config, ranks, state.step + 1)
     meanwhile = (lambda: None) if ahead is None else partial(ahead.prepare, following)
     try:
-        with explained_exhaustion():
-            return train_step(state, task.config, model, source, seeds, meanwhile), seeds[0][0]
+        with explained_exhaustion("training", **_MEMORY):
+            return train_step(state, run.config, model, source, seeds, meanwhile), seeds[0][0]
     except NonFiniteError as failure:
-        raise stop_on_failure(task.folder, state.step, failure, task.source) from failure
+        raise stop_on_failure(run.folder, state.step, failure, run.source) from failure
 
 
 def _seeds(config: TrainConfig, ranks: Ranks, step: int) -> list[list[int]]:

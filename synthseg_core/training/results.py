@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ import torch
 
 from synthseg_core.errors import InputError, TrainingError
 from synthseg_core.images.figures import require_matplotlib
-from synthseg_core.networks.devices import CPU_ALLOCATOR
 from synthseg_core.networks.unet import UNet
 from synthseg_core.system.atomic import write_json
 from synthseg_core.system.paths import is_file
@@ -25,7 +22,7 @@ from synthseg_core.training.budget import affordable
 from synthseg_core.training.checkpoint import BEST, LAST, write_checkpoint
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.recorder import Recorder
-from synthseg_core.training.run import Task
+from synthseg_core.training.run import Run
 from synthseg_core.training.snapshot import INSTEAD, SUBJECT, write_snapshot
 from synthseg_core.training.state import TrainingState, snapshot_of
 from synthseg_core.training.step import NonFiniteError, StepResult, forward
@@ -56,23 +53,23 @@ class Results:
         Where the training begins or goes on.
     """
 
-    def __init__(self, task: Task, state: TrainingState) -> None:
-        if task.options.snapshot:
+    def __init__(self, run: Run, state: TrainingState) -> None:
+        if run.options.snapshot:
             require_matplotlib(SUBJECT, INSTEAD)
-        self.task = task
-        self.config = task.config
+        self.run = run
+        self.config = run.config
         self.state = state
         self.checkpoint_s = 0.0
-        write_json(task.folder / CONFIG, {"training": task.config.to_json(), "data": dict(task.data)})
-        self.recorder = Recorder(task.config, task.folder, state, tensorboard=task.options.tensorboard)
+        write_json(run.folder / CONFIG, {"training": run.config.to_json(), "data": dict(run.data)})
+        self.recorder = Recorder(run.config, run.folder, state, tensorboard=run.options.tensorboard)
 
     def after_step(self, result: StepResult, seed: int) -> None:
         """Write the log, validate, draw (the sample of ``seed``) and save, as far as it is their turn."""
         intervals = self.config.intervals
         self.recorder.step(self.state, result, row=self._due(intervals.log))
-        if self.task.validate is not None and self._validation_due(intervals.validate):
-            self._validate(self.task.validate)
-        if self.task.options.snapshot and intervals.snapshot and self._due(intervals.snapshot):
+        if self.run.validate is not None and self._validation_due(intervals.validate):
+            self._validate(self.run.validate)
+        if self.run.options.snapshot and intervals.snapshot and self._due(intervals.snapshot):
             self._draw(seed)
         if self._due(intervals.checkpoint):
             self.save()
@@ -80,7 +77,7 @@ class Results:
     def save(self) -> None:
         """Write ``last.pt``."""
         began = time.monotonic()
-        write_checkpoint(self.task.folder / LAST, snapshot_of(self.state, self.task.identity))
+        write_checkpoint(self.run.folder / LAST, snapshot_of(self.state, self.run.identity))
         self.checkpoint_s = time.monotonic() - began
 
     def close(self, *, save: bool) -> None:
@@ -92,7 +89,7 @@ class Results:
     @property
     def ending_s(self) -> float:
         """Seconds that the last validation and checkpoint will take, as far as known."""
-        return self.checkpoint_s + (self.state.validation_s if self.task.validate is not None else 0.0)
+        return self.checkpoint_s + (self.state.validation_s if self.run.validate is not None else 0.0)
 
     def _due(self, interval: int) -> bool:
         """Whether something that happens every ``interval`` steps, and at the end, happens now."""
@@ -117,17 +114,17 @@ class Results:
         if is_better(score, state.best_score):
             state.best_score, state.best_step = score, state.step
             content = {"network": net.state_dict(), "config": self.config.to_json()["network"]}
-            write_checkpoint(self.task.folder / BEST, {**content, "step": state.step, "score": score})
+            write_checkpoint(self.run.folder / BEST, {**content, "step": state.step, "score": score})
         state.validation_s = time.monotonic() - began
         state.validating_s += state.validation_s
 
     @torch.inference_mode()
     def _draw(self, seed: int) -> None:
-        images, class_index = self.task.source.batch([seed])
+        images, class_index = self.run.source.batch([seed])
         logits = forward(self._net_of_average(), images, self.state.device, self.config.precision)
         volumes = (images[0, 0], class_index[0], logits[0].argmax(0))
         image, truth, predicted = (volume.cpu().numpy() for volume in volumes)
-        write_snapshot(self.task.folder, image, truth, predicted)
+        write_snapshot(self.run.folder, image, truth, predicted)
 
     def _net_of_average(self) -> UNet:
         net = UNet(self.config.network)
@@ -149,23 +146,6 @@ def stop_on_failure(folder: Path, step: int, failure: NonFiniteError, source: ob
         expected="a finite number",
         remedy=f"look at the samples in {path}; a lower learning rate or float32 often helps; last.pt is from before",
     )
-
-
-@contextmanager
-def explained_exhaustion() -> Iterator[None]:
-    """Turn an allocation that failed, on a GPU or in the machine's memory, into an error that says what helps."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        on_cpu = isinstance(error, MemoryError) or CPU_ALLOCATOR in str(error)
-        if not (on_cpu or isinstance(error, torch.OutOfMemoryError)):
-            raise
-        raise InputError(
-            "training",
-            found=f"too little memory{'' if on_cpu else ' on the GPU'} for a step",
-            expected="room for the features of the whole sample",
-            remedy="use --gradient-checkpointing, a smaller --crop (patches), or a smaller network",
-        ) from error
 
 
 def _draw_of(source: object, seed: int) -> Any:

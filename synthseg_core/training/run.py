@@ -35,8 +35,24 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What ``run_training`` is called with; see there."""
+class Run:
+    """Everything that one call of :func:`synthseg_core.training.loop.run_training` works with.
+
+    Parameters
+    ----------
+    config
+        Network, stages, optimiser.
+    source
+        Where samples come from.
+    folder
+        Where everything is written.
+    validate
+        Scores a network; ``None``: no validation.
+    data
+        What the samples are made of; a resume with other data is refused.
+    options
+        How this run behaves.
+    """
 
     config: TrainConfig
     source: Source

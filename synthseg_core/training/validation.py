@@ -43,15 +43,6 @@ def is_better(score: float, best: float | None) -> bool:
     return best is None or score > best
 
 
-def best_of(tables: Sequence[Scores]) -> int:
-    """Return the index of the best table; the earliest on ties."""
-    best = 0
-    for index, table in enumerate(tables):
-        if is_better(score_of(table), score_of(tables[best])):
-            best = index
-    return best
-
-
 def dice_by_class(predicted: Tensor, class_index: Tensor, classes: int) -> Scores:
     """Return hard Dice of each class; NaN where it is absent in both.
 

@@ -21,9 +21,9 @@ from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.synth.randomness import Range
 from synthseg_core.synth.recipe import (
     BiasFieldSpec,
+    ContrastSpec,
     CropSpec,
     DeformationSpec,
-    IntensitySpec,
     MixtureSpec,
     ResolutionSpec,
 )
@@ -43,7 +43,7 @@ RECIPE = Recipe(
     flip_probability=0,
     mixture=MixtureSpec(priors=IntensityPriors.builtin("t1_priors"), random_background=False),
     bias_field=BiasFieldSpec(max_std=0.2),
-    intensity=IntensitySpec(gamma_std=0),
+    intensity=ContrastSpec(gamma_std=0),
     resolution=ResolutionSpec(mode="fixed"),
     class_column="class_t1",
 )

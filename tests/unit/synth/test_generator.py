@@ -20,10 +20,10 @@ from synthseg_core.synth.randomness import generator as source
 from synthseg_core.synth.recipe import (
     BackgroundSpec,
     BiasFieldSpec,
+    ContrastSpec,
     CropSpec,
     DeformationSpec,
     DropLabels,
-    IntensitySpec,
     MixtureSpec,
     ResolutionSpec,
 )
@@ -38,7 +38,7 @@ CLEAN = {
     "crop": WHOLE,
     "flip_probability": 0.0,
     "bias_field": BiasFieldSpec(probability=0),
-    "intensity": IntensitySpec(gamma_std=0),
+    "intensity": ContrastSpec(gamma_std=0),
     "resolution": SHARP,
 }
 
@@ -414,7 +414,7 @@ def test_partial_view():
 
 def pv_sample(mode: str, zero: bool, **changes):
     recipe = small("pv", crop=WHOLE, background=BackgroundSpec(mode, zero_probability=float(zero)), **changes)
-    recipe = replace(recipe, deformation=STILL, flip_probability=0, intensity=IntensitySpec(gamma_std=0))
+    recipe = replace(recipe, deformation=STILL, flip_probability=0, intensity=ContrastSpec(gamma_std=0))
     return made(replace(recipe, bias_field=BiasFieldSpec(probability=0)))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synthseg_core.networks.unet import UNet
-from synthseg_core.training.validation import DrawValidation, best_of, dice_by_class, score_of
+from synthseg_core.training.validation import DrawValidation, dice_by_class, is_better, score_of
 from tests.unit.training.training_source import NETWORK, SHAPE, Balls
 
 
@@ -24,18 +24,20 @@ def test_score_leaves_out_the_background_and_absent_classes():
 def test_best_is_the_largest_mean_over_labels_and_subjects():
     tables = [_table([0.2, 0.4], [0.6, 0.8]), _table([0.5, 0.5], [0.6, 0.6]), _table([0.9, 0.0], [0.9, 0.0])]
     assert [score_of(table) for table in tables] == pytest.approx([0.5, 0.55, 0.45])
-    assert best_of(tables) == 1
+    assert is_better(score_of(tables[1]), score_of(tables[0]))
+    assert not is_better(score_of(tables[2]), score_of(tables[1]))
 
 
 def test_the_earliest_of_equals_is_the_best():
     low, high, same = _table([0.1, 0.1]), _table([0.25, 0.75]), _table([0.75, 0.25])
-    assert best_of([low, high, same, high]) == 1
+    assert is_better(score_of(high), score_of(low))
+    assert not is_better(score_of(same), score_of(high))
 
 
 def test_a_high_background_cannot_win():
     poor = np.array([[1.0], [0.2]])
     fair = np.array([[0.0], [0.3]])
-    assert best_of([poor, fair]) == 1
+    assert is_better(score_of(fair), score_of(poor))
 
 
 def test_dice_by_class_worked_by_hand():
