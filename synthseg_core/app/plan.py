@@ -98,6 +98,8 @@ class Plan:
 
         Parameters
         ----------
+        config
+            As ``config/config.yaml`` describes it.
         head
             Whether this process may look for scans and write the table; others read what it wrote.
         """

@@ -88,6 +88,8 @@ def findings(plan: Plan, *, validate: bool) -> list[str]:
 
     Parameters
     ----------
+    plan
+        What would be made.
     validate
         Whether the BIDS validator is asked about a dataset of which no scan is segmented yet.
 

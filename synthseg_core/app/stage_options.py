@@ -124,6 +124,12 @@ def write_stage_file(layout: Layout, stage: str, content: Mapping[str, Any], *, 
 
     Parameters
     ----------
+    layout
+        Folders of the run.
+    stage
+        Name of the stage.
+    content
+        Its options, as plain values.
     preview
         For dry runs: options that differ go to a file beside, so that the plan shows what would be remade and a later
         run with the former options still finds everything done.

@@ -83,6 +83,8 @@ def readme(version: str, models: Sequence[ModelCard], *, parcels: bool, scores: 
 
     Parameters
     ----------
+    version
+        Of this program.
     models
         All that had a part in it; their notes are appended.
     parcels, scores

@@ -1,4 +1,8 @@
-"""Patterns of ``.bidsignore``, which follow ``.gitignore``; the standard library has no matcher for them."""
+"""Patterns of ``.bidsignore``, which follow ``.gitignore``.
+
+Written here and not by ``pathspec``, whose 1.1 takes ``x/keep.nii`` back where ``x/`` follows ``!keep.nii``: git and
+the BIDS validator do not, since nothing in an ignored folder is looked at again.
+"""
 
 from __future__ import annotations
 

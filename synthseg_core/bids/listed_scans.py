@@ -175,6 +175,8 @@ def table_rows(file: Path, path_column: str | None = None) -> list[ScanRow]:
 
     Parameters
     ----------
+    file
+        CSV, TSV, or a text file with a path on each line.
     path_column
         Header of the column of paths; ``None``: ``path``, or the only column that looks like it.
 

@@ -29,6 +29,8 @@ def write_participants(dataset: Path, participants: Iterable[str]) -> None:
     ----------
     dataset
         Derivative dataset; its ``dataset_description.json`` says where the raw one is.
+    participants
+        With ``sub-``, in any order.
     """
     wanted = sorted({participant for participant in participants if participant})
     if not wanted:

@@ -26,6 +26,8 @@ def check_outputs(command: str, wanted: Mapping[str, Path | None], extensions: M
 
     Parameters
     ----------
+    command
+        Name of the subcommand, for messages.
     wanted
         Output -> its file, ``None``: not wanted.
     extensions

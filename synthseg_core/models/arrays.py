@@ -111,6 +111,8 @@ def model_bytes(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str],
         of 16 bits, such as running variances of deep layers, keep 32.
     metadata
         Facts; kept as one JSON text, because safetensors puts several keys in any order.
+    half
+        Store 16-bit floats.
 
     Raises
     ------

@@ -26,6 +26,8 @@ def card_text(card: ModelCard, label_table: str) -> str:
 
     Parameters
     ----------
+    card
+        The card.
     label_table
         File beside the card, or the name of a table of the package, that holds the card's labels.
     """

@@ -107,6 +107,10 @@ def fetch(
         Size, checksum and mirrors.
     target
         The file to make; missing folders are made. A file that is there but differs is replaced.
+    policy
+        Patience and number of tries; ``None``: the defaults.
+    watcher
+        Is told of progress; ``None``: nobody.
 
     Raises
     ------

@@ -105,6 +105,8 @@ def get(url: str, offset: int, validator: str | None, policy: Policy) -> Iterato
         Bytes that are there already.
     validator
         ETag that they came with; the server is to start over if it changed.
+    policy
+        Time limits and slowest speed.
 
     Raises
     ------

@@ -132,10 +132,16 @@ def load_models(
 
     Parameters
     ----------
+    card
+        Of a segmentation model.
     weights
         Folder with weights files; ``None``: the usual places.
     device
         Where to put the networks; ``None``: the CPU.
+    parcellation
+        Load the companion that divides the cortex, too.
+    quality
+        Load the companion that predicts quality, too.
 
     Raises
     ------

@@ -133,6 +133,10 @@ def convert(card: ModelCard, source: Path, target: Path, *, half: bool = False) 
 
     Parameters
     ----------
+    card
+        Says which arrays there must be.
+    source
+        Weights in either format.
     target
         ``.safetensors`` or ``.h5``.
     half

@@ -87,6 +87,8 @@ def find_weights(card: ModelCard, folder: Path | None = None) -> FoundWeights:
 
     Parameters
     ----------
+    card
+        Names the file, its size and its SHA-256.
     folder
         A folder of the user's, searched instead of the usual places; files in it that differ from the published ones
         are taken with a warning.

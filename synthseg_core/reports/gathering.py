@@ -103,6 +103,10 @@ def gather(rows: Iterable[ScanRow], dataset: Path, stages: Sequence[str] = ("seg
     ----------
     rows
         Of the scan table.
+    rows
+        The scan table.
+    dataset
+        Derivative dataset.
     dataset
         Derivative dataset.
     stages

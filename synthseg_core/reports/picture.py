@@ -88,6 +88,8 @@ def write_picture(
         Folder that ``synthseg-bids`` wrote.
     card
         Model that was used: for the title and the names of structures.
+    path
+        The PNG file.
     point_mm
         World position that the planes pass through.
     dots_per_inch

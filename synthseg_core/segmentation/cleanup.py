@@ -37,12 +37,16 @@ def clean_up(
     ----------
     posteriors : (N, I, J, K)
         On the padded grid, one channel per row of ``table``, background first; changed in place.
+    table
+        Labels of the channels.
     pad
         First voxel of the scan inside the padded grid, and one past its last.
     mode
         ``topology``: on the padded grid, keep the largest component of the foreground, then of each topology class
         above 0. ``threshold``: on the unpadded grid, keep the largest component of the foreground and drop small
         posteriors. ``none``: only normalise.
+    quirks
+        What to copy from the reference implementation.
 
     Returns
     -------

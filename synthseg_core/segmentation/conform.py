@@ -145,10 +145,14 @@ def scan_on(scan: Scan, target: Grid, record: ConformRecord, quirks: Quirks = NA
 
     Parameters
     ----------
+    scan
+        As it was read.
     target
         From :func:`answer_grid`.
     record
         Of the scan, with any network.
+    quirks
+        What to copy from the reference implementation.
     """
     if target.shape == record.source.shape and target.step == record.source.step:
         return None

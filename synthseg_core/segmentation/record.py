@@ -170,6 +170,8 @@ def label_map_on(target: Grid, posteriors: np.ndarray, record: ConformRecord, la
         For instance ``record.source`` or ``record.isotropic_grid(1.0)``.
     posteriors : (N, I, J, K)
         On the network's unpadded (and, with a crop, cropped) grid, RAS.
+    record
+        Of the scan.
     labels
         Value of each of the N classes; the first is background.
     """

@@ -122,6 +122,8 @@ def segment_scan(
         From :func:`synthseg_core.images.reading.read_scan`, read with the same quirks.
     models
         From :func:`synthseg_core.models.loading.load_models`; parcels and scores are computed if it holds their models.
+    options
+        What the user asks for; ``None``: the defaults.
     times
         Collects seconds by phase; ``None``: whoever collects at the time.
 

@@ -73,6 +73,10 @@ def resampled_sidecar(scan: Scan, origin: Origin, *, interpolated: bool) -> dict
 
     Parameters
     ----------
+    scan
+        The scan that was resampled.
+    origin
+        Where it came from.
     interpolated
         Whether voxels were computed; a scan that has this grid already is copied.
     """

@@ -72,8 +72,12 @@ def write_contact_sheet(path: Path, rows: Sequence[SheetRow], labels: Generation
     ----------
     path
         Its name.
+    path
+        The PNG file.
     rows
         From top to bottom.
+    rows
+        Samples, one a row.
     labels
         Label list of the samples; left and right of a pair get the same hue, the right one darker.
     """

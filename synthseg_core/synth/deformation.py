@@ -53,8 +53,12 @@ def elastic_displacement(
         Voxels of the full map; nodes lie every ``1 / spec.elastic_scale`` voxels.
     std_voxels
         Standard deviation of the velocity at the nodes.
+    spec
+        Strength and scale.
     generator
         On the CPU, so that every device gets the same field.
+    device
+        Where it is computed.
 
     Returns
     -------

@@ -136,6 +136,8 @@ def draw_sample(
 
     Parameters
     ----------
+    recipe
+        What samples look like.
     labels
         The label list of the maps.
     shape

@@ -67,6 +67,8 @@ def integrate_velocity(velocity: Tensor, squarings: int = SQUARINGS) -> Tensor:
     ----------
     velocity : (3, I, J, K)
         Voxels of this very grid per unit time, components in axis order.
+    squarings
+        Scaling-and-squaring steps.
 
     Returns
     -------

@@ -85,6 +85,8 @@ def read_label_maps(
     ----------
     source
         A folder, whose files are read in sorted order, one file, or several; or one packed file.
+    labels
+        What their values mean.
     unknown
         What to do about values that the list lacks: ``refuse``, or take them as ``background``.
     step
@@ -199,8 +201,16 @@ def read_maps(
 
     Parameters
     ----------
+    source
+        As for :func:`read_label_maps`.
+    recipe
+        Says which columns of the list and which voxels are taken.
     labels
         File of a label list, or name of one of the package's.
+    unknown
+        As for :func:`read_label_maps`.
+    progress
+        As for :func:`read_label_maps`.
     """
     listed = read_labels(labels, recipe)
     return read_label_maps(source, listed, unknown=unknown, step=recipe.map_step, progress=progress)

@@ -95,6 +95,8 @@ def measure(
     ----------
     cases
         Label maps with their scans.
+    labels
+        What the values of the maps mean.
     scale
         Map the 2nd and 98th percentile of ``all`` voxels of each scan, or of those ``above-zero``, to 0 and 255 first;
         or take intensities ``as-stored``.
@@ -135,6 +137,8 @@ def rescale(image: np.ndarray, reference: np.ndarray | None = None) -> np.ndarra
 
     Parameters
     ----------
+    image
+        Intensities of a scan.
     reference
         Voxels whose percentiles are taken; ``None``: all of the image.
     """

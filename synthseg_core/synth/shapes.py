@@ -41,6 +41,10 @@ def sample_shape(
 
     Parameters
     ----------
+    map_shape
+        Of the label maps, voxels.
+    voxel_size
+        Of the label maps, mm.
     crop
         Wanted output shape, voxels of the target; ``None``: everything.
     multiple

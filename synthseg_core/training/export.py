@@ -58,8 +58,12 @@ def trained_card(
     ----------
     folder
         The model folder that :func:`export_model` shall write.
+    name
+        Of the model.
     labels
         Output channels, in order.
+    network
+        Its shape.
     voxel_size_mm
         Of the images that the network was trained on; a network coarser than 1 mm answers at 1 mm.
     training

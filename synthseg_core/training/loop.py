@@ -78,6 +78,8 @@ def run_training(
 
     Parameters
     ----------
+    config
+        The whole training.
     source
         Makes the samples of given seeds.
     folder
@@ -86,6 +88,8 @@ def run_training(
         Scores weights on other samples; ``None``: no ``best.pt``.
     data
         What the samples are made of, as JSON; a resume with other data is refused.
+    options
+        Device, precision, processes and what is shown; ``None``: the defaults.
 
     Raises
     ------

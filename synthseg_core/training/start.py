@@ -28,6 +28,8 @@ def start_from(net: UNet, path: Path) -> tuple[str, ...]:
 
     Parameters
     ----------
+    net
+        Takes the weights.
     path
         ``best.pt`` or ``last.pt`` (its average), a training folder, a model card or its folder, safetensors, Keras.
 

@@ -54,8 +54,14 @@ def train_step(
 
     Parameters
     ----------
+    state
+        The training.
+    config
+        Of the training.
     model
         What is called: the network of ``state``, or its wrapper that averages gradients over processes.
+    source
+        Makes the samples of given seeds.
     seeds
         Of the samples of each forward pass.
     meanwhile

@@ -50,6 +50,8 @@ def dice_by_class(predicted: Tensor, class_index: Tensor, classes: int) -> Score
     ----------
     predicted, class_index
         Classes from 0, any shape, the same for both.
+    classes
+        How many there are, background included.
     """
     joint = (class_index.long() * classes + predicted.long()).flatten()
     counts = torch.bincount(joint, minlength=classes**2).view(classes, classes).double().cpu().numpy()

@@ -58,7 +58,7 @@ def test_light_modules_do_not_load_nibabel(module):
 def test_file(path):
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
-    faults = [*_naming(path), *_missing_docstrings(tree), *_sizes(tree, text)]
+    faults = [*_naming(path), *_missing_docstrings(tree), *_missing_parameters(tree), *_sizes(tree, text)]
     assert not faults, "\n".join(faults)
 
 
@@ -73,6 +73,19 @@ def _missing_docstrings(tree: ast.Module) -> Iterator[str]:
     for name, node in _public(tree):
         if not ast.get_docstring(node):
             yield f"{name} (line {node.lineno}) has no docstring"
+
+
+def _missing_parameters(tree: ast.Module) -> Iterator[str]:
+    """A docstring names all parameters or none."""
+    for name, node in _public(tree):
+        _, found, section = (ast.get_docstring(node) or "").partition("Parameters\n---")
+        if not found or isinstance(node, ast.ClassDef):
+            continue
+        section = re.split(r"\n\n(?=[A-Z]\w+\n---)", section)[0]
+        named = set(re.findall(r"\w+", " ".join(re.findall(r"^(\S[^:\n]*)", section, re.MULTILINE))))
+        arguments = {one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
+        if missing := sorted(arguments - named - {"self", "cls"}):
+            yield f"{name} (line {node.lineno}) has parameters that its docstring does not name: {', '.join(missing)}"
 
 
 def _public(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:

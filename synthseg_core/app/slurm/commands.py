@@ -31,6 +31,8 @@ def submit(words: Sequence[str], script: Path, environment: dict[str, str]) -> s
     ----------
     words
         Options of ``sbatch``.
+    script
+        A shell script.
     environment
         Of the job.
 
@@ -83,6 +85,8 @@ def wait_until_gone(name: str, report: Callable[[int], None]) -> None:
 
     Parameters
     ----------
+    name
+        Start of the names of the jobs.
     report
         Called with the number of such jobs whenever it changes.
 

@@ -75,6 +75,8 @@ def require_no_jobs(layout: Layout, *, wait: bool, force: bool = False) -> None:
 
     Parameters
     ----------
+    layout
+        Folders of this run.
     wait
         Wait for such jobs; otherwise refuse to run.
     force

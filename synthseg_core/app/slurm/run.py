@@ -108,6 +108,8 @@ def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
 
     Parameters
     ----------
+    run
+        What is to be made, and in which parts.
     wait
         Whether to return only when all jobs have ended.
 

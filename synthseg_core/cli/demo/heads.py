@@ -55,6 +55,8 @@ def head(seed: int, voxel_size_mm: float = 1.0) -> Volume:
 
     Parameters
     ----------
+    seed
+        Number of the head.
     voxel_size_mm
         Edge of the voxels; the field of view stays the same.
     """
@@ -78,6 +80,12 @@ def write_heads(folder: Path, count: int = 4, voxel_size_mm: float = 1.0, first:
 
     Parameters
     ----------
+    folder
+        Where they go; made if it is not there.
+    count
+        How many heads.
+    voxel_size_mm
+        Edge of the voxels.
     first
         Number of the first head: others make heads that are not among these.
     """
@@ -94,6 +102,8 @@ def write_scans(maps: Sequence[Path], folder: Path) -> list[Path]:
     ----------
     maps
         Label maps with values of the package's list.
+    folder
+        Where scans go; made if it is not there.
     """
     generator = BrainGenerator(read_maps(maps, RECIPE), RECIPE)
     paths = [folder / f"{stem(path).removesuffix('_dseg')}_T1w.nii.gz" for path in maps]

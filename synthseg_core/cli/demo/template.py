@@ -109,6 +109,8 @@ def write_dataset(folder: Path, template: Path | None = None) -> list[Path]:
 
     Parameters
     ----------
+    folder
+        The dataset; made if it is not there.
     template
         Another scan to start from; ``None``: nilearn's template.
     """

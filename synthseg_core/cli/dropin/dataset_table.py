@@ -139,6 +139,12 @@ def outputs_of(row: Row, table_path: Path, suffixes: Suffixes, folder: Path | No
 
     Parameters
     ----------
+    row
+        Line of the table.
+    table_path
+        The table, whose folder the paths are relative to.
+    suffixes
+        Endings of the names.
     folder
         Outputs go to the same place below it as the scan has below the folder of the CSV; scans from elsewhere get
         their whole path below it. ``None``: beside the scan.
@@ -166,6 +172,8 @@ def refuse_duplicates(table: Table, prefixes: Iterable[Path]) -> None:
 
     Parameters
     ----------
+    table
+        The rows, with the table that they came from.
     prefixes
         One output of every row.
 
@@ -282,6 +290,8 @@ def results_table(table: Table, volumes: Mapping[int, Mapping[str, str]]) -> str
 
     Parameters
     ----------
+    table
+        The rows, with the table that they came from.
     volumes
         Volumes by line of the data set's table, mm³; scans that are not in it failed.
 

@@ -106,6 +106,12 @@ def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: b
 
     Parameters
     ----------
+    scan
+        Read with the same quirks.
+    models
+        Network and companions.
+    flags
+        The command line.
     keep_posteriors
         Whether posteriors will be written; otherwise their memory, about a gigabyte, is given back at once.
     overlapped

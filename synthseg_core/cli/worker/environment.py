@@ -44,6 +44,10 @@ def difference(own: Mapping[str, Any], other: Mapping[str, Any], *, threads_give
 
     Parameters
     ----------
+    own
+        Of the worker.
+    other
+        Of the client.
     threads_given
         The command says how many threads it wants, so that the variables do not.
     """
