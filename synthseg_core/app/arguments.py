@@ -176,6 +176,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument("-n", "--dry-run", action="store_true", help="show what would be done")
+    group.add_argument("-v", "--verbose", action="store_true", help="show what Snakemake says, too")
     group.add_argument("--rerun", action="store_true", help="make again what is there already")
     group.add_argument("--stop-on-first-crash", action="store_true", help="start no more scans after a failure")
     group.add_argument("--no-wait", action="store_true", help="shards on SLURM: submit them and return")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from synthseg_core.errors import SynthSegError
-from synthseg_core.system.signals import run_for_reader
+from synthseg_core.system.signals import open_standard_streams, run_for_reader
 
 # name -> (module in this package, one line for the overview); modules are imported only when chosen.
 COMMANDS = {
@@ -59,6 +59,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
+    open_standard_streams()
     for variable, value in _TORCH_SETTINGS.items():
         os.environ.setdefault(variable, value)
     words = list(sys.argv[1:] if argv is None else argv)

@@ -1,6 +1,7 @@
 """What ends a command from outside: its reader has gone, or somebody asks it to stop.
 
-A closed pipe (``synthseg models list | head``) ends it quietly; SIGTERM is an interrupt like Ctrl-C; and what must not
+A closed pipe (``synthseg models list | head``) ends it quietly; a stream that is closed from the start is as good as
+none; SIGTERM is an interrupt like Ctrl-C; and what must not
 be torn apart, such as a step of a training, notes the signal and stops afterwards.
 """
 
@@ -17,15 +18,36 @@ from types import FrameType
 # The shell's status for a program that writes to a closed pipe: 128 and the number of SIGPIPE, which Windows lacks.
 STATUS = 141
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STREAMS = ("stdin", "stdout", "stderr")
 
 
 def run_for_reader(command: Callable[[], int]) -> int:
     """Run a command and return its exit status; without a traceback :data:`STATUS` when its reader has gone."""
+    open_standard_streams()
     try:
         return _flushed(command)
     except BrokenPipeError:
         _silence_stdout()
         return STATUS
+
+
+def open_standard_streams() -> None:
+    """Let what is said into a closed standard stream (``command >&-``) go nowhere.
+
+    Without this, Python has no such stream, and the next file that is opened would get its number and what other
+    programs write to it.
+    """
+    for number, name in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def _flushed(command: Callable[[], int]) -> int:

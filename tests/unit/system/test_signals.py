@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -48,6 +49,28 @@ def test_help_without_a_reader(module):
 def test_the_app_without_a_reader(tmp_path):
     make_tree(tmp_path / "bids", ["dataset_description.json", "sub-01/anat/sub-01_T1w.nii.gz"], b"{}")
     assert _unread(APP, tmp_path / "bids", tmp_path / "out", "group") == (141, "")
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_streams_that_are_closed_from_the_start(tmp_path, closed):
+    """What is said goes nowhere, also from other programs, and into no file that happens to get the number."""
+    bids = make_tree(tmp_path / "bids", ["dataset_description.json", "sub-01/anat/sub-01_T1w.nii.gz"], b"{}")
+    words = [str(bids), str(tmp_path / "out"), "group", "--model", "tiny-random"]
+    code = (
+        "import os, subprocess, sys; from synthseg_core.app.main import main\n"
+        "status = main(sys.argv[1:]); print('said', file=sys.stderr); print('said'); sys.stdin.read()\n"
+        f"made = open({str(tmp_path / 'made')!r}, 'w'); made.write(str(status)); made.close()\n"
+        "subprocess.run(['sh', '-c', 'echo; echo >&2; cat'], check=True, close_fds=False)"
+    )
+
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    run = subprocess.Popen([sys.executable, "-c", code, *words], stdin=subprocess.DEVNULL, preexec_fn=close)
+    assert run.wait(60) == 0
+    assert (tmp_path / "made").read_text() == "0"
+    assert (tmp_path / "out" / "group_scans.tsv").read_text().startswith("participant_id")
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), KeyboardInterrupt(), ValueError("bug")])
