@@ -24,8 +24,10 @@ from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import absent_labels
 from synthseg_core.errors import Failure, InputError, UsageError
 from synthseg_core.images.formats import check_file
+from synthseg_core.system.words import counted
 
 _LISTED = 10
+_LABELS = ("participant or session", "participants or sessions")
 _VALIDATOR = "bids-validator-deno"
 # Every machine has these.
 _EVERYWHERE = ("auto", "cpu")
@@ -75,12 +77,12 @@ class Preflight:
         table = [f"{'stage':<12}{'done':>8}{'to do':>8}"]
         table += [f"{stage:<12}{count:>8}{self.scans - count:>8}" for stage, count in self.done.items()]
         notes = [
-            (f"{len(self.left_out)} images left out", self.left_out),
-            (f"{len(self.unreadable)} scans cannot be read and will fail", self.unreadable),
-            (f"{len(self.absent)} participants or sessions without a scan", self.absent),
+            (f"{counted(len(self.left_out), 'image')} left out", self.left_out),
+            (f"{counted(len(self.unreadable), 'scan')} that cannot be read and will fail", self.unreadable),
+            (f"{counted(len(self.absent), *_LABELS)} without a scan", self.absent),
         ]
         listed = [line for title, items in notes if items for line in (f"{title}:", *first_of(items))]
-        return [f"{self.scans} scans", *table, *listed]
+        return [counted(self.scans, "scan"), *table, *listed]
 
 
 def findings(plan: Plan, *, validate: bool) -> list[str]:

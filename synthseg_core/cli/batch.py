@@ -17,6 +17,7 @@ from synthseg_core.errors import Failure, SynthSegError
 from synthseg_core.system.atomic import check_writable, output_error
 from synthseg_core.system.progress import Progress
 from synthseg_core.system.tables import append_whole, format_tsv, start_table
+from synthseg_core.system.words import counted
 
 Job = TypeVar("Job")
 Scan = TypeVar("Scan")
@@ -65,7 +66,10 @@ class FailureTable:
         if not self.failures:
             return []
         place = "" if self.path is None else f", also listed in {self.path}"
-        return [f"{len(self.failures)} of {total} scans failed{place}:", *(f"  {f.line()}" for f in self.failures)]
+        return [
+            f"{len(self.failures)} of {counted(total, 'scan')} failed{place}:",
+            *(f"  {f.line()}" for f in self.failures),
+        ]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import check_writable
 from synthseg_core.system.paths import resource_names
 from synthseg_core.system.progress import CountLine
+from synthseg_core.system.words import counted
 
 if TYPE_CHECKING:
     from synthseg_core.synth import GenerationLabels
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     use_threads(args.threads)
     generator, work = _replay(args) if args.replay else _numbered(args)
     made = _make(generator, work)
-    print(f"{args.out}: {made} samples made, {len(work) - made} kept")
+    print(f"{args.out}: {counted(made, 'sample')} made, {len(work) - made} kept")
     if not args.no_picture:
         _draw(args.out / SHEET, list(work), generator.labels)
     return 0

@@ -35,6 +35,7 @@ from synthseg_core.synth.unlabelled import (
 from synthseg_core.system.atomic import check_writable, write_text
 from synthseg_core.system.progress import CountLine
 from synthseg_core.system.tables import read_tsv
+from synthseg_core.system.words import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,7 +164,7 @@ def _labels(n_classes: int, first: int) -> tuple[int, ...]:
 def _mixture_summary(mixture: TissueMixture, first: int, n_maps: int) -> str:
     labels = mixture.labels(first)
     means = ", ".join(f"{label} {mean:.0f}" for label, mean in zip(labels, mixture.means, strict=True))
-    return f"{n_maps} map{'s' if n_maps > 1 else ''}; label and mean intensity (of 255) of each class: {means}"
+    return f"{counted(n_maps, 'map')}; label and mean intensity (of 255) of each class: {means}"
 
 
 def _action(actions: Any, name: str, act: Any, summary: str) -> argparse.ArgumentParser:
@@ -199,7 +200,9 @@ def _pack(options: argparse.Namespace) -> int:
         packed = pack(options.maps[0] if len(options.maps) == 1 else options.maps, progress)
     write_packed(options.out, packed)
     size_mb = options.out.stat().st_size / 1e6
-    print(f"{options.out}: {len(packed.names)} label maps, {len(packed.values)} labels, {size_mb:.1f} MB")
+    print(
+        f"{options.out}: {counted(len(packed.names), 'label map')}, {counted(len(packed.values), 'label')}, {size_mb:.1f} MB"
+    )
     return 0
 
 

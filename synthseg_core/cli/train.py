@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from synthseg_core.cli.options import add_backend
 from synthseg_core.errors import UsageError
 from synthseg_core.system.paths import resource_names
+from synthseg_core.system.words import counted
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +165,7 @@ def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
     shape = "x".join(map(str, prepared.source.shape.output))
     where = "held-out maps" if settings.maps.held_out else "other draws of the same maps"
     print(
-        f"{len(prepared.data['maps'])} label maps, samples of {shape} voxels of {prepared.voxel_size_mm:g} mm,"
+        f"{counted(len(prepared.data['maps']), 'label map')}, samples of {shape} voxels of {prepared.voxel_size_mm:g} mm,"
         f" {len(prepared.table)} classes, {prepared.config.precision};"
         f" validation: {where if prepared.validate else 'none'}"
     )
@@ -178,7 +179,7 @@ def _finish(settings: Settings, prepared: Prepared, outcome: Outcome, facts: dic
     from synthseg_core.training.export import export_run
 
     score = "" if outcome.best_score is None else f", best validation Dice {outcome.best_score:.3f}"
-    print(f"{outcome.folder}: {outcome.step} steps in {outcome.seconds / 60:.1f} minutes{score}")
+    print(f"{outcome.folder}: {counted(outcome.step, 'step')} in {outcome.seconds / 60:.1f} minutes{score}")
     if outcome.best_score is not None:
         facts["validation_dice"] = round(outcome.best_score, 4)
     card = export_run(outcome.folder, settings.name, prepared.table, voxel_size_mm=prepared.voxel_size_mm, facts=facts)

@@ -13,6 +13,7 @@ from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import DEFAULT_MODEL, default_model, load_card
 from synthseg_core.system.atomic import check_writable
+from synthseg_core.system.words import counted
 
 if TYPE_CHECKING:
     from synthseg_core.evaluation.labelled import LabelledScan
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     facts = _facts(args, models)
     write_report(args.out, sets, card.labels, facts)
     for name, scores in sets.items():
-        print(f"{name}: mean Dice {scores.score:.4f} over {len(scores.cases)} scans")
+        print(f"{name}: mean Dice {scores.score:.4f} over {counted(len(scores.cases), 'scan')}")
     print(f"written to {args.out / SUMMARY_NAME}")
     if args.record:
         _record(card, {name: summary(scores, card.labels) for name, scores in sets.items()})

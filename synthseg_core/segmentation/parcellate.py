@@ -30,6 +30,7 @@ from synthseg_core.segmentation.synthseg import stream_parcel_posteriors
 from synthseg_core.segmentation.volumes import VolumeTable, hard_volumes, parcel_volumes, volume_table, volume_warnings
 from synthseg_core.system import memory
 from synthseg_core.system.timing import current
+from synthseg_core.system.words import counted
 
 # Files keep affines as float32, or as angles and edges; grids that differ by less are the same one.
 _SAME_AFFINE_MM = 1e-3
@@ -170,4 +171,4 @@ def _target(one: LabelMapOn, decision: ClassMaps) -> Target:
 def _left_over(labels: np.ndarray) -> tuple[str, ...]:
     """Return a warning if there is cortex for which the network knew no parcel at all."""
     count = int(np.count_nonzero(cortex_of(labels)))
-    return (f"{count} voxels of the cortex were given no parcel and remain cortex",) if count else ()
+    return (f"{counted(count, 'voxel')} of the cortex without a parcel, left as cortex",) if count else ()

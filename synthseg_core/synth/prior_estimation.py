@@ -25,6 +25,7 @@ from synthseg_core.labels.lists import GenerationLabels, unknown_values
 from synthseg_core.synth.priors import COLUMNS
 from synthseg_core.system.progress import OnProgress
 from synthseg_core.system.tables import format_tsv
+from synthseg_core.system.words import counted
 
 # Reference: the darkest and brightest 2 % say more about fat and artefacts than about tissue.
 PERCENTILES = (2.0, 98.0)
@@ -281,7 +282,7 @@ def _method(labels: GenerationLabels, scale: Scale) -> tuple[str, ...]:
 
 def _number_of_scans(blocks: Sequence[BlockPriors]) -> str:
     number = max(int(block.subjects.max()) for block in blocks)
-    return f"{number} scan{'s' if number > 1 else ''} for each block"
+    return f"{counted(number, 'scan')} for each block"
 
 
 def _remarks(lines: Iterable[str]) -> str:

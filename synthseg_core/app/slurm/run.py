@@ -36,6 +36,7 @@ from synthseg_core.app.snakemake import (
 from synthseg_core.bids.scan_table import write_table
 from synthseg_core.errors import UsageError
 from synthseg_core.system.atomic import write_text
+from synthseg_core.system.words import counted
 
 _STATUS, _LOG = "status", "slurm.log"
 # Snakemake's notes about each output: what it was made of, and that a job has begun to make it. Of files only.
@@ -132,10 +133,13 @@ def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
     try:
         jobs = " and ".join(_submit(run, shards, record))
         scans = sum(map(len, shards))
-        print(f"{scans} scans in {len(shards)} shards: SLURM jobs {jobs}, logs in {run.folder}", flush=True)
+        print(
+            f"{counted(scans, 'scan')} in {counted(len(shards), 'shard')}: SLURM jobs {jobs}, logs in {run.folder}",
+            flush=True,
+        )
         if not wait:
             return None
-        wait_until_gone(record.name, lambda number: print(f"{number} jobs wait or run", flush=True))
+        wait_until_gone(record.name, lambda number: print(f"{counted(number, 'job')} waiting or running", flush=True))
     except KeyboardInterrupt:
         cancel(record.name)
         return ChildEnd(1, interrupted=True)
@@ -204,7 +208,7 @@ def _write_shard(run: ShardedRun, number: int, stems: Sequence[str]) -> None:
         resources=(*_other(run.call.resources), f"mem_mb={allocation.mem_mb}"),
     )
     _link_notes(run.call.directory, folder)
-    _write_script(folder, f"Shard {number} of a run of synthseg-bids: {len(stems)} scans.", call, "scans")
+    _write_script(folder, f"Shard {number} of a run of synthseg-bids: {counted(len(stems), 'scan')}.", call, "scans")
 
 
 def _link_notes(whole: Path, own: Path) -> None:

@@ -24,6 +24,7 @@ from synthseg_core.images.reading import Scan
 from synthseg_core.system.delimited import absolute
 from synthseg_core.system.progress import Progress
 from synthseg_core.system.tables import start_table
+from synthseg_core.system.words import counted
 
 if TYPE_CHECKING:
     from synthseg_core.segmentation.segment import Segmentation
@@ -117,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         _write_results(table, jobs, failures, places.results)
     _say(*failures.closing_lines(listed))
     finished = listed - len(failures.failures)
-    print(f"{finished} of {listed} scans done, {len(jobs) - len(todo)} of them before: {places.results}")
+    print(f"{finished} of {counted(listed, 'scan')} done, {len(jobs) - len(todo)} of them before: {places.results}")
     return 1 if failures.failures else 0
 
 
@@ -180,7 +181,9 @@ def _report_lines(table: Table, failures: FailureTable) -> None:
     """Say which lines name no scan, and which cannot be understood; the latter count as failures."""
     if table.empty_lines:
         lines = shortened([str(line) for line in table.empty_lines])
-        _say(f"warning: {table.path}: {len(table.empty_lines)} rows without a path are left out; lines: {lines}")
+        _say(
+            f"warning: {table.path}: left out: {counted(len(table.empty_lines), 'row')} without a path; lines: {lines}"
+        )
     for error in table.bad_lines:
         failures.add(Failure.of(error, scan=error.subject))
         _say(str(error))
@@ -210,7 +213,7 @@ def _to_do(jobs: Sequence[_Job], book: Ledger) -> list[_Job]:
     ]
     counts = Counter(reason for reason in reasons if reason is not None)
     why = "".join(f"; {count} to compute: {reason}" for reason, count in counts.most_common())
-    _say(f"{len(jobs) - counts.total()} of {len(jobs)} scans are up to date{why}")
+    _say(f"{len(jobs) - counts.total()} of {counted(len(jobs), 'scan')} up to date{why}")
     current = [job for job, reason in zip(jobs, reasons, strict=True) if reason is None]
     older = {book.version_of(job.outputs.segmentation) for job in current} - {__version__}
     if older:

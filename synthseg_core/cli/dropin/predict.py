@@ -19,6 +19,7 @@ from synthseg_core.images.reading import Scan
 from synthseg_core.system.atomic import check_writable
 from synthseg_core.system.progress import Progress
 from synthseg_core.system.tables import start_table
+from synthseg_core.system.words import counted
 
 if TYPE_CHECKING:
     from synthseg_core.segmentation.segment import Segmentation
@@ -127,5 +128,5 @@ def _run_many(plan: Plan, steps: Steps[ScanJob, Scan, Segmentation], failures: F
     progress = Progress(len(plan.jobs), sys.stderr)
     done = run_batch(plan.jobs, steps, progress, failures)
     progress.say(*failures.closing_lines(len(plan.jobs)))
-    print(f"{done} of {len(plan.jobs)} scans segmented")
+    print(f"{done} of {counted(len(plan.jobs), 'scan')} segmented")
     return 1 if failures.failures else 0

@@ -47,7 +47,7 @@ def test_sessions_that_are_not_there_are_told(tmp_path):
     make_tree(tmp_path / "in", ["sub-1/ses-a/anat/sub-1_ses-a_T1w.nii.gz"], GZIP)
     plan = plan_of(tmp_path, sessions=["a", "b"])
     assert examine(plan).absent == ("ses-b",)
-    assert "1 participants or sessions without a scan:" in examine(plan).lines()
+    assert "1 participant or session without a scan:" in examine(plan).lines()
 
 
 def test_long_lists_are_cut():

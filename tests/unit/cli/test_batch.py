@@ -159,4 +159,4 @@ def test_failures_are_listed_at_the_end(tmp_path):
     ]
     silent = FailureTable(None)
     silent.add(Failure.of(broken("a"), scan="a"))
-    assert silent.closing_lines(1)[0] == "1 of 1 scans failed:"
+    assert silent.closing_lines(1)[0] == "1 of 1 scan failed:"

@@ -47,7 +47,7 @@ def test_finished_samples_are_kept(maps, tmp_path, capsys):
     before = contents(out)
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     generate(maps, out, "--no-picture", count=3)
-    assert "1 samples made, 2 kept" in capsys.readouterr().out
+    assert "1 sample made, 2 kept" in capsys.readouterr().out
     assert {name: (out / name).stat().st_mtime_ns for name in times} == times
     (out / "sample-0002_draw.json").unlink()  # as if the program had been killed
     (out / "sample-0001_draw.json").write_text("{")

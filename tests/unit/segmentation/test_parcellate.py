@@ -23,6 +23,7 @@ from synthseg_core.segmentation.quality import quality_scores
 from synthseg_core.segmentation.segment import Segmentation, decision_of, segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config
 from synthseg_core.system import memory
+from synthseg_core.system.words import counted
 from tests.phantoms.models import STRUCTURE_LABELS, write_family
 from tests.phantoms.parcels import parcel_posteriors
 from tests.phantoms.scans import phantom, reoriented
@@ -175,7 +176,7 @@ def test_cortex_without_any_answer_stays_cortex_and_is_reported(whole, tmp_path)
     before, after = _maps(segmented)[0].volume.data, staged.maps[0].data
     np.testing.assert_array_equal(after, before)
     count = int(np.isin(segmented.structures, list(PARCELS_OF)).sum())
-    assert staged.warnings[0] == f"{count} voxels of the cortex were given no parcel and remain cortex"
+    assert staged.warnings[0] == f"{counted(count, 'voxel')} of the cortex without a parcel, left as cortex"
     assert "no structure was found" in staged.warnings[1]
 
 

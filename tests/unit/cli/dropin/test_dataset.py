@@ -70,7 +70,7 @@ def test_outputs_lie_beside_the_scans(segmenter, study, capsys):
     assert first[1].startswith("a,")
     assert nib.load(study / "c_segm.nii.gz").get_data_dtype() == np.int32
     out, err = capsys.readouterr()
-    assert "0 of 3 scans are up to date; 3 to compute: new" in err
+    assert "0 of 3 scans up to date; 3 to compute: new" in err
     assert "3 of 3 scans done, 0 of them before" in out
 
 
@@ -97,7 +97,7 @@ def test_resume_skips_what_is_done_with_relative_paths_too(segmenter, study, mon
     assert computed(segmenter) == []
     assert segmenter.loaded == []
     out, err = capsys.readouterr()
-    assert "3 of 3 scans are up to date\n" in err
+    assert "3 of 3 scans up to date\n" in err
     assert "3 of 3 scans done, 3 of them before" in out
 
 
@@ -153,7 +153,7 @@ def test_only_a_deleted_output_or_a_changed_scan_is_computed_again(segmenter, st
     assert dataset(study) == 0
     assert computed(segmenter) == ["a.nii.gz", "b_coarse.nii"]
     err = capsys.readouterr().err
-    assert "1 of 3 scans are up to date; 1 to compute: output missing or changed; 1 to compute: scan changed" in err
+    assert "1 of 3 scans up to date; 1 to compute: output missing or changed; 1 to compute: scan changed" in err
 
 
 def test_data_sets_in_one_folder_do_not_share_their_record(segmenter, study):
@@ -173,7 +173,7 @@ def test_rows_that_name_no_readable_scan_are_reported_before_the_run(segmenter, 
     assert computed(segmenter) == ["a.nii.gz", "c.npz"]
     out, err = capsys.readouterr()
     assert "warning: " in err
-    assert "1 rows without a path are left out; lines: 3" in err
+    assert "left out: 1 row without a path; lines: 3" in err
     assert err.index("scans.csv: line 4: ") < err.index("scans.csv: line 5: ") < err.index("[1/2]")
     assert "2 of 4 scans failed" in err
     assert "2 of 4 scans done" in out
@@ -223,7 +223,7 @@ def test_an_unwritable_folder_costs_its_own_scan_only(segmenter, capsys):
         # What is done needs no writing; and when nothing else is left to do, the fault is the run's.
         (folder / "open").chmod(0o555)
         assert dataset(folder) == 2
-        assert "1 of 2 scans are up to date" in capsys.readouterr().err
+        assert "1 of 2 scans up to date" in capsys.readouterr().err
         assert dataset(folder, "--out", folder / "derived") == 0
         for name in ("open", "closed"):
             (folder / name).chmod(0o755)

@@ -1,0 +1,17 @@
+import pytest
+
+from synthseg_core.system.words import counted
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((0, "scan"), "0 scans"),
+        ((1, "scan"), "1 scan"),
+        ((2, "scan"), "2 scans"),
+        ((1, "participant or session", "participants or sessions"), "1 participant or session"),
+        ((11, "participant or session", "participants or sessions"), "11 participants or sessions"),
+    ],
+)
+def test_numbers_have_their_nouns(words, expected):
+    assert counted(*words) == expected
