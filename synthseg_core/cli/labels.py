@@ -200,9 +200,8 @@ def _pack(options: argparse.Namespace) -> int:
         packed = pack(options.maps[0] if len(options.maps) == 1 else options.maps, progress)
     write_packed(options.out, packed)
     size_mb = options.out.stat().st_size / 1e6
-    print(
-        f"{options.out}: {counted(len(packed.names), 'label map')}, {counted(len(packed.values), 'label')}, {size_mb:.1f} MB"
-    )
+    maps, labels = counted(len(packed.names), "label map"), counted(len(packed.values), "label")
+    print(f"{options.out}: {maps}, {labels}, {size_mb:.1f} MB")
     return 0
 
 

@@ -164,8 +164,9 @@ def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
         print(f"synthseg train: note: cornucopia takes from the recipe {TAKEN}", file=sys.stderr)
     shape = "x".join(map(str, prepared.source.shape.output))
     where = "held-out maps" if settings.maps.held_out else "other draws of the same maps"
+    maps = counted(len(prepared.data["maps"]), "label map")
     print(
-        f"{counted(len(prepared.data['maps']), 'label map')}, samples of {shape} voxels of {prepared.voxel_size_mm:g} mm,"
+        f"{maps}, samples of {shape} voxels of {prepared.voxel_size_mm:g} mm,"
         f" {len(prepared.table)} classes, {prepared.config.precision};"
         f" validation: {where if prepared.validate else 'none'}"
     )
