@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import torch
 
     from synthseg_core.cli.train_settings import Settings
+    from synthseg_core.training.config import TrainConfig
     from synthseg_core.training.experiment import Experiment
     from synthseg_core.training.loop import Outcome
+    from synthseg_core.training.parallel import Ranks
     from synthseg_core.training.prepare import Prepared
 
 _INTERRUPTED = 130
@@ -89,7 +91,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--precision",
         choices=("float32", "bfloat16", "float16"),
-        help="number format (default: bfloat16 where the machine is made for it)",
+        help="number format (default: what a race of a few steps shows to be fastest here)",
     )
     group.add_argument("--gradient-checkpointing", action="store_true", help="less memory, a third slower")
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
@@ -112,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     use_threads(args.threads)
     ranks = environment_ranks()
     device = choose_device(ranks.device(args.device))
-    experiment = _with_precision(settings, args.out, device)
+    experiment = _with_precision(settings, args.out, device, ranks)
     with CountLine("reading label maps") as progress:
         prepared = prepare(experiment, settings.maps, device, progress, backend=settings.backend)
     options = RunOptions(began, snapshot=ranks.writes and _snapshots(args), tensorboard=args.tensorboard)
@@ -127,15 +129,26 @@ def run(args: argparse.Namespace) -> int:
     return _finish(settings, prepared, outcome, facts)
 
 
-def _with_precision(settings: Settings, folder: Path, device: torch.device) -> Experiment:
+def _with_precision(settings: Settings, folder: Path, device: torch.device, ranks: Ranks) -> Experiment:
     """Settle on a number format: the one asked for, that of the training that goes on, or what suits the device."""
-    from synthseg_core.networks.precision import automatic_precision
     from synthseg_core.training.results import stored_config
 
+    training = settings.experiment.training
     stored = stored_config(folder)
-    suitable = automatic_precision(device) if stored is None else stored.precision
-    training = replace(settings.experiment.training, precision=settings.precision or suitable)
-    return replace(settings.experiment, training=training)
+    precision = settings.precision or (stored.precision if stored else _fastest(training, device, ranks))
+    return replace(settings.experiment, training=replace(training, precision=precision))
+
+
+def _fastest(training: TrainConfig, device: torch.device, ranks: Ranks) -> str:
+    """Return the fastest number format; of several processes, which must agree, each takes what needs no trial."""
+    from synthseg_core.networks.precision import formats_of
+    from synthseg_core.training.precision_race import fastest_precision
+
+    if ranks.size > 1:
+        return formats_of(device)[-1] if device.type == "cuda" else formats_of(device)[0]
+    result = fastest_precision(training.network, device)
+    print(f"precision: {result}")
+    return result.precision
 
 
 def _snapshots(args: argparse.Namespace) -> bool:

@@ -6,12 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from synthseg_core.errors import WeightsError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.system.file_identity import FileKind, identify, kind_of_file
-from synthseg_core.system.paths import is_file
+from synthseg_core.system.paths import is_file, user_cache
 
 _EXTENSIONS = (".h5", ".safetensors")
 
@@ -55,7 +53,7 @@ class FoundWeights:
 
 def cache_folder() -> Path:
     """Return the folder that downloads go to: ``$SYNTHSEG_MODELS``, or one in the user's cache folder."""
-    folder = _named_folder() or _user_cache()
+    folder = _named_folder() or user_cache()
     if folder is None:
         raise WeightsError(
             "weights cache",
@@ -71,7 +69,7 @@ def places(card: ModelCard, folder: Path | None = None) -> tuple[Place, ...]:
     if folder is not None:
         return (Place("the folder given", folder, own=True),)
     beside = (card.source.parent / Path(card.weights.file).parent).resolve()
-    usual = (("beside the card", beside), ("$SYNTHSEG_MODELS", _named_folder()), ("the user's cache", _user_cache()))
+    usual = (("beside the card", beside), ("$SYNTHSEG_MODELS", _named_folder()), ("the user's cache", user_cache()))
     return tuple(Place(name, place) for name, place in usual if place is not None)
 
 
@@ -144,15 +142,6 @@ def examine(card: ModelCard, path: Path, place: Place) -> FoundWeights:
 def _named_folder() -> Path | None:
     named = os.environ.get("SYNTHSEG_MODELS")
     return Path(named).expanduser() if named else None
-
-
-def _user_cache() -> Path | None:
-    """Return our folder in the cache that the operating system gives to a user's programs; ``None`` without a home."""
-    try:
-        folder = user_cache_path("synthseg", appauthor=False, opinion=False)
-    except RuntimeError:  # a container's user without an entry in the password file
-        return None
-    return folder if folder.is_absolute() else None
 
 
 def file_kind(path: Path) -> FileKind:

@@ -116,9 +116,19 @@ def hardware_text(device: torch.device, processes: int = 1) -> str:
 
 def _processor() -> str:
     """Return the processor's name where the system tells it, or else its architecture."""
+    return _told_by_system("model name") or platform.processor() or platform.machine()
+
+
+def processor_identity() -> str:
+    """Return what tells kinds of processors apart, also those that go by one name: model number and instructions."""
+    facts = ("vendor_id", "cpu family", "model", "model name", "flags", "Features")
+    return " ".join((platform.machine(), *(_told_by_system(fact) for fact in facts)))
+
+
+def _told_by_system(fact: str) -> str:
+    """Return an entry of the first processor; empty where the system tells none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names and names[0] else platform.processor() or platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == fact), "")

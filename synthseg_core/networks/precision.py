@@ -1,4 +1,4 @@
-"""The number format that a device computes in fastest without harm."""
+"""Number formats: which ones a device has, and the context that computes in one."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 
-def automatic_precision(device: torch.device) -> str:
-    """Return ``bfloat16`` where the device has instructions for it, ``float16`` on older GPUs, else ``float32``."""
+def formats_of(device: torch.device) -> tuple[str, ...]:
+    """Return the formats worth a trial on a device, the exact one first.
+
+    ``float16`` only on GPUs without bfloat16 instructions; on processors bfloat16 may be emulated and slow.
+    """
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    return "bfloat16" if device.type == "cpu" and _cpu_has_bfloat16() else "float32"
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Without such instructions the format is emulated, and slower than float32."""
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, test, lambda: False)() for test in tests)
+        return ("float32", "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16")
+    return ("float32", "bfloat16") if device.type == "cpu" else ("float32",)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -1,4 +1,4 @@
-"""Paths: whether one that a user typed leads to a file or folder and may be used, and those of the package's own data.
+"""Paths: whether one that a user typed leads to a file or folder and may be used; the package's own data and cache.
 
 Such questions never end in an exception, although ``Path.is_file`` raises where a name is too long or lies in a folder
 that may not be looked into.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from importlib.resources import files
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 
 def is_file(path: Path) -> bool:
@@ -47,3 +49,12 @@ def resource(*parts: str) -> Path:
 def resource_names(folder: str, suffix: str = ".yaml") -> tuple[str, ...]:
     """Return the names, sorted and without suffix, of the files in a folder of the package's own data."""
     return tuple(sorted(path.stem for path in resource(folder).glob(f"*{suffix}")))
+
+
+def user_cache() -> Path | None:
+    """Return our folder in the cache that the operating system gives to a user's programs; ``None`` without a home."""
+    try:
+        folder = user_cache_path("synthseg", appauthor=False, opinion=False)
+    except RuntimeError:  # a container's user without an entry in the password file
+        return None
+    return folder if folder.is_absolute() else None

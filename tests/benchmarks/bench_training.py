@@ -27,11 +27,12 @@ import torch
 
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.devices import choose_device, hardware_text, use_threads
-from synthseg_core.networks.precision import automatic_precision, fixed_shapes
+from synthseg_core.networks.precision import fixed_shapes
 from synthseg_core.training.budget import parse_duration
 from synthseg_core.training.config import Intervals
 from synthseg_core.training.experiment import Experiment, ValidationConfig, preset_names
 from synthseg_core.training.loop import run_training
+from synthseg_core.training.precision_race import fastest_precision
 from synthseg_core.training.prepare import MapsSource, Prepared, prepare
 from synthseg_core.training.samples import Ahead
 from synthseg_core.training.state import new_state
@@ -72,11 +73,12 @@ def experiment_of(network: tuple[int, int], crop: int, args: argparse.Namespace)
     """Return the preset with another network and crop."""
     preset = Experiment.preset(args.preset)
     recipe = replace(preset.recipe, crop=replace(preset.recipe.crop, shape=(crop,) * 3))
+    config = UNetConfig(features=network[0], levels=network[1])
     training = replace(
         preset.training,
-        network=UNetConfig(features=network[0], levels=network[1]),
+        network=config,
         batch_size=args.batch_size or preset.training.batch_size,
-        precision=automatic_precision(choose_device(args.device)),
+        precision=fastest_precision(config, choose_device(args.device)).precision,
         compiled=args.compiled,
         device=args.device,
     )

@@ -8,20 +8,18 @@ import torch
 from synthseg_core.networks import precision
 
 
-@pytest.mark.parametrize(("has_bfloat16", "expected"), [(True, "bfloat16"), (False, "float32")])
-def test_processors_take_bfloat16_where_they_have_instructions_for_it(monkeypatch, has_bfloat16, expected):
-    monkeypatch.setattr(precision, "_cpu_has_bfloat16", lambda: has_bfloat16)
-    assert precision.automatic_precision(torch.device("cpu")) == expected
-
-
-@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float16")])
-def test_gpus_take_bfloat16_only_where_it_is_not_emulated(monkeypatch, native, expected):
+@pytest.mark.parametrize(("native", "second"), [(True, "bfloat16"), (False, "float16")])
+def test_gpus_try_bfloat16_only_where_it_is_not_emulated(monkeypatch, native, second):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
-    assert precision.automatic_precision(torch.device("cuda")) == expected
+    assert precision.formats_of(torch.device("cuda")) == ("float32", second)
+
+
+def test_processors_try_bfloat16_whatever_their_flags_say():
+    assert precision.formats_of(torch.device("cpu")) == ("float32", "bfloat16")
 
 
 def test_other_devices_compute_in_float32():
-    assert precision.automatic_precision(torch.device("mps")) == "float32"
+    assert precision.formats_of(torch.device("mps")) == ("float32",)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
