@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from synthseg_core.bids.names import ENTITIES
+
 BIDS_VERSION = "1.11.1"
 
 
@@ -29,3 +34,24 @@ SCORE_COLUMNS: dict[str, dict[str, str]] = {
         ),
     },
 }
+
+
+# What pybids 0.16 to 0.22 calls the parts of a path. It takes a key of that name in a JSON file for this part of the
+# path of the file that the JSON belongs to, and refuses the whole dataset where the two differ.
+_PYBIDS_ENTITIES = (
+    *("subject", "session", "sample", "task", "tracksys", "acquisition", "nucleus", "volume", "ceagent", "staining"),
+    *("tracer", "reconstruction", "direction", "run", "proc", "modality", "echo", "flip", "inv", "mt", "part"),
+    *("recording", "space", "chunk", "suffix", "scans", "fmap", "datatype", "extension"),
+    *("atlas", "roi", "label", "desc", "from", "to", "mode", "hemi", "segmentation", "res", "den", "model", "subset"),
+)
+ENTITY_NAMES = frozenset((*ENTITIES, *_PYBIDS_ENTITIES))
+"""No key of our JSON files may be called like this."""
+ENTITY_COLUMNS_KEY = "EntityColumns"
+"""Under this key JSON files explain columns that are called like an entity."""
+
+
+def column_meanings(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the JSON file beside a table says of its columns, so that pybids takes none for a part of a path."""
+    plain = {name: meaning for name, meaning in columns.items() if name not in ENTITY_NAMES}
+    called_so = {name: meaning for name, meaning in columns.items() if name in ENTITY_NAMES}
+    return {**plain, **({ENTITY_COLUMNS_KEY: called_so} if called_so else {})}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
 import pandas as pd
 
+from synthseg_core.bids.names import BidsName, parse_stem
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.reports.gathering import GroupTables, ScanNumbers
 from synthseg_core.reports.origins import GENERATED_BY_COLUMNS, summary_of_generators
@@ -97,6 +98,31 @@ def quality_table(entries: Sequence[ScanNumbers], threshold: float) -> Table:
     }
     rows = ({**scan_cells(entry), **_score_cells(entry, threshold)} for entry in entries)
     return Table(text_frame(rows, columns), columns, generators_of(entries))
+
+
+def entities_of_scans(rows: Iterable[ScanRow]) -> dict[str, Mapping[str, str]]:
+    """Return the entities in the name of each scan, by the first part of the paths of its derivatives."""
+    return {row.scan: parse_stem(row.scan).entities for row in rows if row.scan}
+
+
+def with_entities(table: Table, entities: Mapping[str, Mapping[str, str]]) -> Table:
+    """Return a table with a last column for each entity that the names of some scans have, such as ``run`` and ``acq``.
+
+    Parameters
+    ----------
+    table
+        Has a column ``scan``.
+    entities
+        Of all scans of the dataset, by that column; participant and session have columns already.
+    """
+    known = {key: "" for one in entities.values() for key in one if key not in ("sub", "ses")}
+    cells, columns = table.cells, dict(table.columns)
+    for key in BidsName(known, "").entities:
+        column = f"{key}_entity" if key in table.columns else key
+        columns[column] = {"Description": f"Label after {key}- in the name of the scan; n/a where it has none"}
+        labels = {scan: one[key] for scan, one in entities.items() if key in one}
+        cells = cells.assign(**{column: cells["scan"].map(labels)})
+    return replace(table, cells=cells, columns=columns)
 
 
 def text_frame(rows: Iterable[Mapping[str, str | None]], columns: Iterable[str]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthseg_core.bids.columns import column_meanings
 from synthseg_core.bids.participants import write_participants
 from synthseg_core.errors import InputError
 from synthseg_core.reports.gathering import GroupTables
@@ -47,7 +48,8 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     InputError
         If no scan is known; the tables of an earlier run stay as they are.
     """
-    from synthseg_core.reports.tables import quality_table, scan_table  # pandas takes half a second
+    # pandas takes half a second
+    from synthseg_core.reports.tables import entities_of_scans, quality_table, scan_table, with_entities
     from synthseg_core.reports.volumes import GroupVolumes, sums_of
 
     if not tables.statuses:
@@ -55,7 +57,12 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
             folder, found="no scan to gather", expected="a scan table with scans", remedy="check the dataset"
         )
     write_participants(folder, (status.row.participant_id for status in tables.statuses))
-    _write(folder / SCANS_NAME, scan_table(tables))
+    entities = entities_of_scans(status.row for status in tables.statuses)
+
+    def write(name: str, table: Table) -> None:
+        _write(folder / name, with_entities(table, entities))
+
+    write(SCANS_NAME, scan_table(tables))
     for stage, segmentation in _SEGMENTATIONS.items():
         if stage not in tables.numbers:
             continue
@@ -65,9 +72,9 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
             (LONG_NAME, volumes.long()),
             (GROUPED_NAME, volumes.summed(sums_of(segmentation))),
         ):
-            _write(folder / name.replace("seg-synthseg_", f"seg-{segmentation}_"), table)
+            write(name.replace("seg-synthseg_", f"seg-{segmentation}_"), table)
     if "qc" in tables.numbers:
-        _write(folder / QUALITY_NAME, quality_table(tables.numbers["qc"], threshold))
+        write(QUALITY_NAME, quality_table(tables.numbers["qc"], threshold))
 
 
 def _write(path: Path, table: Table) -> None:
@@ -83,4 +90,4 @@ def _write(path: Path, table: Table) -> None:
             lineterminator="\n",
             encoding="utf-8",
         )
-    write_json(path.with_name(f"{path.name}.json"), {**table.columns, "GeneratedBy": table.generated_by})
+    write_json(path.with_name(f"{path.name}.json"), {**column_meanings(table.columns), "GeneratedBy": table.generated_by})

@@ -95,7 +95,7 @@ def test_every_column_is_explained_and_volumes_have_units(dataset):
     for path in dataset.glob("group_*.tsv"):
         header = path.read_text().splitlines()[0].split("\t")
         explained = json.loads(path.with_suffix(".json").read_text())
-        assert list(explained) == [*header, "GeneratedBy"]
+        assert {*explained, *explained["EntityColumns"]} == {*header, "GeneratedBy", "EntityColumns"}
         assert all("Units" in explained[column] for column in header if column.endswith("_mm3"))
 
 
