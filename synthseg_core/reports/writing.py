@@ -90,4 +90,6 @@ def _write(path: Path, table: Table) -> None:
             lineterminator="\n",
             encoding="utf-8",
         )
-    write_json(path.with_name(f"{path.name}.json"), {**column_meanings(table.columns), "GeneratedBy": table.generated_by})
+    write_json(
+        path.with_name(f"{path.name}.json"), {**column_meanings(table.columns), "GeneratedBy": table.generated_by}
+    )
