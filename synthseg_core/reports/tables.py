@@ -121,7 +121,7 @@ def with_entities(table: Table, entities: Mapping[str, Mapping[str, str]]) -> Ta
         column = f"{key}_entity" if key in table.columns else key
         columns[column] = {"Description": f"Label after {key}- in the name of the scan; n/a where it has none"}
         labels = {scan: one[key] for scan, one in entities.items() if key in one}
-        cells = cells.assign(**{column: cells["scan"].map(labels)})
+        cells = cells.assign(**{column: cells["scan"].map(labels.get)})
     return replace(table, cells=cells, columns=columns)
 
 
