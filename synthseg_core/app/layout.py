@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthseg_core.bids.columns import CODE_NAME
-from synthseg_core.bids.names import derivative, products_of
+from synthseg_core.bids.names import PRODUCTS, derivative, products_of
 from synthseg_core.errors import UsageError
 
 # What every version writes in these files.
@@ -87,8 +87,9 @@ class Layout:
         return {**derivatives, "decision": self.decision(stem)} if stage == "segment" else derivatives
 
     def made_by(self, stage: str, stem: str) -> list[Path]:
-        """Return everything that a stage makes from one scan."""
-        return list(self.outputs_of(stage, stem).values())
+        """Return everything that a stage makes from one scan, without copies, which are never worth a job."""
+        outputs = self.outputs_of(stage, stem)
+        return [outputs[key] for key in outputs if key not in PRODUCTS or not PRODUCTS[key].copy_of]
 
 
 def require_own_output(output: Path, dataset: Path) -> None:

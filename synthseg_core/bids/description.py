@@ -38,7 +38,7 @@ space: `sub-01/anat/sub-01_T1w.nii.gz` gives `sub-01/anat/sub-01_space-T1w`.
 
 * `<scan>_seg-synthseg_dseg.nii.gz`: labels on the grid of the scan. The JSON beside it says what made it, from what,
   with which options, and what is doubtful.
-* `<scan>_seg-synthseg_res-1mm_dseg.nii.gz`: the same at 1 mm; the same JSON belongs to it.
+* `<scan>_seg-synthseg_res-1mm_dseg.nii.gz`: the same at 1 mm; the JSON beside it says the same, too.
 * `<scan>_seg-synthseg_volumes.tsv`: volumes of the structures, mm^3.
 * `<scan>_desc-brain_mask.nii.gz`: 1 where the label map on the grid of the scan has any structure, fluid included,
   as in the total intracranial volume.

@@ -121,12 +121,15 @@ class Product:
         As in :class:`BidsName`.
     entities
         Entities that follow those of the stem.
+    copy_of
+        Product that has the same content; empty where none has. A result is complete without its copies.
     """
 
     stage: str
     suffix: str
     extension: str
     entities: Mapping[str, str] = field(default_factory=dict[str, str])
+    copy_of: str = ""
 
     def ending(self, scan_suffix: str) -> str:
         """Last part of the path of this derivative of a scan, for instance of a ``T1w``."""
@@ -144,6 +147,8 @@ PRODUCTS: dict[str, Product] = {
     "dseg": Product("segment", "dseg", ".nii.gz", _SEGMENTATION),
     "sidecar": Product("segment", "dseg", ".json", _SEGMENTATION),
     "dseg_1mm": Product("segment", "dseg", ".nii.gz", _SEGMENTATION_1MM),
+    # By inheritance one file could serve both maps, but not where the entities of one scan are part of another's.
+    "sidecar_1mm": Product("segment", "dseg", ".json", _SEGMENTATION_1MM, "sidecar"),
     "mask": Product("segment", "mask", ".nii.gz", _BRAIN),
     "mask_sidecar": Product("segment", "mask", ".json", _BRAIN),
     "volumes": Product("segment", "volumes", ".tsv", _SEGMENTATION),
@@ -154,6 +159,7 @@ PRODUCTS: dict[str, Product] = {
     "parcels": Product("parcellate", "dseg", ".nii.gz", _PARCELS),
     "parcels_sidecar": Product("parcellate", "dseg", ".json", _PARCELS),
     "parcels_1mm": Product("parcellate", "dseg", ".nii.gz", _PARCELS_1MM),
+    "parcels_sidecar_1mm": Product("parcellate", "dseg", ".json", _PARCELS_1MM, "parcels_sidecar"),
     "parcel_volumes": Product("parcellate", "volumes", ".tsv", _PARCELS),
     "scores": Product("qc", "scores", ".tsv", _QUALITY),
     "scores_sidecar": Product("qc", "scores", ".json", _QUALITY),
@@ -165,6 +171,11 @@ STAGES = ("segment", "posteriors", "resample", "parcellate", "qc")
 def products_of(stage: str) -> tuple[str, ...]:
     """Return the keys in ``PRODUCTS`` of what a stage makes."""
     return tuple(key for key, product in PRODUCTS.items() if product.stage == stage)
+
+
+def results_of(stage: str) -> tuple[str, ...]:
+    """Return the keys in ``PRODUCTS`` of what says that a stage is done: what it makes, without copies."""
+    return tuple(key for key in products_of(stage) if not PRODUCTS[key].copy_of)
 
 
 def parse_name(name: str) -> BidsName:

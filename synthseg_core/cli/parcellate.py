@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from synthseg_core.segmentation.parcellate import LabelMapOn, ScanParcels
 
 _IMAGES = (".nii", ".nii.gz", ".mgz", ".npz")
-_OUTPUTS = {"dseg": _IMAGES, "dseg_1mm": _IMAGES, "volumes": (".tsv",), "sidecar": (".json",)}
+_JSON = (".json",)
+_OUTPUTS = {"dseg": _IMAGES, "dseg_1mm": _IMAGES, "volumes": (".tsv",), "sidecar": _JSON, "sidecar_1mm": _JSON}
 # Label map to write -> the one of the segmentation whose cortex it divides.
 _SEGMENTATIONS = {"dseg": "segmentation", "dseg_1mm": "segmentation_1mm"}
 
@@ -38,6 +39,7 @@ class Outputs:
     dseg_1mm: Path | None
     volumes: Path | None
     sidecar: Path | None
+    sidecar_1mm: Path | None
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Outputs:
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--dseg-1mm", type=Path, metavar="IMAGE", help="label map with parcels at 1 mm")
     out.add_argument("--volumes", type=Path, metavar="TSV", help="soft and hard volumes of the parcels, mm^3")
     out.add_argument("--sidecar", type=Path, metavar="JSON", help="provenance and warnings")
+    out.add_argument("--sidecar-1mm", type=Path, metavar="JSON", help="the same once more, beside the one at 1 mm")
     out.add_argument("--log-json", type=Path, metavar="JSON", help="if the scan fails, the reason as one JSON line")
 
 
@@ -112,8 +115,9 @@ def _parcellate(args: argparse.Namespace) -> None:
     _write_images(outputs, scan, result, tuple(maps))
     if outputs.volumes is not None:
         write_text(outputs.volumes, result.volumes.to_tsv())
-    if outputs.sidecar is not None:
-        write_json(outputs.sidecar, _sidecar(args, scan, sha256, (card, decision, model), result))
+    for path in (outputs.sidecar, outputs.sidecar_1mm):
+        if path is not None:
+            write_json(path, _sidecar(args, scan, sha256, (card, decision, model), result))
 
 
 def _segmentations(args: argparse.Namespace, outputs: Outputs, decision: ClassMaps) -> dict[str, LabelMapOn]:

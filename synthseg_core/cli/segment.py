@@ -28,7 +28,7 @@ _IMAGE, _NIFTI, _JSON = (".nii", ".nii.gz", ".mgz", ".npz"), (".nii", ".nii.gz")
 OUTPUTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("dseg", "dseg_1mm", "mask", "posteriors", "resampled"), _IMAGE),
     **{"posteriors_1mm": _NIFTI, "volumes": (".tsv",), "decision": (".npz",)},
-    **dict.fromkeys(("sidecar", "mask_sidecar", "posteriors_sidecar"), _JSON),
+    **dict.fromkeys(("sidecar", "sidecar_1mm", "mask_sidecar", "posteriors_sidecar"), _JSON),
 }
 
 
@@ -45,6 +45,7 @@ class Outputs:
     volumes: Path | None
     decision: Path | None
     sidecar: Path | None
+    sidecar_1mm: Path | None
     mask_sidecar: Path | None
     posteriors_sidecar: Path | None
 
@@ -58,7 +59,8 @@ class Outputs:
     @property
     def name_scan(self) -> bool:
         """Whether some of them tell which scan they come from, for which all of its file is read once more."""
-        return any((self.decision, self.sidecar, self.mask_sidecar, self.posteriors_sidecar))
+        sidecars = (self.sidecar, self.sidecar_1mm, self.mask_sidecar, self.posteriors_sidecar)
+        return any((self.decision, *sidecars))
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +77,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--volumes", type=Path, metavar="TSV", help="soft and hard volumes of the structures, mm^3")
     out.add_argument("--decision", type=Path, metavar="NPZ", help="class indices that parcels and scores start from")
     out.add_argument("--sidecar", type=Path, metavar="JSON", help="provenance and warnings, for the label maps")
+    out.add_argument("--sidecar-1mm", type=Path, metavar="JSON", help="the same once more, beside the one at 1 mm")
     out.add_argument("--mask-sidecar", type=Path, metavar="JSON", help="the same for the brain mask")
     out.add_argument(
         "--posteriors-sidecar", type=Path, metavar="JSON", help="the same for posteriors at 1 mm, with their channels"
@@ -90,6 +93,7 @@ def write_outputs(outputs: Outputs, made: Provenance) -> None:
         write_text(outputs.volumes, made.result.volumes.to_tsv())
     sidecars = {
         outputs.sidecar: made.label_map,
+        outputs.sidecar_1mm: made.label_map,
         outputs.mask_sidecar: made.mask,
         outputs.posteriors_sidecar: made.posteriors,
     }

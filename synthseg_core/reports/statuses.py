@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from synthseg_core.bids.names import derivative, products_of
+from synthseg_core.bids.names import derivative, results_of
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import Failure
 from synthseg_core.reports.origins import SidecarFacts
@@ -86,7 +86,7 @@ def _examine_stage(row: ScanRow, dataset: Path, stage: str) -> StageStatus:
     job = _JOBS.get(stage, stage)
     log = f"logs/{job}/{row.scan}.log"
     log = log if (dataset / log).is_file() else ""
-    if all((dataset / derivative(row.scan, product)).is_file() for product in products_of(stage)):
+    if all((dataset / derivative(row.scan, product)).is_file() for product in results_of(stage)):
         return StageStatus(stage, "done", log=log)
     failure = _last_failure(dataset / "logs" / job / f"{row.scan}.json")
     if failure is not None:

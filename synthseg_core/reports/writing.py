@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthseg_core.bids.columns import column_meanings
+from synthseg_core.bids.names import PRODUCTS
 from synthseg_core.bids.participants import write_participants
 from synthseg_core.errors import InputError
 from synthseg_core.reports.gathering import GroupTables
-from synthseg_core.system.atomic import atomic_path, write_json
+from synthseg_core.system.atomic import atomic_path, write_bytes, write_json
 from synthseg_core.system.tables import ABSENT
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
         raise InputError(
             folder, found="no scan to gather", expected="a scan table with scans", remedy="check the dataset"
         )
+    write_missing_copies(folder)
     write_participants(folder, (status.row.participant_id for status in tables.statuses))
     entities = entities_of_scans(status.row for status in tables.statuses)
 
@@ -75,6 +78,20 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
             write(name.replace("seg-synthseg_", f"seg-{segmentation}_"), table)
     if "qc" in tables.numbers:
         write(QUALITY_NAME, quality_table(tables.numbers["qc"], threshold))
+
+
+def write_missing_copies(folder: Path) -> None:
+    """Write the JSON files at 1 mm that results of earlier versions lack: what the one beside the other map says."""
+    for product in PRODUCTS.values():
+        if not product.copy_of:
+            continue
+        ending, original = product.ending(""), PRODUCTS[product.copy_of].ending("")
+        image_ending = ending.replace(product.extension, ".nii.gz")
+        for image in sorted(folder.glob(f"sub-*/**/*{image_ending}")):
+            first = image.name.removesuffix(image_ending)
+            copy, source = image.with_name(first + ending), image.with_name(first + original)
+            if source.is_file() and not os.path.lexists(copy):  # a link to nowhere has its content elsewhere
+                write_bytes(copy, source.read_bytes())
 
 
 def _write(path: Path, table: Table) -> None:

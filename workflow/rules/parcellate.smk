@@ -28,4 +28,5 @@ rule parcellate:
         " --segmentation {input.dseg:q} --segmentation-1mm {input.dseg_1mm:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.parcels:q} --dseg-1mm {output.parcels_1mm:q} --volumes {output.parcel_volumes:q}"
-        " --sidecar {output.parcels_sidecar:q} --log-json {params.reason:q} > {log:q} 2>&1"
+        " --sidecar {output.parcels_sidecar:q} --sidecar-1mm {output.parcels_sidecar_1mm:q}"
+        " --log-json {params.reason:q} > {log:q} 2>&1"

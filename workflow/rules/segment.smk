@@ -26,5 +26,5 @@ rule segment:
         " --device {params.device} --threads {threads}"
         " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
         " --mask {output.mask:q} --mask-sidecar {output.mask_sidecar:q}"
-        " --sidecar {output.sidecar:q} --decision {output.decision:q} {params.optional:q}"
+        " --sidecar {output.sidecar:q} --sidecar-1mm {output.sidecar_1mm:q} --decision {output.decision:q} {params.optional:q}"
         " --log-json {params.reason:q} > {log:q} 2>&1"

@@ -16,7 +16,7 @@ from synthseg_core.app.main import exit_status, main, remove_leftovers
 from synthseg_core.app.plan import Plan, stages_of
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall
 from synthseg_core.bids.description import DATASET_FILES
-from synthseg_core.bids.names import derivative, products_of
+from synthseg_core.bids.names import derivative, results_of
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import read_table, write_table
 from synthseg_core.errors import UsageError
@@ -119,9 +119,10 @@ def test_files_of_a_plan(bids):
     stem = "sub-02/anat/sub-02_space-T1w"
     assert names[0] == "dataset_description.json"
     assert names[len(DATASET_FILES) :] == [
-        *(derivative(stem, product) for product in products_of("segment")),
+        *(derivative(stem, product) for product in results_of("segment")),
         f"work/decisions/{stem}_decision.npz",
     ]
+    assert "sidecar_1mm" in plan.layout.outputs_of("segment", stem), "a job makes it, and nobody waits for it"
 
 
 def test_targets_are_a_file_a_job_and_whatever_is_missing(bids):
