@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from synthseg_core.errors import FetchError, SynthSegError
 from synthseg_core.models.card import WeightsFile
 from synthseg_core.models.http import MirrorError, Policy, RangeError, Reply, TransientError, get, host_of
-from synthseg_core.system.atomic import output_error, write_json
+from synthseg_core.system.atomic import flush, output_error, write_json
 from synthseg_core.system.file_identity import FileKind, identify, kind_of_bytes
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -199,7 +199,7 @@ def _from_mirror(job: _Job, mirror: tuple[str, ...]) -> None:
 
 def _install(job: _Job) -> None:
     with job.part.open("rb+") as stream:
-        os.fsync(stream.fileno())
+        flush(stream.fileno())
     job.part.replace(job.target)
     job.origin.unlink(missing_ok=True)
 

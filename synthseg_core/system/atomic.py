@@ -31,6 +31,8 @@ _PATTERN = re.compile(r"\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]+(?:\.|$)")
 _BOOT, _PROCESS_SPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 # The longest writing takes minutes; the rest is for clocks that differ and programs that were suspended.
 _ABANDONED_S = 24 * 3600.0
+# What file systems answer that have no way to flush a file.
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _REMEDIES = {
     errno.ENOSPC: "free some space, or write somewhere else",
     errno.EDQUOT: "free some of your quota, or write somewhere else",
@@ -176,17 +178,29 @@ def _check_folder(folder: Path) -> None:
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
+def flush(descriptor: int) -> None:
+    """Bring a file to the disk, where its file system knows how; what the disk refuses is an error."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
+
+
 def _flush(path: Path) -> None:
     with path.open("rb") as file:
-        os.fsync(file.fileno())
+        flush(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the renaming itself durable, where the system can open folders."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make the renaming itself durable, where that can be done.
+
+    Whatever goes wrong here, an input/output error included, costs no result: the file is on the disk and has its name.
+    Samba of old kernels, VirtualBox and WSL answer so for folders that are well.
+    """
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

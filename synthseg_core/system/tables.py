@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 
 from synthseg_core.errors import InputError, OutputError
-from synthseg_core.system.atomic import write_bytes
+from synthseg_core.system.atomic import flush, write_bytes
 
 ABSENT = "n/a"
 """What BIDS writes in the cell of an absent value."""
@@ -96,7 +96,7 @@ def append_whole(path: Path, text: str) -> None:
             except OSError:
                 file.truncate(before)
                 raise
-            os.fsync(file.fileno())
+            flush(file.fileno())
     except OSError as error:
         raise OutputError(
             path,

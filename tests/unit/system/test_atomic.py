@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -82,6 +84,44 @@ def test_final_name_that_is_a_folder(tmp_path):
     with pytest.raises(OutputError, match="give a file name, not a folder"):
         write_text(tmp_path / "x.txt", "")
     assert (tmp_path / "x.txt" / "inside").is_dir()
+
+
+def _fail_to_flush(monkeypatch, reason, folders):
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == folders:
+            raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("reason", [errno.EINVAL, errno.ENOTSUP, errno.EIO, errno.EACCES])
+def test_folder_that_cannot_be_flushed_costs_nothing(tmp_path, monkeypatch, reason):
+    _fail_to_flush(monkeypatch, reason, folders=True)
+    write_text(tmp_path / "x.txt", "all")
+    assert (tmp_path / "x.txt").read_text() == "all"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_folder_that_cannot_be_listed_takes_files():
+    with ordinary_user() as folder:
+        folder.chmod(0o333)
+        write_text(folder / "x.txt", "all")
+        folder.chmod(0o755)
+        assert (folder / "x.txt").read_text() == "all"
+
+
+def test_file_system_without_flush(tmp_path, monkeypatch):
+    _fail_to_flush(monkeypatch, errno.EINVAL, folders=False)
+    write_text(tmp_path / "x.txt", "all")
+    assert (tmp_path / "x.txt").read_text() == "all"
+
+
+@pytest.mark.parametrize("reason", [errno.EIO, errno.ENOSPC])
+def test_file_that_does_not_reach_the_disk_is_an_error(tmp_path, monkeypatch, reason):
+    _fail_to_flush(monkeypatch, reason, folders=False)
+    with pytest.raises(OutputError, match="x.txt: found "):
+        write_text(tmp_path / "x.txt", "all")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_device_is_not_replaced(tmp_path):

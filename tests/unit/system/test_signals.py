@@ -73,6 +73,16 @@ def test_streams_that_are_closed_from_the_start(tmp_path, closed):
     assert (tmp_path / "out" / "group_scans.tsv").read_text().startswith("participant_id")
 
 
+@pytest.mark.parametrize("module", ["cli", "app"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_errors_without_streams_keep_their_status(module, closed):
+    code = f"import sys; from synthseg_core.{module}.main import main; sys.exit(main(sys.argv[1:]))"
+    words = ["sh", "-c", f'"$0" -c "$1" "$2" "$3" "$4" {closed}', sys.executable, code, "group", "nowhere", "group"]
+    run = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert run.returncode == 2, run.stderr
+    assert "Traceback" not in run.stderr
+
+
 @pytest.mark.parametrize("error", [OSError("disk"), KeyboardInterrupt(), ValueError("bug")])
 def test_other_errors_come_through(error):
     def fail() -> int:
