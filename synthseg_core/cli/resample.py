@@ -17,7 +17,7 @@ _OUTPUTS: dict[str, tuple[str, ...]] = {"resampled": (".nii", ".nii.gz", ".mgz",
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of this subcommand."""
-    parser.add_argument("scan", type=Path, metavar="SCAN", help="scan: .nii, .nii.gz, .mgz or .npz")
+    parser.add_argument("scan", type=Path, metavar="SCAN", help="scan: .nii, .nii.gz, .mgz, .mgh or .npz")
     parser.add_argument("--volume", type=int, metavar="N", help="volume of a 4-D file, counted from 0 (default: first)")
     parser.add_argument("--source", metavar="URI", help="name of the scan for the sidecar (default: its file name)")
     out = parser.add_argument_group("outputs (at least one)")

@@ -134,7 +134,7 @@ def _write_posteriors(outputs: Outputs, made: Provenance) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of this subcommand."""
-    parser.add_argument("scan", type=Path, metavar="SCAN", help="scan: .nii, .nii.gz, .mgz or .npz")
+    parser.add_argument("scan", type=Path, metavar="SCAN", help="scan: .nii, .nii.gz, .mgz, .mgh or .npz")
     model = add_model_options(parser)
     model.add_argument("--fast", action="store_true", help="no flip averaging, simpler clean-up: half the time")
     scan = parser.add_argument_group("scan")

@@ -27,28 +27,31 @@ def unit_columns(affine: np.ndarray) -> np.ndarray:
     return result
 
 
+def affine_fault(affine: np.ndarray) -> str | None:
+    """Say what makes an affine unusable: entries that are not finite, or a 3x3 part that flattens space."""
+    if not np.all(np.isfinite(affine)):
+        return "an affine with NaN or infinite entries"
+    volume_mm3 = float(np.prod(voxel_size(affine)))
+    # Relative to a box with the same edges; 1e-6 is far below any scanner's shear, far above float noise.
+    if volume_mm3 == 0 or abs(np.linalg.det(affine[:3, :3])) < 1e-6 * volume_mm3:
+        return "a singular affine (two axes point the same way or one has no length)"
+    return None
+
+
 def check_affine(affine: np.ndarray, subject: object) -> None:
-    """Refuse an affine that is not finite or flattens space.
+    """Refuse an affine that :func:`affine_fault` finds fault with.
 
     Raises
     ------
     GeometryError
         If an entry is NaN or infinite, or the 3x3 part is singular relative to its own voxel size.
     """
-    if not np.all(np.isfinite(affine)):
+    fault = affine_fault(affine)
+    if fault is not None:
         raise GeometryError(
             subject,
-            found="an affine with NaN or infinite entries",
-            expected="finite numbers",
-            remedy="repair the header (sform/qform) or convert the scan again",
-        )
-    volume_mm3 = float(np.prod(voxel_size(affine)))
-    # Relative to a box with the same edges; 1e-6 is far below any scanner's shear, far above float noise.
-    if volume_mm3 == 0 or abs(np.linalg.det(affine[:3, :3])) < 1e-6 * volume_mm3:
-        raise GeometryError(
-            subject,
-            found="a singular affine (two axes point the same way or one has no length)",
-            expected="three independent axes",
+            found=fault,
+            expected="finite numbers" if "NaN" in fault else "three independent axes",
             remedy="repair the header (sform/qform) or convert the scan again",
         )
 

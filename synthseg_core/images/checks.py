@@ -24,6 +24,7 @@ SHEAR_TOLERANCE_DEGREES = 0.5
 THIN_SLICES = 10
 SMALL_EXTENT_MM = 50.0
 _UNIT_IN_MM = {"meter": 1000.0, "micron": 0.001}
+NO_ORIENTATION = "the header stores no orientation ({how}); left and right cannot be known"
 
 
 @dataclass(frozen=True)
@@ -39,37 +40,43 @@ def sizes_text(sizes_mm: Sequence[float]) -> str:
     return " x ".join(f"{size:.4g}" for size in sizes_mm) + " mm"
 
 
-def check_voxel_size(sizes_mm: Size3, unit: str, path: Path) -> list[str]:
-    """Refuse sizes that no head scan has; warn when the header names a unit that the sizes contradict.
+def unit_in_mm(sizes: Size3, unit: str) -> tuple[float, list[str]]:
+    """Return what the lengths of a header have to be multiplied by to be mm, and a line about that.
 
     Parameters
     ----------
-    sizes_mm
-        Edge lengths, taken as mm whatever the unit.
+    sizes
+        Edge lengths as stored.
     unit
-        Name of the spatial unit in the header: ``mm``, ``meter``, ``micron`` or ``unknown``.
-    path
-        For messages.
+        Name of the unit in the header: ``mm``, ``meter``, ``micron`` or ``unknown``, which is taken as mm. Sizes that a
+        head scan has in mm are taken as mm whatever the unit: then the unit is what is wrong.
+    """
+    if unit not in _UNIT_IN_MM:
+        return 1.0, []
+    if _is_plausible(sizes):
+        return 1.0, [f"the header's unit is {unit}, but voxels of {sizes_text(sizes)} are plausible; mm is assumed"]
+    return _UNIT_IN_MM[unit], [f"the header's unit is {unit}; its lengths are read as such"]
+
+
+def check_voxel_size(sizes_mm: Size3, path: Path) -> None:
+    """Refuse sizes that no head scan has.
 
     Raises
     ------
     GeometryError
         If an edge is outside 0.05 to 20 mm.
     """
-    plausible = all(SMALLEST_VOXEL_MM <= size <= LARGEST_VOXEL_MM for size in sizes_mm)
-    if plausible and unit not in _UNIT_IN_MM:
-        return []
-    if plausible:
-        return [f"the header's unit is {unit}, but voxels of {sizes_text(sizes_mm)} are plausible; mm is assumed"]
-    remedy = "correct the voxel sizes in the header"
-    if unit in _UNIT_IN_MM:
-        remedy = f"the header says {unit}: rescale the affine by {_UNIT_IN_MM[unit]:g} and store mm"
-    raise GeometryError(
-        path,
-        found=f"voxels of {sizes_text(sizes_mm)}",
-        expected=f"{SMALLEST_VOXEL_MM} to {LARGEST_VOXEL_MM:g} mm",
-        remedy=remedy,
-    )
+    if not _is_plausible(sizes_mm):
+        raise GeometryError(
+            path,
+            found=f"voxels of {sizes_text(sizes_mm)}",
+            expected=f"{SMALLEST_VOXEL_MM} to {LARGEST_VOXEL_MM:g} mm",
+            remedy="correct the voxel sizes in the header, or their unit",
+        )
+
+
+def _is_plausible(sizes_mm: Size3) -> bool:
+    return all(SMALLEST_VOXEL_MM <= size <= LARGEST_VOXEL_MM for size in sizes_mm)
 
 
 def size_conflict(header_mm: Size3, affine_mm: Size3) -> list[str]:
@@ -82,8 +89,8 @@ def size_conflict(header_mm: Size3, affine_mm: Size3) -> list[str]:
 def form_conflict(forms: Forms, shape: Shape3) -> list[str]:
     """Warn when sform and qform place the scan differently, or when neither places it."""
     if forms.sform is None and forms.qform is None:
-        return ["the header stores no orientation (sform and qform codes are 0); left and right cannot be known"]
-    if forms.sform is None or forms.qform is None or not np.all(np.isfinite(forms.sform)):
+        return [NO_ORIENTATION.format(how="sform and qform codes are 0")]
+    if forms.sform is None or forms.qform is None:
         return []
     distance_mm = _largest_corner_distance(forms.sform, forms.qform, shape)
     if distance_mm <= FORM_TOLERANCE_MM:

@@ -7,14 +7,32 @@ from pathlib import Path
 from synthseg_core.errors import InputError
 from synthseg_core.system.file_identity import FileKind, kind_of_file
 
-READABLE = (".nii.gz", ".nii", ".mgz", ".npz")
-_EXPECTED = {".nii.gz": FileKind.GZIP, ".mgz": FileKind.GZIP, ".npz": FileKind.ZIP, ".nii": FileKind.NIFTI}
+READABLE = (".nii.gz", ".nii", ".mgz", ".mgh", ".npz")
+_EXPECTED = {
+    **{".nii.gz": FileKind.GZIP, ".mgz": FileKind.GZIP},
+    **{".nii": FileKind.NIFTI, ".mgh": FileKind.MGH, ".npz": FileKind.ZIP},
+}
+_PAIR = "make one file of the pair, for instance with fslchfiletype NIFTI_GZ or nib-convert"
+_DICOM = "convert the series with dcm2niix"
+_CONVERSIONS = {
+    **dict.fromkeys((".hdr", ".img"), _PAIR),
+    **dict.fromkeys((".dcm", ".ima", ".dicom"), _DICOM),
+    **dict.fromkeys((".par", ".rec"), "convert it with dcm2niix"),
+    ".mnc": "convert it with mnc2nii",
+    **dict.fromkeys(
+        (".nrrd", ".nhdr", ".mha", ".mhd"), "convert it to .nii.gz, for instance with ITK-SNAP or 3D Slicer"
+    ),
+    ".head": "convert it with 3dAFNItoNIFTI",
+    ".brik": "convert it with 3dAFNItoNIFTI",
+    ".bz2": "decompress it",
+    ".zst": "decompress it",
+}
 # As messages about scans call them: the others by the name that they have, or not at all.
 _NAMES = {
     FileKind.GZIP: "gzip data",
     FileKind.ZIP: "a zip archive",
     FileKind.EMPTY: "an empty file (0 bytes)",
-    **{kind: kind.value for kind in (FileKind.NIFTI, FileKind.DICOM, FileKind.WEB_PAGE)},
+    **{kind: kind.value for kind in (FileKind.NIFTI, FileKind.MGH, FileKind.DICOM, FileKind.WEB_PAGE)},
     **{kind: kind.value for kind in (FileKind.ANNEX_POINTER, FileKind.LFS_POINTER)},
 }
 
@@ -36,7 +54,7 @@ def check_file(path: Path) -> None:
     kind = extension(path)
     try:
         _check_exists(path)
-        found = kind_of_file(path) if kind in READABLE else None
+        found = kind_of_file(path)
     except OSError as error:
         raise InputError(
             path,
@@ -44,27 +62,39 @@ def check_file(path: Path) -> None:
             expected="a readable file",
             remedy="correct the path or the permissions",
         ) from error
-    if found is None:
+    if kind not in READABLE:
         raise InputError(
             path,
             found=f"the extension {path.suffix or 'none'}",
             expected=" or ".join(READABLE),
-            remedy="convert the scan, for instance with dcm2niix",
+            remedy=_CONVERSIONS.get(path.suffix.lower()) or _remedy_for_a_name(found),
         )
     if found is not _EXPECTED[kind]:
         name = _NAMES.get(found, "unknown content")
-        raise InputError(path, found=name, expected=_NAMES[_EXPECTED[kind]], remedy=_remedy(found))
+        raise InputError(path, found=name, expected=_NAMES[_EXPECTED[kind]], remedy=_remedy(found, kind))
 
 
-def _remedy(found: FileKind) -> str:
+def _remedy_for_a_name(found: FileKind) -> str:
+    """Return what helps a file whose name says nothing, by what it is."""
+    if found is FileKind.NIFTI:
+        return "rename the file to end in .nii"
+    if found is FileKind.GZIP:
+        return "if it is a compressed NIfTI or MGH file, rename it to end in .nii.gz or .mgz"
+    return _DICOM if found is FileKind.DICOM else "give a scan, or convert it to .nii.gz"
+
+
+def _remedy(found: FileKind, kind: str) -> str:
     pointer = "fetch the content (datalad get, git annex get, git lfs pull)"
+    if found is FileKind.GZIP and kind == ".mgh":
+        return "rename the file to end in .mgz"
     return {
         FileKind.ANNEX_POINTER: pointer,
         FileKind.LFS_POINTER: pointer,
         FileKind.GZIP: "rename the file to end in .gz, or decompress it",
         FileKind.NIFTI: "rename the file to end in .nii",
+        FileKind.MGH: "rename the file to end in .mgh",
         FileKind.WEB_PAGE: "download the file again; a server answered with a page",
-        FileKind.DICOM: "convert the series with dcm2niix",
+        FileKind.DICOM: _DICOM,
     }.get(found, "copy or convert the scan again from its source")
 
 

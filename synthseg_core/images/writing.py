@@ -14,7 +14,7 @@ from nibabel.freesurfer.mghformat import MGHHeader
 from numpy.typing import DTypeLike
 
 from synthseg_core.errors import OutputError
-from synthseg_core.images.formats import extension
+from synthseg_core.images.formats import READABLE, extension
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.quirks import NATIVE, Quirks
@@ -60,11 +60,11 @@ def write_volume(
     """
     path = Path(path)
     kind = extension(path)
-    if kind not in (".nii", ".nii.gz", ".mgz", ".npz"):
+    if kind not in READABLE:
         raise OutputError(
             path,
             found=f"the extension {path.suffix or 'none'}",
-            expected=".nii, .nii.gz, .mgz or .npz",
+            expected=" or ".join(READABLE),
             remedy="name the output accordingly",
         )
     with current().phase("write"), atomic_path(path) as temporary:
@@ -73,7 +73,7 @@ def write_volume(
             with temporary.open("wb") as file:
                 np.savez_compressed(file, vol_data=data)
         else:
-            _write_image(temporary, _image(kind, volume, like, dtype, quirks), compressed=kind != ".nii")
+            _write_image(temporary, _image(kind, volume, like, dtype, quirks), compressed=kind in (".nii.gz", ".mgz"))
 
 
 def write_channels(
@@ -123,7 +123,7 @@ def _image(kind: str, volume: Volume, like: Scan | None, dtype: DTypeLike | None
     header = None if like is None or like.header is None else like.header.copy()
     own = volume.data.dtype if header is None or not quirks.keep_input_dtype else header.get_data_dtype()
     wanted = own if dtype is None else np.dtype(dtype)
-    if kind == ".mgz":
+    if kind in (".mgz", ".mgh"):
         return _mgh_image(volume, header, np.dtype(np.float32) if quirks.mgz_as_float32 else wanted)
     nifti: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     image = nifti(volume.data, volume.affine, header, dtype=wanted)
@@ -132,8 +132,9 @@ def _image(kind: str, volume: Volume, like: Scan | None, dtype: DTypeLike | None
     if not quirks.keep_input_header:
         if volume.data.ndim == 4 and image.header.get_xyzt_units()[1] == "unknown":
             image.header.set_xyzt_units("mm", "sec")  # BIDS wants a unit, channels or not
-        # True of the input only: its display range, and what other programs noted about its geometry.
+        # True of the input only: its display range, what its values mean, and what other programs noted about it.
         image.header["cal_min"] = image.header["cal_max"] = 0
+        image.header.set_intent("none")
         image.header.extensions.clear()
     return image
 

@@ -24,6 +24,7 @@ class FileKind(Enum):
     GZIP = "a gzip archive"
     PICKLE = "a Python pickle, which is never opened"
     NIFTI = "uncompressed NIfTI"
+    MGH = "uncompressed MGH"
     DICOM = "a DICOM file"
     TEXT = "a text file"
     UNKNOWN = "data of an unknown kind"
@@ -36,6 +37,7 @@ _MAGIC = (
     (b"\x80\x02", FileKind.PICKLE),
     (b"\x80\x04", FileKind.PICKLE),
     (b"version https://git-lfs", FileKind.LFS_POINTER),
+    (b"\x00\x00\x00\x01", FileKind.MGH),  # its version, the only one there is
 )
 # sizeof_hdr of NIfTI-1 and NIfTI-2 in both byte orders.
 _NIFTI_STARTS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))

@@ -19,6 +19,7 @@ from synthseg_core.images.checks import (
     report_non_finite,
     shear,
     size_conflict,
+    unit_in_mm,
 )
 from tests.phantoms.scans import oblique_affine
 
@@ -26,33 +27,33 @@ SCAN = Path("scan.nii.gz")
 
 
 @pytest.mark.parametrize(
-    ("sizes", "unit", "said"),
+    ("sizes", "unit", "factor", "said"),
     [
-        ((1.0, 1.0, 5.0), "mm", ""),
-        ((1.0, 1.0, 5.0), "unknown", ""),
-        ((1.0, 1.0, 5.0), "meter", "unit is meter, but voxels of 1 x 1 x 5 mm are plausible"),
-        ((0.05, 20.0, 1.0), "mm", ""),
+        ((1.0, 1.0, 5.0), "mm", 1, ""),
+        ((1.0, 1.0, 5.0), "unknown", 1, ""),
+        ((900.0, 900.0, 1200.0), "unknown", 1, ""),
+        ((0.001, 0.001, 0.005), "meter", 1000, "the header's unit is meter; its lengths are read as such"),
+        ((900.0, 900.0, 1200.0), "micron", 0.001, "the header's unit is micron; its lengths are read as such"),
+        ((1.0, 1.0, 5.0), "meter", 1, "unit is meter, but voxels of 1 x 1 x 5 mm are plausible; mm is assumed"),
+        ((0.05, 20.0, 1.0), "micron", 1, "mm is assumed"),
     ],
 )
-def test_voxel_sizes_of_heads(sizes, unit, said):
-    warnings = check_voxel_size(sizes, unit, SCAN)
-    assert len(warnings) == bool(said)
-    assert said in "".join(warnings)
+def test_units_of_length(sizes, unit, factor, said):
+    found, notes = unit_in_mm(sizes, unit)
+    assert found == factor
+    assert len(notes) == bool(said)
+    assert said in "".join(notes)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "unit", "remedy"),
-    [
-        ((0.001, 0.001, 0.002), "meter", "rescale the affine by 1000"),
-        ((900.0, 900.0, 1200.0), "micron", "rescale the affine by 0.001"),
-        ((1.0, 21.0, 1.0), "mm", "correct the voxel sizes"),
-        ((1.0, 0.0, 1.0), "mm", "correct the voxel sizes"),
-        ((1.0, float("nan"), 1.0), "mm", "correct the voxel sizes"),
-    ],
-)
-def test_voxel_sizes_of_no_head(sizes, unit, remedy):
-    with pytest.raises(GeometryError, match=remedy):
-        check_voxel_size(sizes, unit, SCAN)
+@pytest.mark.parametrize("sizes", [(1.0, 1.0, 5.0), (0.05, 20.0, 1.0)])
+def test_voxel_sizes_of_heads(sizes):
+    check_voxel_size(sizes, SCAN)
+
+
+@pytest.mark.parametrize("sizes", [(1.0, 21.0, 1.0), (1.0, 0.0, 1.0), (1.0, float("nan"), 1.0), (0.04, 1.0, 1.0)])
+def test_voxel_sizes_of_no_head(sizes):
+    with pytest.raises(GeometryError, match=r"expected 0.05 to 20 mm; correct the voxel sizes in the header, or their"):
+        check_voxel_size(sizes, SCAN)
 
 
 def test_size_conflict_beyond_rounding():

@@ -10,6 +10,7 @@ import pytest
 from synthseg_core.errors import InputError
 from synthseg_core.images.formats import check_file, extension
 
+MGH = (1).to_bytes(4, "big") + bytes(280)
 NIFTI = (348).to_bytes(4, "little") + bytes(344)
 
 
@@ -20,6 +21,7 @@ NIFTI = (348).to_bytes(4, "little") + bytes(344)
         ("a.NII.GZ", ".nii.gz"),
         ("a.b.nii", ".nii"),
         ("A.MGZ", ".mgz"),
+        ("a.mgh", ".mgh"),
         ("a.nii.GZ", ".GZ"),  # mixed cases: nibabel does not open it either
         ("a.img", ".img"),
         ("a", ""),
@@ -49,7 +51,21 @@ def test_what_can_be_a_scan(tmp_path, name, content):
         ("a.nii.gz", b"version https://git-lfs.github.com/spec/v1", "git-lfs pointer", "git lfs pull"),
         ("a.nii", bytes(128) + b"DICM", "a DICOM file", "dcm2niix"),
         ("a.mgz", b"\x00\x01\x02\xff" * 9, "unknown content", "copy or convert"),
-        ("a.img", NIFTI, "the extension .img", "dcm2niix"),
+        ("a.img", NIFTI, "the extension .img", "make one file of the pair"),
+        ("a.hdr", NIFTI, "the extension .hdr", "make one file of the pair"),
+        ("a", NIFTI, "the extension none", "rename the file to end in .nii"),
+        ("a.txt", b"hello", "the extension .txt", "give a scan, or convert it to .nii.gz"),
+        ("a.Nii.Gz", gzip.compress(NIFTI, mtime=0), "the extension .Gz", "rename it to end in .nii.gz"),
+        ("a.001", bytes(128) + b"DICM", "the extension .001", "dcm2niix"),
+        ("a.DCM", b"no preamble", "the extension .DCM", "dcm2niix"),
+        ("a.nrrd", b"NRRD0004", "the extension .nrrd", "3D Slicer"),
+        ("a.mgz", MGH, "uncompressed MGH; expected gzip data", "rename the file to end in .mgh"),
+        (
+            "a.mgh",
+            gzip.compress(MGH, mtime=0),
+            "gzip data; expected uncompressed MGH",
+            "rename the file to end in .mgz",
+        ),
     ],
 )
 def test_what_cannot_be_a_scan(tmp_path, name, content, found, remedy):
