@@ -58,8 +58,12 @@ class Layout:
         return self.output / "logs"
 
     def settings(self, stage: str) -> Path:
-        """Stage file: the options of a stage; rules have it as input."""
+        """Stage file: the options of a stage."""
         return self.work / "settings" / f"{stage}.json"
+
+    def request(self, stage: str, stem: str) -> Path:
+        """What a job is asked for, see :mod:`synthseg_core.app.requests`; its rule has it as input."""
+        return self.work / "requests" / stage / f"{stem}.json"
 
     def derivative(self, stem: str, product: str) -> Path:
         """Return the path of a derivative of one scan."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.app.layout import Layout
+from synthseg_core.app.requests import date_back
 from synthseg_core.app.stage_options import write_stage_file
 from synthseg_core.errors import UsageError
 from synthseg_core.system.settings import read_mapping
@@ -123,6 +124,16 @@ class TrainingPlan:
         if stage == "train":
             self._require_same()
         return write_stage_file(self.layout, stage, self.settings(stage), preview=preview)
+
+    def listed(self, stage: str, *, preview: bool = False) -> Path:
+        """Return a file with the names of what a stage works on, which is newer than its results if these change."""
+        maps = {"maps": [*self.maps], "held_out": [*self.held_out]}
+        known = {"files": self.validation_inputs()} if stage == "validate" else maps
+        is_new = not self.layout.settings(f"{stage}_files").is_file()
+        path = write_stage_file(self.layout, f"{stage}_files", known, preview=preview)
+        if is_new:  # results that are there are not of other files as far as is known
+            date_back(path, ())
+        return path
 
     def _require_same(self) -> None:
         path = self.layout.settings("train")

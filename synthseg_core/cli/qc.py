@@ -47,7 +47,7 @@ def _score(args: argparse.Namespace) -> None:
     from synthseg_core.models.loading import load_companion
     from synthseg_core.networks.devices import choose_device, explained_exhaustion, use_threads
     from synthseg_core.segmentation.quality import quality_scores, quality_tsv
-    from synthseg_core.segmentation.sidecars import quality_sidecar
+    from synthseg_core.segmentation.sidecars import Segmented, quality_sidecar
     from synthseg_core.system.timing import current
 
     device = choose_device(args.device)
@@ -59,4 +59,4 @@ def _score(args: argparse.Namespace) -> None:
         scores = quality_scores(model, decision.channels, card.labels)
     write_text(args.scores, quality_tsv(scores))
     if args.sidecar is not None:
-        write_json(args.sidecar, quality_sidecar(model))
+        write_json(args.sidecar, quality_sidecar(model, Segmented(card, decision)))

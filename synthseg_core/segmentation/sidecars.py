@@ -174,10 +174,18 @@ def sidecar(
     return Provenance(scan, origin, result, model, options).label_map()
 
 
-def quality_sidecar(model: LoadedModel) -> dict[str, Any]:
-    """Return the content of the JSON file beside quality scores."""
-    warnings = list(model.weights.warnings)
-    return {**SCORE_COLUMNS, "GeneratedBy": generated_by(), "Model": model_entry(model), "Warnings": warnings}
+def quality_sidecar(model: LoadedModel, segmented: Segmented) -> dict[str, Any]:
+    """Return the content of the JSON file beside quality scores of a segmentation."""
+    basis = segmented.decision.basis
+    return {
+        **SCORE_COLUMNS,
+        "GeneratedBy": generated_by(),
+        "Model": model_entry(model),
+        "SegmentationModel": segmented.model_entry(),
+        "Options": segmented.options(),
+        "Source": {"SHA256": basis.scan_sha256, "Volume": basis.volume},
+        "Warnings": list(model.weights.warnings),
+    }
 
 
 def model_entry(model: LoadedModel) -> dict[str, Any]:
@@ -208,7 +216,7 @@ def _options(options: SegmentOptions) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Segmented:
-    """The segmentation whose cortex was divided.
+    """The segmentation whose cortex was divided, or which was scored.
 
     Parameters
     ----------
@@ -217,12 +225,12 @@ class Segmented:
     decision
         What it left.
     sources
-        Names of its label maps.
+        Names of its label maps, as far as they were given.
     """
 
     card: ModelCard
     decision: ClassMaps
-    sources: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
     def model_entry(self) -> dict[str, Any]:
         """Return what identifies the model and its weights; those on disk may be others by now."""

@@ -1,11 +1,14 @@
-"""What a file is: its kind by its first bytes, never by its name, and its SHA-256."""
+"""What a file is: its kind by its first bytes, never by its name, its SHA-256, and whether it is still the same."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 HEAD_BYTES = 4096
 _BLOCK_BYTES = 1 << 20
@@ -70,6 +73,71 @@ def sha256_of(path: Path) -> str:
         while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class SeenFile:
+    """A file as it was when it was last looked at: enough to know without reading that it is still the same.
+
+    Parameters
+    ----------
+    size_bytes, mtime_ns, ctime_ns, inode
+        As the file system tells them. Renaming a file changes its ``ctime_ns``, renaming a folder above it the inode
+        that its path leads to. No device: its number depends on the computer and on the order of mounting.
+    sha256
+        Of the content; empty where nobody has needed it yet.
+    """
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    sha256: str = ""
+
+    @classmethod
+    def at(cls, path: str) -> SeenFile | None:
+        """Look at a file, not into it; ``None`` if it is not there."""
+        try:
+            state = os.stat(path)  # noqa: PTH116 -- tens of thousands of paths that are text already
+        except OSError:
+            return None
+        return cls(state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+    @classmethod
+    def from_content(cls, content: Any) -> SeenFile | None:
+        """Read what :meth:`content` wrote; ``None`` for anything else."""
+        try:
+            return cls(**content)
+        except TypeError:
+            return None
+
+    def content(self) -> dict[str, int | str]:
+        """Return the form for files."""
+        return asdict(self)
+
+    def is_still(self, other: SeenFile) -> bool:
+        """Say whether another look found the same file, unchanged."""
+        return self._state() == other._state()
+
+    def older_than(self, time_ns: int) -> bool:
+        """Say whether neither content nor place of the file has changed since a time."""
+        return max(self.mtime_ns, self.ctime_ns) < time_ns
+
+    def read_sha256(self, path: str) -> str:
+        """Return the SHA-256 of the file at ``path`` as it was seen; empty if it cannot be read."""
+        return _sha256_of_seen(path, self._state())
+
+    def _state(self) -> tuple[int, int, int, int]:
+        return self.size_bytes, self.mtime_ns, self.ctime_ns, self.inode
+
+
+@lru_cache(maxsize=None)
+def _sha256_of_seen(path: str, _state: tuple[int, int, int, int]) -> str:
+    """Read a file once in the life of this process, as long as it stays as it is."""
+    try:
+        return sha256_of(Path(path))
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True)

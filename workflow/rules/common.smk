@@ -58,11 +58,11 @@ def nothing_runs():
     return workflow.executor_plugin is None or workflow.dryrun
 
 
-def settings_of(stage):
-    """Return a function for the settings file of a stage; asked for only when a scan needs it."""
-    return of_scan(
-        lambda stem: str(PLAN.scan_stage_file(stage, stem, preview=nothing_runs()))
-    )
+def request_of(stage):
+    """Return a function for the file that says what a job is asked for, in place of scan and settings."""
+    if not workflow.is_main_process:  # of a job: the head process has written it
+        return of_scan(lambda stem: str(LAYOUT.request(stage, stem)))
+    return of_scan(lambda stem: PLAN.request(stage, stem, preview=nothing_runs()))
 
 
 def dataset_settings(wildcards):
@@ -73,6 +73,11 @@ def dataset_settings(wildcards):
 def training_settings(stage):
     """Return a function for the settings file of a training stage, which is written only when it is asked for."""
     return lambda wildcards: str(TRAINING.stage_file(stage, preview=nothing_runs()))
+
+
+def training_files(stage):
+    """Return a function for the list of files that a training stage works on."""
+    return lambda wildcards: str(TRAINING.listed(stage, preview=nothing_runs()))
 
 
 def more_memory(mem_mb):

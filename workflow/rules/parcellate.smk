@@ -1,7 +1,6 @@
 rule parcellate:
     input:
-        scan=of_scan(PLAN.scan_of),
-        settings=settings_of("parcellate"),
+        request=request_of("parcellate"),
         decision=LAYOUT.decision(SCAN),
         dseg=LAYOUT.derivative(SCAN, "dseg"),
         dseg_1mm=LAYOUT.derivative(SCAN, "dseg_1mm"),
@@ -19,12 +18,13 @@ rule parcellate:
         mem_mb=more_memory(8000),
         runtime=60,
     params:
+        scan=of_scan(PLAN.scan_of),
         reason=str(LAYOUT.reason("parcellate", SCAN)),
         options=of_scan(PLAN.parcellate_words),
         device=config["device"],
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
-        " parcellate {input.scan:q} {params.options:q} --decision {input.decision:q}"
+        " parcellate {params.scan:q} {params.options:q} --decision {input.decision:q}"
         " --segmentation {input.dseg:q} --segmentation-1mm {input.dseg_1mm:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.parcels:q} --dseg-1mm {output.parcels_1mm:q} --volumes {output.parcel_volumes:q}"

@@ -1,7 +1,7 @@
 # From what "segment" stored; the scan is not needed.
 rule qc:
     input:
-        settings=settings_of("qc"),
+        request=request_of("qc"),
         decision=LAYOUT.decision(SCAN),
     output:
         **outputs_of("qc"),

@@ -1,8 +1,7 @@
 # The suffix of a scan stands twice in the name of the scan at 1 mm: at the end of the stem, and as its own suffix.
 rule resample:
     input:
-        scan=of_scan(PLAN.scan_of),
-        settings=settings_of("resample"),
+        request=request_of("resample"),
     output:
         **outputs_of("resample", stem=TWO_PART_STEM),
     log:
@@ -20,10 +19,11 @@ rule resample:
         mem_mb=more_memory(4000),
         runtime=15,
     params:
+        scan=of_scan(PLAN.scan_of),
         reason=str(LAYOUT.reason("resample", TWO_PART_STEM)),
         options=of_scan(PLAN.resample_words),
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
-        " resample {input.scan:q} {params.options:q}"
+        " resample {params.scan:q} {params.options:q}"
         " --resampled {output.resampled:q} --sidecar {output.resampled_sidecar:q}"
         " --log-json {params.reason:q} > {log:q} 2>&1"

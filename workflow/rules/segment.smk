@@ -1,7 +1,6 @@
 rule segment:
     input:
-        scan=of_scan(PLAN.scan_of),
-        settings=settings_of("segment"),
+        request=request_of("segment"),
     output:
         **outputs_of(*PLAN.segment_job),
     log:
@@ -16,13 +15,14 @@ rule segment:
         mem_mb=more_memory(8000),
         runtime=60,
     params:
+        scan=of_scan(PLAN.scan_of),
         reason=str(LAYOUT.reason("segment", SCAN)),
         options=of_scan(PLAN.segment_words),
         optional=OPTIONAL_OUTPUTS,
         device=config["device"],
     shell:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
-        " segment {input.scan:q} {params.options:q}"
+        " segment {params.scan:q} {params.options:q}"
         " --device {params.device} --threads {threads}"
         " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
         " --mask {output.mask:q} --mask-sidecar {output.mask_sidecar:q}"

@@ -3,6 +3,7 @@ rule generate:
     input:
         maps=lambda wildcards: TRAINING.required_maps(),
         settings=training_settings("generate"),
+        listed=training_files("generate"),
     output:
         sheet=report(
             ensure(TRAINING.sheet, non_empty=True),
@@ -33,6 +34,7 @@ rule train:
         maps=lambda wildcards: TRAINING.required_maps(),
         held_out=TRAINING.held_out,
         settings=training_settings("train"),
+        listed=training_files("train"),
     output:
         [ensure(path, non_empty=True) for path in TRAINING.model],
     log:
@@ -56,6 +58,7 @@ rule validate:
     input:
         known=lambda wildcards: TRAINING.validation_inputs(),
         settings=training_settings("validate"),
+        listed=training_files("validate"),
     output:
         table=report(
             ensure(TRAINING.folder("validate") / "validation.tsv", non_empty=True),
