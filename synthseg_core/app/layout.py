@@ -62,7 +62,7 @@ class Layout:
         return self.work / "settings" / f"{stage}.json"
 
     def request(self, stage: str, stem: str) -> Path:
-        """What a job is asked for, see :mod:`synthseg_core.app.requests`; its rule has it as input."""
+        """Return the file that says what a job is asked for; see :mod:`synthseg_core.app.requests`."""
         return self.work / "requests" / stage / f"{stem}.json"
 
     def derivative(self, stem: str, product: str) -> Path:

@@ -88,13 +88,15 @@ def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tup
             plan = replace(plan, table=layout.preview / layout.scan_table.name)
         if profile.executor == "local" and shards is None:
             require_device(config["device"])
-        print("\n".join(findings(plan, validate=not args.skip_bids_validation)), flush=True)
+        found = findings(plan, validate=not args.skip_bids_validation, everything=args.rerun)
+        print("\n".join(found), flush=True)
         config = {**config, "scans": str(plan.table)}
         call = _call(args, layout, lock, extra)
         write_config(call.config, config)
         _recover(call, plan, lock, force=args.unlock)
         if args.dry_run:
             return _dry_status(dry_run_snakemake(call, "all"))
+        plan.settle()
         if shards is not None:
             end = run_in_shards(ShardedRun(plan, call, config, shards), wait=not args.no_wait)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -43,7 +44,8 @@ _SIDECARS = {
 }
 # Stage -> what its job starts from, among the outputs of "segment"; as in the rules.
 _STARTS = {"parcellate": ("decision", "dseg", "dseg_1mm"), "qc": ("decision",)}
-_FOLLOWS = "its segmentation is made again"
+FOLLOWS = "its segmentation is made again"
+"""Why a job runs whose own results are as asked for."""
 _LONG_S = 10 * 365 * 86_400
 
 Result = TypeVar("Result")
@@ -219,24 +221,34 @@ class Plan:
         """Return what sidecars call a scan; ``raw`` is explained in ``dataset_description.json``."""
         return source_uri(self.row_of(stem))
 
-    def targets(self) -> list[str]:
+    def targets(self, *, preview: bool = False) -> list[str]:
         """Return what Snakemake is asked for: the one place where optional results are decided.
+
+        Parameters
+        ----------
+        preview
+            For dry runs, which cannot remove the links to nowhere that Snakemake would stop at.
 
         Raises
         ------
         InputError
             If there is nothing to segment.
         """
-        return [*map(str, self.dataset_files), *self.scan_targets()]
+        files = [path for path in map(str, self.dataset_files) if not (preview and _is_broken_link(path))]
+        return [*files, *self.scan_targets(preview=preview)]
 
-    def scan_targets(self) -> list[str]:
+    def scan_targets(self, *, preview: bool = False) -> list[str]:
         """Return the targets that are made from scans; raises as :meth:`targets`.
 
         Of each job its first file stands for all of them, so that Snakemake has a target a job and not a dozen. Where
         the first file is there and others are missing, these are named too, or nobody would notice.
         """
         self._require_scans()
-        jobs = (files for row in self.usable for files in self._jobs_of(row.scan))
+        stems = [row.scan for row in self.usable]
+        hidden = {stem for stem in stems if any(map(_is_broken_link, self.files_of(stem)))} if preview else ()
+        for stem in hidden:
+            print(f"not in Snakemake's list, for links to nowhere among its results: {stem}", file=sys.stderr)
+        jobs = (files for stem in stems if stem not in hidden for files in self._jobs_of(stem))
         return [name for first, *others in jobs for name in (first, *(_missing(others) if _is_there(first) else ()))]
 
     def all_files(self) -> list[str]:
@@ -314,17 +326,24 @@ class Plan:
             return Basis(None, *(settings[key] for key in ("model", "weights_sha256", "fast", "ct")))
         return read_sidecar(self.layout.derivative(row.scan, "sidecar")).basis if stage in COMPANION_TASKS else Basis()
 
-    def verdicts(self, row: ScanRow) -> dict[str, Verdict]:
-        """Judge the results of every job of a scan, by the stage that it is called after."""
-        return {stage: judge(self.job(stage, row)) for stage in self.job_stages}
-
     def reasons(self, row: ScanRow) -> dict[str, str]:
-        """Say why each job of a scan will run, by the stage that it is called after; empty if it will not."""
-        reasons = {stage: verdict.reason for stage, verdict in self.verdicts(row).items()}
-        for stage in reasons:
-            if stage in COMPANION_TASKS and not reasons[stage]:
-                reasons[stage] = _FOLLOWS if reasons["segment"] or self._is_older(stage, row.scan) else ""
+        """Say why each job of a scan has to run, by the stage that it is called after; empty if it has not."""
+        verdicts = {stage: self._judge(stage, row) for stage in self.job_stages}
+        reasons = {stage: verdict.reason for stage, verdict in verdicts.items()}
+        for stage, reason in reasons.items():
+            if stage in COMPANION_TASKS and not reason and (reasons["segment"] or self._is_older(stage, row.scan)):
+                reasons[stage] = FOLLOWS
         return reasons
+
+    def _judge(self, stage: str, row: ScanRow) -> Verdict:
+        """Judge results, and keep the verdict until the request is written."""
+        key = stage, row.scan
+        self._verdicts[key] = judge(self.job(stage, row))
+        return self._verdicts[key]
+
+    @cached_property
+    def _verdicts(self) -> dict[tuple[str, str], Verdict]:
+        return {}
 
     def _is_older(self, stage: str, stem: str) -> bool:
         """Say whether results are older than the segmentation that they were made from."""
@@ -358,9 +377,9 @@ class Plan:
         key = stage, stem, preview
         if key not in self._requests:
             row = self.row_of(stem)
-            self._option_file(stage, self.segment.for_scan(row), preview)
             job = self.job(stage, row)
-            verdict = judge(job)
+            self._option_file(stage, self.segment.for_scan(row), preview)
+            verdict = self._verdicts.pop((stage, stem), None) or judge(job)
             if not preview:
                 settle(job, verdict)
             known = [job.request] if not preview or job.request.is_file() else []
@@ -377,7 +396,8 @@ class Plan:
         path = self.layout.preview / "newer"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{time.time_ns()}\n", encoding="utf-8")
-        os.utime(path, (time.time() + _LONG_S,) * 2)
+        time_s = time.time() + _LONG_S
+        os.utime(path, (time_s, time_s))
         return path
 
     def _settings(self, stage: str, options: SegmentSettings) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -460,6 +480,10 @@ def stages_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _missing(names: Iterable[str]) -> list[str]:
     return [name for name in names if not _is_there(name)]
+
+
+def _is_broken_link(name: str | Path) -> bool:
+    return os.path.islink(name) and not os.path.exists(name)  # noqa: PTH110, PTH114 -- as below
 
 
 def _is_there(name: str) -> bool:

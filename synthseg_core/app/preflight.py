@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.app.plan import Plan
-from synthseg_core.app.snakemake import child_environment
+from synthseg_core.app.plan import FOLLOWS, Plan
+from synthseg_core.app.requests import NOT_MADE
+from synthseg_core.app.snakemake import begun_files, child_environment
 from synthseg_core.bids.discovery import looks_like_bids
 from synthseg_core.bids.names import STAGES
 from synthseg_core.bids.scan_row import ScanRow
@@ -52,7 +53,11 @@ class Preflight:
     scans
         Scans that can be given to the workflow.
     done
-        For every stage, how many of them have all its outputs.
+        For every stage, how many of them have all its outputs, made from this scan with these options.
+    to_do
+        Every job that will run: stem of its scan, stage that it is called after, and why.
+    outdated
+        Results that will be made again, each with the reason.
     left_out
         Images that look like scans and are not taken, each with the reason.
     unreadable
@@ -63,6 +68,8 @@ class Preflight:
 
     scans: int
     done: dict[str, int]
+    to_do: tuple[tuple[str, str, str], ...]
+    outdated: tuple[str, ...]
     left_out: tuple[str, ...]
     unreadable: tuple[str, ...]
     absent: tuple[str, ...]
@@ -70,13 +77,14 @@ class Preflight:
     @property
     def is_new(self) -> bool:
         """Whether no scan is segmented yet: the time to say what is wrong with a dataset as a whole."""
-        return not self.done["segment"]
+        return sum((stage, reason) == ("segment", NOT_MADE) for _, stage, reason in self.to_do) == self.scans
 
     def lines(self) -> list[str]:
         """Return the table that is shown to the user."""
         table = [f"{'stage':<12}{'done':>8}{'to do':>8}"]
         table += [f"{stage:<12}{count:>8}{self.scans - count:>8}" for stage, count in self.done.items()]
         notes = [
+            (f"{counted(len(self.outdated), 'result')} to be made again", self.outdated),
             (f"{counted(len(self.left_out), 'image')} left out", self.left_out),
             (f"{counted(len(self.unreadable), 'scan')} that cannot be read and will fail", self.unreadable),
             (f"{counted(len(self.absent), *_LABELS)} without a scan", self.absent),
@@ -85,7 +93,7 @@ class Preflight:
         return [counted(self.scans, "scan"), *table, *listed]
 
 
-def findings(plan: Plan, *, validate: bool) -> list[str]:
+def findings(plan: Plan, *, validate: bool, everything: bool = False) -> list[str]:
     """Return what is said before the first job.
 
     Parameters
@@ -94,6 +102,8 @@ def findings(plan: Plan, *, validate: bool) -> list[str]:
         What would be made.
     validate
         Whether the BIDS validator is asked about a dataset of which no scan is segmented yet.
+    everything
+        Whether all jobs will run, whatever is there.
 
     Raises
     ------
@@ -102,23 +112,39 @@ def findings(plan: Plan, *, validate: bool) -> list[str]:
     """
     plan.targets()
     plan.require_models()
-    found = examine(plan)
+    found = examine(plan, everything=everything)
     advice = validation_report(plan.dataset) if validate and found.is_new and looks_like_bids(plan.dataset) else []
     return [*found.lines(), *advice]
 
 
-def examine(plan: Plan) -> Preflight:
-    """Look at the scan table, at what exists and at the first bytes of scans that are not segmented yet."""
-    finished = {stage: [row for row in plan.usable if _is_done(plan, stage, row)] for stage in plan.stages}
-    segmented = set(finished["segment"])
-    unreadable = (_fault(row) for row in plan.usable if row not in segmented)
+def examine(plan: Plan, *, everything: bool = False) -> Preflight:
+    """Look at the scan table, at what exists and at the first bytes of scans that will be segmented."""
+    begun = begun_files(plan.layout.work)
+    reasons = {row: _reasons(plan, row, begun, everything) for row in plan.usable}
+    to_do = [(row.scan, stage, why) for row, jobs in reasons.items() for stage, why in jobs.items() if why]
+    waiting = {job: sum(stage == job for _, stage, _ in to_do) for job in plan.job_stages}
+    unreadable = (_fault(row) for row, jobs in reasons.items() if jobs["segment"])
+    made_by = {stage: stage if stage in plan.job_stages else "segment" for stage in plan.stages}
     return Preflight(
         scans=len(plan.usable),
-        done={stage: len(finished[stage]) for stage in STAGES if stage in finished},
+        done={stage: len(plan.usable) - waiting[made_by[stage]] for stage in STAGES if stage in plan.stages},
+        to_do=tuple(to_do),
+        outdated=tuple(f"{stage} of {stem}: {why}" for stem, stage, why in to_do if why not in (NOT_MADE, FOLLOWS)),
         left_out=tuple(f"{row.path}: {row.problem}" for row in plan.selected if not row.usable),
         unreadable=tuple(fault for fault in unreadable if fault),
         absent=absent_labels(plan.selected, plan.selection.participants, plan.selection.sessions),
     )
+
+
+def _reasons(plan: Plan, row: ScanRow, begun: frozenset[str], everything: bool) -> dict[str, str]:
+    """Return why each job of a scan will run; what a killed run has begun is made again too."""
+    reasons = plan.reasons(row)
+    for stage, reason in reasons.items():
+        if not reason and everything:
+            reasons[stage] = "--rerun"
+        elif not reason and begun and not begun.isdisjoint(map(str, plan.job(stage, row).outputs)):
+            reasons[stage] = "a killed run had begun to make it"
+    return reasons
 
 
 def first_of(items: Iterable[str]) -> list[str]:
@@ -126,10 +152,6 @@ def first_of(items: Iterable[str]) -> list[str]:
     known = list(items)
     more = [f"  and {len(known) - _LISTED} more"] if len(known) > _LISTED else []
     return [*(f"  {item}" for item in known[:_LISTED]), *more]
-
-
-def _is_done(plan: Plan, stage: str, row: ScanRow) -> bool:
-    return all(path.is_file() for path in plan.layout.made_by(stage, row.scan))
 
 
 def _fault(row: ScanRow) -> str:

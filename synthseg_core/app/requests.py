@@ -22,6 +22,7 @@ from synthseg_core.reports.origins import Basis, SidecarFacts, read_sidecar
 from synthseg_core.system.atomic import output_error
 from synthseg_core.system.file_identity import SeenFile
 from synthseg_core.system.settings import known_mapping
+from synthseg_core.system.words import counted
 
 NOT_MADE = "not made yet"
 # Older than any result: the second day of 1970.
@@ -126,9 +127,10 @@ class Verdict:
             return self.outdated
         if not self.oldest_ns:
             return NOT_MADE
-        names = ", ".join(path.name.rpartition("_space-")[2] for path in self.missing)
-        links = any(path.is_symlink() for path in self.missing)
-        return f"{names}: {'a link to a file that is not there' if links else 'missing'}"
+        first = next((path for path in self.missing if path.is_symlink()), self.missing[0])
+        more = f" and {counted(len(self.missing) - 1, 'more file')}" if len(self.missing) > 1 else ""
+        name = first.name.rpartition("_space-")[2].partition("_")[2]
+        return f"{name}{more}: {'a link to a file that is not there' if first.is_symlink() else 'missing'}"
 
 
 def judge(job: Job) -> Verdict:

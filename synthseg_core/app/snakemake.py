@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import signal
@@ -76,6 +77,20 @@ class ChildEnd:
 def has_locks(directory: Path) -> bool:
     """Say whether a Snakemake runs in a folder, or was killed there."""
     return any((directory / ".snakemake" / "locks").glob("*"))
+
+
+def begun_files(directory: Path) -> frozenset[str]:
+    """Return the outputs of jobs that have begun and not ended: of those that run, or of a run that was killed."""
+    marks = directory / ".snakemake" / "incomplete"
+    names = ("".join(part.removeprefix("@") for part in path.relative_to(marks).parts) for path in marks.rglob("*"))
+    return frozenset(text for name in names if (text := _decoded(name)))
+
+
+def _decoded(name: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(name).decode()
+    except ValueError:  # part of a longer name, or no mark
+        return ""
 
 
 def unlock(call: SnakemakeCall) -> None:

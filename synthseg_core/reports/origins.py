@@ -102,8 +102,13 @@ def summary_of_generators(generators: Iterable[GeneratedBy]) -> list[dict[str, A
 def _basis(content: Mapping[str, Any], stage: str) -> Basis:
     model = content.get("Model" if stage in _SEGMENTING else "SegmentationModel")
     options, source = content.get("Options"), content.get("Source")
-    texts = (_text(source, "SHA256"), _text(model, "Name"), _text(model, "WeightsSHA256"))
-    return Basis(*(text or None for text in texts), *(_flag(options, key) for key in ("Fast", "CT")))
+    return Basis(
+        scan_sha256=_text(source, "SHA256") or None,
+        model=_text(model, "Name") or None,
+        weights_sha256=_text(model, "WeightsSHA256") or None,
+        fast=_flag(options, "Fast"),
+        ct=_flag(options, "CT"),
+    )
 
 
 def _flag(content: Any, key: str) -> bool | None:

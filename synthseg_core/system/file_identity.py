@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import asdict, dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ class SeenFile:
         return self.size_bytes, self.mtime_ns, self.ctime_ns, self.inode
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sha256_of_seen(path: str, _state: tuple[int, int, int, int]) -> str:
     """Read a file once in the life of this process, as long as it stays as it is."""
     try:

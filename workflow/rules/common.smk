@@ -32,7 +32,7 @@ wildcard_constraints:
 def targets(wildcards):
     """Return every file that a run makes."""
     check_rows(PLAN.rows, SCANS_SCHEMA)
-    return PLAN.targets()
+    return PLAN.targets(preview=nothing_runs())
 
 
 def outputs_of(*stages, stem=SCAN):

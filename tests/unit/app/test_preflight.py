@@ -31,11 +31,14 @@ def test_preflight_counts_by_stage_and_lists_what_is_wrong(tmp_path):
     make_tree(tmp_path / "in", [f"sub-{n}/anat/sub-{n}_T1w.nii.gz" for n in "123"], GZIP)
     make_tree(tmp_path / "in", ["sub-4/anat/sub-4_T1w.nii.gz"])
     make_tree(tmp_path / "in", ["sub-5/anat/sub-5_T1w_x.nii.gz"], GZIP)
-    plan = plan_of(tmp_path, participants=["1", "2", "4", "5", "9"], segment={"posteriors": True})
+    plan = plan_of(tmp_path, participants=["1", "2", "4", "5", "9"], resample={"enabled": True})
     plan.targets()
     make_tree(tmp_path, map(str, plan.layout.made_by("segment", "sub-2/anat/sub-2_space-T1w")), b"x")
     found = examine(plan)
-    assert (found.scans, found.done) == (3, {"segment": 1, "posteriors": 0})
+    assert (found.scans, found.done) == (3, {"segment": 1, "resample": 0})
+    rich = plan_of(tmp_path, participants=["1", "2", "4", "5", "9"], segment={"posteriors": True})
+    assert examine(rich).done == {"segment": 0, "posteriors": 0}  # one job makes both
+    assert examine(plan, everything=True).done == {"segment": 0, "resample": 0}
     assert [line.partition(":")[0] for line in found.unreadable] == ["sub-4/anat/sub-4_T1w.nii.gz"]
     assert "0 bytes" in found.unreadable[0]
     assert found.absent == ("sub-5", "sub-9")
