@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -14,9 +13,10 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from synthseg_core import __version__
+from synthseg_core.app.jobs import Jobs, segment_job_of, stage_settings
 from synthseg_core.app.layout import Layout, require_own_output
-from synthseg_core.app.requests import Job, Verdict, date_back, judge, remove_broken_link, settle
-from synthseg_core.app.stage_options import COMPANION_TASKS, SegmentSettings, write_stage_file
+from synthseg_core.app.requests import date_back, remove_broken_link
+from synthseg_core.app.stage_options import SegmentSettings, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
 from synthseg_core.bids.discovery import Search
 from synthseg_core.bids.names import STAGES, derivative, products_of
@@ -24,29 +24,11 @@ from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import find_scans, home_of, read_table, select, source_uri, write_table
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models.registry import resolved_name
-from synthseg_core.reports.origins import Basis, read_sidecar
-from synthseg_core.system.settings import known_mapping
 
 TWO_PART_STEM = "{before}_space-{suffix}"
 """A stem as wildcards in two parts, for the rule whose outputs repeat the suffix of the scan."""
 # With one of these, pybids searches.
 _PYBIDS_KEYS = ("bids_filter_file", "bids_database")
-
-# Stages whose job reads the scan itself and nothing that another job made.
-_FROM_SCANS = ("segment", "resample")
-# Stage -> its output that says what the others were made from.
-_SIDECARS = {
-    "segment": "sidecar",
-    "posteriors": "posteriors_sidecar",
-    "resample": "resampled_sidecar",
-    "parcellate": "parcels_sidecar",
-    "qc": "scores_sidecar",
-}
-# Stage -> what its job starts from, among the outputs of "segment"; as in the rules.
-_STARTS = {"parcellate": ("decision", "dseg", "dseg_1mm"), "qc": ("decision",)}
-FOLLOWS = "its segmentation is made again"
-"""Why a job runs whose own results are as asked for."""
-_LONG_S = 10 * 365 * 86_400
 
 Result = TypeVar("Result")
 
@@ -184,7 +166,7 @@ class Plan:
     @property
     def segment_job(self) -> tuple[str, ...]:
         """Stages that the ``segment`` job does; each of the others has a job of its own."""
-        return tuple(stage for stage in self.stages if stage in ("segment", "posteriors"))
+        return segment_job_of(self.stages)
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -245,7 +227,7 @@ class Plan:
         """
         self._require_scans()
         stems = [row.scan for row in self.usable]
-        hidden = {stem for stem in stems if any(map(_is_broken_link, self.files_of(stem)))} if preview else ()
+        hidden = {stem for stem in stems if any(map(_is_broken_link, self._all_of(stem)))} if preview else ()
         for stem in hidden:
             print(f"not in Snakemake's list, for links to nowhere among its results: {stem}", file=sys.stderr)
         jobs = (files for stem in stems if stem not in hidden for files in self._jobs_of(stem))
@@ -292,6 +274,10 @@ class Plan:
         """Return every file that a run makes from one scan."""
         return [path for stage in self.stages for path in self.layout.made_by(stage, stem)]
 
+    def _all_of(self, stem: str) -> list[Path]:
+        """Return every file that rules declare for a scan, copies included."""
+        return [path for stage in self.stages for path in self.layout.outputs_of(stage, stem).values()]
+
     def stage_file(self, stage: str, *, preview: bool = False) -> Path:
         """Return the settings file of ``describe``, up to date with the configuration."""
         known = self.layout.settings(stage)
@@ -304,120 +290,20 @@ class Plan:
                 date_back(path, self.dataset_files)
         return path
 
-    def job(self, stage: str, row: ScanRow) -> Job:
-        """Return the job of a stage over a scan; ``posteriors`` are made by that of ``segment``."""
-        options = self.segment.for_scan(row)
-        stages = self.segment_job if stage == "segment" else (stage,)
-        outputs = {one: self.layout.outputs_of(one, row.scan) for one in stages}
-        settings, former = self._settings(stage, options)
-        return Job(
-            request=self.layout.request(stage, row.scan),
-            scan=row.source if stage in _FROM_SCANS else "",
-            settings=settings,
-            former=former,
-            outputs=[path for paths in outputs.values() for path in paths.values()],
-            sidecars=[(outputs[one][_SIDECARS[one]], one) for one in stages],
-            basis=self._basis(stage, row, settings),
-        )
-
-    def _basis(self, stage: str, row: ScanRow, settings: Mapping[str, Any]) -> Basis:
-        """Return the segmentation that a job is to make, or the one that is there for it to start from."""
-        if stage == "segment":
-            return Basis(None, *(settings[key] for key in ("model", "weights_sha256", "fast", "ct")))
-        return read_sidecar(self.layout.derivative(row.scan, "sidecar")).basis if stage in COMPANION_TASKS else Basis()
-
-    def reasons(self, row: ScanRow) -> dict[str, str]:
-        """Say why each job of a scan has to run, by the stage that it is called after; empty if it has not."""
-        verdicts = {stage: self._judge(stage, row) for stage in self.job_stages}
-        reasons = {stage: verdict.reason for stage, verdict in verdicts.items()}
-        for stage, reason in reasons.items():
-            if stage in COMPANION_TASKS and not reason and (reasons["segment"] or self._is_older(stage, row.scan)):
-                reasons[stage] = FOLLOWS
-        return reasons
-
-    def _judge(self, stage: str, row: ScanRow) -> Verdict:
-        """Judge results, and keep the verdict until the request is written."""
-        key = stage, row.scan
-        self._verdicts[key] = judge(self.job(stage, row))
-        return self._verdicts[key]
-
     @cached_property
-    def _verdicts(self) -> dict[tuple[str, str], Verdict]:
-        return {}
-
-    def _is_older(self, stage: str, stem: str) -> bool:
-        """Say whether results are older than the segmentation that they were made from."""
-        start = self.layout.outputs_of("segment", stem)
-        newest = max(start[name].stat().st_mtime_ns for name in _STARTS[stage])
-        return any(path.stat().st_mtime_ns < newest for path in self.layout.made_by(stage, stem))
-
-    @property
-    def job_stages(self) -> tuple[str, ...]:
-        """Stages that have a job of their own, in their order."""
-        return ("segment", *(stage for stage in self.stages if stage not in self.segment_job))
+    def jobs(self) -> Jobs:
+        """The jobs of this run: what each is asked for, and whether it has to run."""
+        return Jobs(self.layout, self.segment, self.stages)
 
     def settle(self) -> None:
         """Write what every job of this run is asked for, and remove what would stop Snakemake."""
         for row in self.usable:
-            for stage in self.job_stages:
-                self.request(stage, row.scan)
-
-    def request(self, stage: str, stem: str, *, preview: bool = False) -> list[str]:
-        """Return the input of a job that says what it is asked for, as it has to be for Snakemake to judge alike.
-
-        Parameters
-        ----------
-        stage
-            Of the job.
-        stem
-            Of the scan.
-        preview
-            For dry runs: nothing that is there changes, and what is out of date gets another input, which is newer.
-        """
-        key = stage, stem, preview
-        if key not in self._requests:
-            row = self.row_of(stem)
-            job = self.job(stage, row)
-            self._option_file(stage, self.segment.for_scan(row), preview)
-            verdict = self._verdicts.pop((stage, stem), None) or judge(job)
-            if not preview:
-                settle(job, verdict)
-            known = [job.request] if not preview or job.request.is_file() else []
-            self._requests[key] = [str(path) for path in ([self._newer] if preview and verdict.outdated else known)]
-        return self._requests[key]
-
-    @cached_property
-    def _requests(self) -> dict[tuple[str, str, bool], list[str]]:
-        return {}
-
-    @cached_property
-    def _newer(self) -> Path:
-        """A file that is newer than all results, for previews."""
-        path = self.layout.preview / "newer"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{time.time_ns()}\n", encoding="utf-8")
-        time_s = time.time() + _LONG_S
-        os.utime(path, (time_s, time_s))
-        return path
-
-    def _settings(self, stage: str, options: SegmentSettings) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the settings of a stage, and those that were recorded before this process wrote any."""
-        key = stage, options
-        if key not in self._known_settings:
-            former = known_mapping(self._settings_path(stage, options))
-            self._known_settings[key] = _stage_settings(stage, options), former
-        return self._known_settings[key]
-
-    @cached_property
-    def _known_settings(self) -> dict[tuple[str, SegmentSettings], tuple[dict[str, Any], dict[str, Any]]]:
-        return {}
-
-    def _settings_path(self, stage: str, options: SegmentSettings) -> Path:
-        return self.layout.settings(stage if options == self.segment else f"{stage}_{options.digest()}")
+            for stage in self.jobs.stages:
+                self.jobs.request(stage, row)
 
     def scan_stage_file(self, stage: str, stem: str, *, preview: bool = False) -> Path:
         """Return the settings file of a stage for one scan; scans with the same options share it."""
-        return self._option_file(stage, self.options_of(stem), preview)
+        return self.jobs.option_file(stage, self.options_of(stem), preview=preview)
 
     def require_models(self) -> None:
         """Find out before any job starts whether the models can be used and offer what is asked for.
@@ -429,20 +315,7 @@ class Plan:
         """
         for options in {self.segment.for_scan(row) for row in self.usable}:
             for stage in self.stages:
-                _stage_settings(stage, options)
-
-    @cached_property
-    def _option_files(self) -> dict[tuple[str, SegmentSettings, bool], Path]:
-        return {}
-
-    def _option_file(self, stage: str, options: SegmentSettings, preview: bool) -> Path:
-        """Write a settings file once in the life of this process."""
-        key = stage, options, preview
-        if key not in self._option_files:
-            settings, _ = self._settings(stage, options)
-            name = self._settings_path(stage, options).stem
-            self._option_files[key] = write_stage_file(self.layout, name, settings, preview=preview)
-        return self._option_files[key]
+                stage_settings(stage, options)
 
     def _dataset_settings(self) -> dict[str, Any]:
         source = os.path.relpath(self.source_folder, self.layout.output)
@@ -460,7 +333,7 @@ class Plan:
     def _model_problem(self, model: str) -> str:
         try:
             for stage in self.stages:
-                _stage_settings(stage, replace(self.segment, model=model))
+                stage_settings(stage, replace(self.segment, model=model))
         except SynthSegError as error:
             return f"its model: {error}"
         return ""
@@ -488,14 +361,6 @@ def _is_broken_link(name: str | Path) -> bool:
 
 def _is_there(name: str) -> bool:
     return os.path.exists(name)  # noqa: PTH110 -- large datasets ask for a hundred thousand names
-
-
-def _stage_settings(stage: str, options: SegmentSettings) -> dict[str, Any]:
-    if stage == "resample":
-        return {"voxel_size_mm": 1.0}
-    if stage in COMPANION_TASKS:
-        return options.companion_settings(COMPANION_TASKS[stage])
-    return options.settings()
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.app.plan import FOLLOWS, Plan
+from synthseg_core.app.jobs import FOLLOWS
+from synthseg_core.app.plan import Plan
 from synthseg_core.app.requests import NOT_MADE
 from synthseg_core.app.snakemake import begun_files, child_environment
 from synthseg_core.bids.discovery import looks_like_bids
@@ -122,9 +123,9 @@ def examine(plan: Plan, *, everything: bool = False) -> Preflight:
     begun = begun_files(plan.layout.work)
     reasons = {row: _reasons(plan, row, begun, everything) for row in plan.usable}
     to_do = [(row.scan, stage, why) for row, jobs in reasons.items() for stage, why in jobs.items() if why]
-    waiting = {job: sum(stage == job for _, stage, _ in to_do) for job in plan.job_stages}
+    waiting = {job: sum(stage == job for _, stage, _ in to_do) for job in plan.jobs.stages}
     unreadable = (_fault(row) for row, jobs in reasons.items() if jobs["segment"])
-    made_by = {stage: stage if stage in plan.job_stages else "segment" for stage in plan.stages}
+    made_by = {stage: stage if stage in plan.jobs.stages else "segment" for stage in plan.stages}
     return Preflight(
         scans=len(plan.usable),
         done={stage: len(plan.usable) - waiting[made_by[stage]] for stage in STAGES if stage in plan.stages},
@@ -138,11 +139,11 @@ def examine(plan: Plan, *, everything: bool = False) -> Preflight:
 
 def _reasons(plan: Plan, row: ScanRow, begun: frozenset[str], everything: bool) -> dict[str, str]:
     """Return why each job of a scan will run; what a killed run has begun is made again too."""
-    reasons = plan.reasons(row)
+    reasons = plan.jobs.reasons(row)
     for stage, reason in reasons.items():
         if not reason and everything:
             reasons[stage] = "--rerun"
-        elif not reason and begun and not begun.isdisjoint(map(str, plan.job(stage, row).outputs)):
+        elif not reason and begun and not begun.isdisjoint(map(str, plan.jobs.job(stage, row).outputs)):
             reasons[stage] = "a killed run had begun to make it"
     return reasons
 

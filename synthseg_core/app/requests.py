@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Job:
         These settings as an earlier version recorded them, for results without a request; empty: unknown.
     outputs
         Files that it makes.
+    copies
+        Those of them without which the results are complete.
     sidecars
         Those of them that say what they were made from, each with its stage.
     basis
@@ -58,6 +60,7 @@ class Job:
     settings: Mapping[str, Any]
     former: Mapping[str, Any]
     outputs: Sequence[Path]
+    copies: Collection[Path]
     sidecars: Sequence[tuple[Path, str]]
     basis: Basis
 
@@ -136,7 +139,7 @@ class Verdict:
 def judge(job: Job) -> Verdict:
     """Look at the results of a job, at what they say of themselves and at the scan; nothing is written."""
     times = {path: _time_ns(path) for path in job.outputs}
-    missing = tuple(path for path, time_ns in times.items() if not time_ns)
+    missing = tuple(path for path, time_ns in times.items() if not time_ns and path not in job.copies)
     oldest_ns = min((time_ns for time_ns in times.values() if time_ns), default=0)
     known = Request.read(job.request)
     told = [read_sidecar(path, stage) for path, stage in job.sidecars if times.get(path)]
@@ -160,9 +163,9 @@ def settle(job: Job, verdict: Verdict) -> None:
     OutputError
         If the work folder cannot be written to.
     """
-    for path in verdict.missing:
+    for path in job.outputs:
         remove_broken_link(path)
-    oldest_ns = min((_not_from_the_future(path) for path in job.outputs if path not in verdict.missing), default=0)
+    oldest_ns = min(filter(None, map(_not_from_the_future, job.outputs)), default=0)
     former_ns = _time_ns(job.request)
     if not verdict.outdated:
         request, time_ns = verdict.request, _ANCIENT_NS
@@ -208,7 +211,7 @@ def remove_broken_link(path: Path) -> None:
 
 def date_back(path: Path, outputs: Sequence[Path]) -> None:
     """Let an input that was written just now be newer than the oldest output, and no newer than it has to be."""
-    oldest_ns = min((_not_from_the_future(output) for output in outputs if _time_ns(output)), default=0)
+    oldest_ns = min(filter(None, map(_not_from_the_future, outputs)), default=0)
     time_ns = oldest_ns + _NEWER_NS if oldest_ns else _ANCIENT_NS
     os.utime(path, ns=(time_ns, time_ns))
 

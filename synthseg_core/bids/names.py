@@ -178,6 +178,11 @@ def results_of(stage: str) -> tuple[str, ...]:
     return tuple(key for key in products_of(stage) if not PRODUCTS[key].copy_of)
 
 
+def copies_of(stage: str) -> tuple[str, ...]:
+    """Return the keys in ``PRODUCTS`` of the copies that a stage makes."""
+    return tuple(key for key in products_of(stage) if PRODUCTS[key].copy_of)
+
+
 def parse_name(name: str) -> BidsName:
     """Take a file name apart.
 

@@ -62,7 +62,7 @@ def request_of(stage):
     """Return a function for the file that says what a job is asked for, in place of scan and settings."""
     if not workflow.is_main_process:  # of a job: the head process has written it
         return of_scan(lambda stem: str(LAYOUT.request(stage, stem)))
-    return of_scan(lambda stem: PLAN.request(stage, stem, preview=nothing_runs()))
+    return of_scan(lambda stem: PLAN.jobs.request(stage, PLAN.row_of(stem), preview=nothing_runs()))
 
 
 def dataset_settings(wildcards):

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from synthseg_core.system.file_identity import FileKind, identify, kind_of_bytes, sha256_of
+from synthseg_core.system.file_identity import FileKind, SeenFile, identify, kind_of_bytes, sha256_of
 
 HEADS = {
     FileKind.EMPTY: b"",
@@ -55,3 +55,17 @@ def test_a_page_in_place_of_weights_is_called_one(tmp_path):
     path.write_bytes(HEADS[FileKind.WEB_PAGE])
     assert "a web page" in (identify(path).difference(12, 64 * "0") or "")
     assert identify(path).difference(path.stat().st_size, sha256_of(path)) is None
+
+
+def test_a_seen_file_is_known_again_without_reading(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    seen = SeenFile.at(str(path))
+    assert seen.is_still(SeenFile.at(str(path)))
+    assert SeenFile.from_content(seen.content()) == seen
+    assert seen.read_sha256(str(path)) == sha256_of(path)
+    path.rename(tmp_path / "b")
+    assert SeenFile.at(str(path)) is None
+    (tmp_path / "b").write_bytes(b"y")
+    assert not seen.is_still(SeenFile.at(str(tmp_path / "b")))
+    assert SeenFile.from_content({"size": 1}) is SeenFile.from_content(None) is None

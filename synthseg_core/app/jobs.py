@@ -1,0 +1,186 @@
+"""The jobs of a run: what each is asked for, whether it has to run, and the input that tells Snakemake so."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.app.layout import Layout
+from synthseg_core.app.requests import Job, Verdict, judge, settle
+from synthseg_core.app.stage_options import COMPANION_TASKS, SegmentSettings, write_stage_file
+from synthseg_core.bids.names import copies_of
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.reports.origins import Basis, read_sidecar
+from synthseg_core.system.settings import known_mapping
+
+# Stages whose job reads the scan itself and nothing that another job made.
+_FROM_SCANS = ("segment", "resample")
+# Stage -> its output that says what the others were made from.
+_SIDECARS = {
+    "segment": "sidecar",
+    "posteriors": "posteriors_sidecar",
+    "resample": "resampled_sidecar",
+    "parcellate": "parcels_sidecar",
+    "qc": "scores_sidecar",
+}
+# Stage -> what its job starts from, among the outputs of "segment"; as in the rules.
+_STARTS = {"parcellate": ("decision", "dseg", "dseg_1mm"), "qc": ("decision",)}
+FOLLOWS = "its segmentation is made again"
+"""Why a job runs whose own results are as asked for."""
+_LONG_S = 10 * 365 * 86_400
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs over the scans of a run; one object remembers what it has judged and written.
+
+    Parameters
+    ----------
+    layout
+        Folders of the run.
+    segment
+        Options of the segmentation, for scans without options of their own.
+    asked
+        Stages that are asked for, in their order.
+    """
+
+    layout: Layout
+    segment: SegmentSettings
+    asked: tuple[str, ...]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Stages that have a job of their own, in their order."""
+        return ("segment", *(stage for stage in self.asked if stage not in segment_job_of(self.asked)))
+
+    def job(self, stage: str, row: ScanRow) -> Job:
+        """Return the job of a stage over a scan; ``posteriors`` are made by that of ``segment``."""
+        options = self.segment.for_scan(row)
+        stages = segment_job_of(self.asked) if stage == "segment" else (stage,)
+        outputs = {one: self.layout.outputs_of(one, row.scan) for one in stages}
+        settings, former = self._settings(stage, options)
+        return Job(
+            request=self.layout.request(stage, row.scan),
+            scan=row.source if stage in _FROM_SCANS else "",
+            settings=settings,
+            former=former,
+            outputs=[path for paths in outputs.values() for path in paths.values()],
+            copies=[outputs[one][name] for one in stages for name in copies_of(one)],
+            sidecars=[(outputs[one][_SIDECARS[one]], one) for one in stages],
+            basis=self._basis(stage, row, settings),
+        )
+
+    def _basis(self, stage: str, row: ScanRow, settings: Mapping[str, Any]) -> Basis:
+        """Return the segmentation that a job is to make, or the one that is there for it to start from."""
+        if stage == "segment":
+            return Basis(None, *(settings[key] for key in ("model", "weights_sha256", "fast", "ct")))
+        return read_sidecar(self.layout.derivative(row.scan, "sidecar")).basis if stage in COMPANION_TASKS else Basis()
+
+    def reasons(self, row: ScanRow) -> dict[str, str]:
+        """Say why each job of a scan has to run, by the stage that it is called after; empty if it has not."""
+        verdicts = {stage: self._judge(stage, row) for stage in self.stages}
+        reasons = {stage: verdict.reason for stage, verdict in verdicts.items()}
+        for stage, reason in reasons.items():
+            if stage in COMPANION_TASKS and not reason and (reasons["segment"] or self._is_older(stage, row.scan)):
+                reasons[stage] = FOLLOWS
+        return reasons
+
+    def _judge(self, stage: str, row: ScanRow) -> Verdict:
+        """Judge results, and keep the verdict until the request is written."""
+        key = stage, row.scan
+        self._verdicts[key] = judge(self.job(stage, row))
+        return self._verdicts[key]
+
+    @cached_property
+    def _verdicts(self) -> dict[tuple[str, str], Verdict]:
+        return {}
+
+    def _is_older(self, stage: str, stem: str) -> bool:
+        """Say whether results are older than the segmentation that they were made from."""
+        start = self.layout.outputs_of("segment", stem)
+        newest = max(start[name].stat().st_mtime_ns for name in _STARTS[stage])
+        return any(path.stat().st_mtime_ns < newest for path in self.layout.made_by(stage, stem))
+
+    def request(self, stage: str, row: ScanRow, *, preview: bool = False) -> list[str]:
+        """Return the input of a job that says what it is asked for, as it has to be for Snakemake to judge alike.
+
+        Parameters
+        ----------
+        stage
+            Of the job.
+        row
+            The scan.
+        preview
+            For dry runs: nothing that is there changes, and what is out of date gets another input, which is newer.
+        """
+        key = stage, row.scan, preview
+        if key not in self._requests:
+            job = self.job(stage, row)
+            self.option_file(stage, self.segment.for_scan(row), preview=preview)
+            verdict = self._verdicts.pop((stage, row.scan), None) or judge(job)
+            if not preview:
+                settle(job, verdict)
+            known = [job.request] if not preview or job.request.is_file() else []
+            self._requests[key] = [str(path) for path in ([self._newer] if preview and verdict.outdated else known)]
+        return self._requests[key]
+
+    @cached_property
+    def _requests(self) -> dict[tuple[str, str, bool], list[str]]:
+        return {}
+
+    @cached_property
+    def _newer(self) -> Path:
+        """A file that is newer than all results, for previews."""
+        path = self.layout.preview / "newer"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{time.time_ns()}\n", encoding="utf-8")
+        time_s = time.time() + _LONG_S
+        os.utime(path, (time_s, time_s))
+        return path
+
+    def _settings(self, stage: str, options: SegmentSettings) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the settings of a stage, and those that were recorded before this process wrote any."""
+        key = stage, options
+        if key not in self._known_settings:
+            former = known_mapping(self._settings_path(stage, options))
+            self._known_settings[key] = stage_settings(stage, options), former
+        return self._known_settings[key]
+
+    @cached_property
+    def _known_settings(self) -> dict[tuple[str, SegmentSettings], tuple[dict[str, Any], dict[str, Any]]]:
+        return {}
+
+    def _settings_path(self, stage: str, options: SegmentSettings) -> Path:
+        return self.layout.settings(stage if options == self.segment else f"{stage}_{options.digest()}")
+
+    @cached_property
+    def _option_files(self) -> dict[tuple[str, SegmentSettings, bool], Path]:
+        return {}
+
+    def option_file(self, stage: str, options: SegmentSettings, *, preview: bool = False) -> Path:
+        """Write a settings file once in the life of this process."""
+        key = stage, options, preview
+        if key not in self._option_files:
+            settings, _ = self._settings(stage, options)
+            name = self._settings_path(stage, options).stem
+            self._option_files[key] = write_stage_file(self.layout, name, settings, preview=preview)
+        return self._option_files[key]
+
+
+def segment_job_of(stages: Sequence[str]) -> tuple[str, ...]:
+    """Return those of some stages that the job of ``segment`` does; each of the others has a job of its own."""
+    return tuple(stage for stage in stages if stage in ("segment", "posteriors"))
+
+
+def stage_settings(stage: str, options: SegmentSettings) -> dict[str, Any]:
+    """Return what decides the results of a stage beside scan and segmentation; raises where a model cannot be used."""
+    if stage == "resample":
+        return {"voxel_size_mm": 1.0}
+    if stage in COMPANION_TASKS:
+        return options.companion_settings(COMPANION_TASKS[stage])
+    return options.settings()
