@@ -32,6 +32,7 @@ COMMANDS = {
     "priors": ("priors", "estimate intensity priors from scans and their label maps"),
     "train": ("train", "train a network on label maps"),
     "validate": ("validate", "score a model on held-out synthetic scans and on labelled scans"),
+    "evaluate": ("evaluate", "compare segmentations with reference label maps, and models with one another"),
     "labels": ("labels", "lists of one's own label maps, and classes for unlabelled voxels"),
 }
 

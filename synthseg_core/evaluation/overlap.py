@@ -74,7 +74,7 @@ def overlap(first: _Array, second: _Array, labels: Sequence[int], ignore: _Array
             expected="one shape",
             remedy="bring the label maps to one grid first",
         )
-    counts = _joint_counts(first, second, labels, ignore)
+    counts = joint_counts(first, second, labels, ignore)
     inside = slice(0, len(labels))
     return Overlap(
         tuple(labels),
@@ -89,8 +89,18 @@ def dice_by_label(first: _Array, second: _Array, labels: Sequence[int], ignore: 
     return overlap(first, second, labels, ignore).dice
 
 
-def _joint_counts(first: _Array, second: _Array, labels: Sequence[int], ignore: _Array | None) -> _Array:
-    """Return how many voxels have each pair of labels, (N + 1, N + 1); the last row and column are all other values."""
+def joint_counts(first: _Array, second: _Array, labels: Sequence[int], ignore: _Array | None = None) -> _Array:
+    """Count the voxels of each pair of labels, (N + 1, N + 1); the last row and column are all other values.
+
+    Parameters
+    ----------
+    first, second : (I, J, K)
+        Label maps on one grid, integers of 0 and above.
+    labels
+        Values to count.
+    ignore : (I, J, K) bool
+        Voxels that are left out of both maps.
+    """
     size = len(labels) + 1
     codes = _codes(labels)
     counts = np.zeros(size * size, dtype=np.int64)

@@ -95,7 +95,7 @@ def common_grid(paths: Sequence[Path]) -> Placement:
 
 def read_ras_labels(path: Path) -> Volume:
     """Read one label map (I, J, K), int32, with its axes in RAS+ order; refuse one without any label."""
-    volume = read_label_file(path)
+    volume = read_label_file_ras(path)
     if not volume.data.any():
         raise InputError(
             path,
@@ -103,8 +103,37 @@ def read_ras_labels(path: Path) -> Volume:
             expected="a label map",
             remedy="remove the file or correct it",
         )
+    return volume
+
+
+def read_label_file_ras(path: Path) -> Volume:
+    """Read one label map (I, J, K), int32, with its axes in RAS+ order, also one without any label."""
+    volume = read_label_file(path)
     orientation = closest_ras(unit_columns(volume.affine))
     return Volume(orientation.to_ras(volume.data), orientation.affine_to_ras(volume.affine, volume.shape))
+
+
+def nearest_labels(labels: Volume, shape: Shape3, affine: np.ndarray) -> np.ndarray:
+    """Return labels on another grid, each the one of the nearest voxel; 0 outside of the map.
+
+    Parameters
+    ----------
+    labels
+        Label map.
+    shape
+        Of the result.
+    affine : (4, 4)
+        Of the result, voxel to world, mm.
+
+    Returns
+    -------
+    (I, J, K)
+        Of the number type of ``labels``.
+    """
+    from scipy.ndimage import affine_transform
+
+    matrix = np.linalg.inv(labels.affine) @ affine
+    return affine_transform(labels.data, matrix, output_shape=shape, order=0, mode="grid-constant", cval=0)
 
 
 def read_label_file(path: Path | str) -> Volume:
