@@ -20,6 +20,7 @@ from synthseg_core.app.preflight import findings, first_of, require_device
 from synthseg_core.app.slurm.record import require_no_jobs
 from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, run_on_slurm, shard_options
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
+from synthseg_core.bids.participants import departed
 from synthseg_core.bids.scan_table import require_input
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.reports import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
@@ -62,6 +63,7 @@ def _status(args: argparse.Namespace) -> int:
     layout = layout_from(args.output_dir, args.work_dir)
     tables = look_at(layout)
     print(running_text(layout))
+    _tell(*departed(layout.output, [status.row for status in tables.statuses]))
     _sum_up(tables, layout.logs)
     return int(any(status.status in ("failed", "missing") for status in tables.statuses))
 
@@ -71,7 +73,9 @@ def _group(config: Mapping[str, Any]) -> int:
     plan = Plan.from_config(config)
     rows = rows_to_gather(plan)
     tables = gather(rows, plan.layout.output, stages_to_gather(plan, rows))
-    write_group_tables(tables, plan.layout.output, threshold=plan.quality_threshold)
+    notes = write_group_tables(tables, plan.layout.output, threshold=plan.quality_threshold)
+    found = plan.found if plan.dataset.exists() else ()
+    _tell(*notes, *departed(plan.layout.output, (*found, *rows)))
     _sum_up(tables, plan.layout.output / f"{SCANS_NAME}.tsv")
     return 0
 
@@ -155,10 +159,11 @@ def _finish(plan: Plan, end: ChildEnd) -> int:
         return 2  # Snakemake has said why it did not begin
     folder = plan.layout.output
     selected = gather(plan.selected, folder, plan.stages)
+    _tell(*departed(folder, plan.rows, plan.selection.exclude_participants))
     if plan.selection.is_partial:
         _sum_up(selected, plan.layout.logs)
     else:
-        write_group_tables(selected, folder, threshold=plan.quality_threshold)
+        _tell(*write_group_tables(selected, folder, threshold=plan.quality_threshold))
         _sum_up(selected, folder / f"{SCANS_NAME}.tsv")
     return exit_status(end, selected.statuses)
 
@@ -182,6 +187,11 @@ def exit_status(end: ChildEnd, statuses: Sequence[ScanStatus]) -> int:
     if end.status:
         print(f"synthseg-bids: error: Snakemake ended with status {end.status}; see above", file=sys.stderr)
     return 2 if end.status else 0
+
+
+def _tell(*lines: str) -> None:
+    for line in lines:
+        print(line)
 
 
 def _sum_up(tables: GroupTables, see: Path) -> None:

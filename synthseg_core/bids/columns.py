@@ -12,6 +12,9 @@ BIDS_VERSION = "1.11.1"
 
 CODE_NAME = "synthseg-bids"
 
+PARTICIPANT_HEADERS = ("participant_id", "participant", "subject_id", "subject", "sub")
+"""Names that the column of participants has in tables of users, in lower case."""
+
 
 # Of the per-scan tables and of the group tables.
 VOLUME_COLUMNS: dict[str, dict[str, str]] = {

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from synthseg_core.bids.columns import PARTICIPANT_HEADERS
 from synthseg_core.bids.discovery import FOLDER_EXTENSIONS, bids_name, path_label
 from synthseg_core.bids.names import DERIVED, ENTITIES, UNNAMED_SUFFIX, ScanName, label_from
 from synthseg_core.bids.scan_row import ScanRow, file_problem, legible, named_row, nameless_row
@@ -24,6 +25,7 @@ from synthseg_core.system.delimited import (
     EMPTY_CELLS,
     Record,
     absolute,
+    folded,
     read_lines,
     read_records,
     yes_no_words,
@@ -127,7 +129,7 @@ EXTENSIONS = (".csv", ".tsv", ".txt")
 DEFAULT_PATH_COLUMN = "path"
 # Headers that mean the same, in lower case; every other entity goes by its key in BIDS names.
 _HEADERS = {
-    "sub": ("sub", "subject", "subject_id", "participant", "participant_id"),
+    "sub": PARTICIPANT_HEADERS,
     "ses": ("ses", "session", "session_id"),
     "acq": ("acq", "acquisition"),
     "rec": ("rec", "reconstruction"),
@@ -197,7 +199,7 @@ def _with_header(file: Path, path_column: str | None) -> tuple[_Table, list[Reco
         return _Table(file, _home(file), 0, {}, 1), listed
     path = _path_column(file, records, path_column)
     header = records[0].cells
-    roles = {number: _ROLES[word] for number, word in enumerate(map(_folded, header)) if word in _ROLES}
+    roles = {number: _ROLES[word] for number, word in enumerate(map(folded, header)) if word in _ROLES}
     roles.pop(path, None)
     if repeated := [header[n] for n, role in roles.items() if list(roles.values()).count(role) > 1]:
         raise _unclear(file, f"the columns {' and '.join(repeated)} for one thing", "each once", "remove one")
@@ -227,7 +229,7 @@ def _path_column(file: Path, records: Sequence[Record], name: str | None) -> int
     if name is not None:
         found = [number for number, word in enumerate(header) if word == name]
     else:
-        found = [number for number, word in enumerate(header) if _folded(word) == DEFAULT_PATH_COLUMN]
+        found = [number for number, word in enumerate(header) if folded(word) == DEFAULT_PATH_COLUMN]
         found = found or [number for number in range(len(header)) if _holds_paths(records[1:], number)]
     if len(found) != 1:
         listed = ", ".join(header[number] for number in found) or f"none among {', '.join(header) or 'no columns'}"
@@ -238,10 +240,6 @@ def _path_column(file: Path, records: Sequence[Record], name: str | None) -> int
 
 def _unclear(file: Path, found: str, expected: str, remedy: str) -> InputError:
     return InputError(file, found=found, expected=expected, remedy=remedy)
-
-
-def _folded(header: str) -> str:
-    return "_".join(re.split(r"[\s_-]+", header.casefold()))
 
 
 def _looks_like_scan(cell: str) -> bool:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from synthseg_core.bids.names import STAGES
+from synthseg_core.bids.participants import departed
 from synthseg_core.bids.scan_table import read_table
 from synthseg_core.errors import UsageError
 from synthseg_core.reports import QUALITY_THRESHOLD, SCANS_NAME, gather, write_group_tables
@@ -33,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--qc-threshold", found=f"{args.qc_threshold:g}", expected="0 to 1", remedy="correct it")
     rows = read_table(args.scans or args.dataset / "work" / "scans.tsv")
     tables = gather(rows, args.dataset, [stage for stage in STAGES if stage in args.stages])
-    write_group_tables(tables, args.dataset, threshold=args.qc_threshold)
+    notes = write_group_tables(tables, args.dataset, threshold=args.qc_threshold)
+    for line in (*notes, *departed(args.dataset, rows)):
+        print(line)
     print(", ".join(f"{count} {status}" for status, count in tables.counts().items()))
     if tables.doubtful:
         print(f"{tables.doubtful} with warnings")

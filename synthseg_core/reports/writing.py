@@ -29,7 +29,7 @@ QUALITY_THRESHOLD = 0.65
 _SEGMENTATIONS = {"segment": "synthseg", "parcellate": "synthsegparc"}
 
 
-def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = QUALITY_THRESHOLD) -> None:
+def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = QUALITY_THRESHOLD) -> tuple[str, ...]:
     """Write all tables, and ``participants.tsv`` with the participants of all scans.
 
     Parameters
@@ -45,6 +45,11 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     threshold
         Scores below it are flagged; nothing is left out because of it.
 
+    Returns
+    -------
+    tuple of str
+        What of the participants' table of the raw dataset could not be used, a line for each kind of fault.
+
     Raises
     ------
     InputError
@@ -59,7 +64,7 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
             folder, found="no scan to gather", expected="a scan table with scans", remedy="check the dataset"
         )
     write_missing_copies(folder)
-    write_participants(folder, (status.row.participant_id for status in tables.statuses))
+    notes = write_participants(folder, (status.row.participant_id for status in tables.statuses))
     entities = entities_of_scans(status.row for status in tables.statuses)
 
     def write(name: str, table: Table) -> None:
@@ -78,6 +83,7 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
             write(name.replace("seg-synthseg_", f"seg-{segmentation}_"), table)
     if "qc" in tables.numbers:
         write(QUALITY_NAME, quality_table(tables.numbers["qc"], threshold))
+    return notes
 
 
 def write_missing_copies(folder: Path) -> None:

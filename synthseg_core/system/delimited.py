@@ -22,7 +22,13 @@ _YES_NO = {"1": True, "true": True, "yes": True, "y": True, "0": False, "false":
 _SEPARATORS = "\t;,"
 # First line by which Excel knows the separator.
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?")
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Marks at the beginning of a text; that of UTF-16 is the beginning of that of UTF-32.
+_MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+          codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}  # fmt: skip
+# Office Open XML and OpenDocument; Excel 97 to 2003.
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_SURROGATES = re.compile("[\udc80-\udcff]")
+_LINE_END = re.compile("\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def read_records(path: Path) -> list[Record]:
         If there is no such file, or it is no text.
     """
     text = _text(path)
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in split_lines(text) if line.strip()), "")
     named = _SEPARATOR_LINE.fullmatch(first)
     separator = named[1] if named else _separator(first)
     try:
@@ -67,6 +73,41 @@ def read_lines(path: Path) -> list[Record]:
     """Return each line as one cell; blank ones and remarks, which begin with ``#``, are left out."""
     lines = ((number, line.strip()) for number, line in enumerate(StringIO(_text(path)), start=1))
     return [Record(number, (line,)) for number, line in lines if line and not line.startswith("#")]
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a table; ``InputError`` if it cannot be read or is a workbook."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error), "check the path") from error
+    if data.startswith(_WORKBOOKS):
+        raise _unreadable(path, "a workbook or other binary file", "export it as CSV")
+    return data
+
+
+def decoded(data: bytes) -> str:
+    """Return bytes as text: UTF-8, UTF-16 or UTF-32; bytes that are none of it are kept as single surrogates."""
+    known = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), None) or _utf_16(data)
+    return data.decode(known, errors="replace") if known else data.decode("utf-8-sig", errors="surrogateescape")
+
+
+def western(cell: str) -> str | None:
+    """Return a cell of :func:`decoded` with stray bytes read as Western European text; ``None`` if they are none."""
+    try:
+        return _SURROGATES.sub(lambda byte: bytes([ord(byte[0]) - 0xDC00]).decode("cp1252"), cell)
+    except UnicodeDecodeError:
+        return None
+
+
+def split_lines(text: str) -> list[str]:
+    """Return lines as every program counts them; ``str.splitlines`` also cuts at characters that cells may hold."""
+    return _LINE_END.split(text)
+
+
+def folded(header: str) -> str:
+    """Return a column's name as it is compared: in lower case, with ``_`` for spaces and dashes."""
+    return "_".join(re.split(r"[\s_-]+", header.casefold()))
 
 
 def yes_or_no(text: str) -> bool | None:
@@ -85,15 +126,21 @@ def absolute(path: Path) -> Path:
 
 
 def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error), "check the path") from error
-    if data.startswith(_UTF_16):
-        return data.decode("utf-16", errors="replace")
-    if b"\0" in data or data.startswith(b"PK\x03\x04"):
+    text = decoded(read_bytes(path))
+    if "\0" in text:
         raise _unreadable(path, "a workbook or other binary file", "export it as CSV")
-    return data.decode("utf-8-sig", errors="surrogateescape")
+    return text
+
+
+def _utf_16(data: bytes) -> str | None:
+    """Return the name of the byte order of UTF-16 without a mark; ``None`` where the first characters are not that."""
+    start = data[:16]
+    low, high = start[::2], start[1::2]
+    if len(start) < 4 or len(low) != len(high):
+        return None
+    if not any(high) and all(low):
+        return "utf-16-le"
+    return "utf-16-be" if all(high) and not any(low) else None
 
 
 def _unreadable(path: Path, reason: str, remedy: str) -> InputError:

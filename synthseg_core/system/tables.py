@@ -14,6 +14,7 @@ from pathlib import Path
 
 from synthseg_core.errors import InputError, OutputError
 from synthseg_core.system.atomic import flush, write_bytes
+from synthseg_core.system.delimited import split_lines
 
 ABSENT = "n/a"
 """What BIDS writes in the cell of an absent value."""
@@ -33,7 +34,7 @@ def read_tsv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
         raise InputError(
             path, found=f"no readable table ({error})", expected="a UTF-8 TSV file", remedy="check the path"
         ) from error
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    lines = [line for line in split_lines(text) if line and not line.startswith("#")]
     header, *rows = list(csv.reader(lines, delimiter="\t")) or [[]]
     if missing := [column for column in required if column not in header]:
         raise InputError(

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from synthseg_core.bids.participants import write_participants
+from synthseg_core.bids.names import ScanName
+from synthseg_core.bids.participants import departed, write_participants
+from synthseg_core.bids.scan_row import named_row, nameless_row
 
 TABLE = "participant_id\tage\tsex\nsub-02\t31\tF\nsub-01\t28\tM\nsub-09\t5\tM\n"
 
@@ -21,7 +23,9 @@ def write(tmp_path):
             (raw / "participants.tsv").write_bytes(table if isinstance(table, bytes) else table.encode())
         if meaning is not None:
             (raw / "participants.json").write_text(meaning)
-        write_participants(dataset, participants)
+        for participant in filter(None, participants):
+            (dataset / participant / "anat").mkdir(parents=True, exist_ok=True)
+        run.notes = write_participants(dataset, participants)
         path = dataset / "participants.tsv"
         return path.read_text() if path.is_file() else None
 
@@ -46,7 +50,7 @@ def test_names_without_prefix_and_other_column_order(write):
 
 
 @pytest.mark.parametrize(
-    "table", [None, "", "participant_id\n", "name\nsub-1\n", "participant_id\tage\nsub-1\n", b"\xff\xfe\x00", "\n\n"]
+    "table", [None, "", "participant_id\n", "name\nsub-1\n", b"\xff\xfe\x00", "\n\n", b"PK\x03\x04"]
 )
 def test_without_a_usable_raw_table(write, table):
     assert write("sub-2", "sub-1", table=table, meaning="{}") == "participant_id\nsub-1\nsub-2\n"
@@ -75,3 +79,75 @@ def test_meaning_that_is_no_json_object(write, meaning):
 
 def test_nobody(write):
     assert write("", table=TABLE) is None
+
+
+def test_what_cannot_be_read_is_told_once_and_no_earlier_copy_stands_in(write):
+    write("sub-01", "sub-02", table=TABLE)
+    assert write("sub-01", "sub-02", table=b"PK\x03\x04") == "participant_id\nsub-01\nsub-02\n"
+    (note,) = write.notes
+    assert note.startswith(f"{write.raw / 'participants.tsv'}: found no readable table (a workbook")
+    assert note.endswith("; no values are copied from it")
+
+
+def test_row_that_does_not_fit_costs_nobody_else(write):
+    text = write("sub-01", "sub-02", "sub-03", table=TABLE.replace("28\tM", "28\tM\tx"))
+    assert text == "participant_id\tage\tsex\nsub-01\tn/a\tn/a\nsub-02\t31\tF\nsub-03\tn/a\tn/a\n"
+    assert [note.rpartition(": ")[2] for note in write.notes] == ["line 3 (sub-01)", "no row for sub-03"]
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_raw_table_that_is_not_there_any_more(write, is_link):
+    first = write("sub-01", table=TABLE)
+    assert write.notes == ()
+    path = write.raw / "participants.tsv"
+    path.unlink()
+    if is_link:
+        path.symlink_to("nowhere")
+    assert write("sub-01") == first
+    (note,) = write.notes
+    why = "a link to nowhere" if is_link else "no such file any more"
+    assert note == f"{path}: {why}; what an earlier run has copied from it is kept"
+
+
+def test_meaning_that_cannot_be_read_is_told(write):
+    write("sub-01", "sub-02", table=TABLE, meaning="{")
+    (note,) = write.notes
+    assert note.startswith(f"{write.dataset / '../raw/participants.json'}: found no readable meaning of the columns")
+
+
+def test_meaning_of_a_column_called_like_a_part_of_a_path(write):
+    write("sub-01", table=TABLE, meaning='{"suffix": {"Description": "of the name"}, "age": {"Units": "year"}}')
+    content = json.loads((write.dataset / "participants.json").read_text())
+    assert content["EntityColumns"] == {"suffix": {"Description": "of the name"}}
+
+
+def test_everybody_with_a_folder_has_a_row(write):
+    (write.dataset / "sub-09" / "anat").mkdir(parents=True)
+    (write.dataset / "sub-77").mkdir()
+    assert [line.split("\t")[0] for line in write("sub-01", table=TABLE).splitlines()[1:]] == [
+        "sub-01", "sub-09", "sub-77",
+    ]  # fmt: skip
+
+
+def test_no_table_where_nobody_has_a_folder(write):
+    """Every scan failed: the validator refuses a table of people without folders."""
+    write("sub-01", table=TABLE)
+    (write.dataset / "sub-01" / "anat").rmdir()
+    (write.dataset / "sub-01").rmdir()
+    assert write_participants(write.dataset, ["sub-01"]) == ()
+    assert [path.name for path in write.dataset.iterdir()] == ["dataset_description.json"]
+
+
+def test_results_of_people_who_left(tmp_path):
+    for name in ("sub-01", "sub-02", "sub-98", "sub-99"):
+        (tmp_path / name / "anat").mkdir(parents=True)
+        (tmp_path / name / "anat" / "x.nii.gz").touch()
+    (tmp_path / "sub-97" / "anat").mkdir(parents=True)
+    rows = [named_row(ScanName({"sub": "01"}, "T1w"), "sub-01/anat/sub-01_T1w.nii", "/gone")]
+    rows.append(nameless_row("sub-02/anat/x.nii", "/gone", "odd"))
+    assert departed(tmp_path, rows) == ["results of 2 participants that the dataset no longer has: sub-98, sub-99"]
+    rows += [named_row(ScanName({"sub": "99"}, "T1w"), "x", "/gone")]
+    assert departed(tmp_path, rows, ["99", "55"]) == [
+        "results of 1 participant that the dataset no longer has: sub-98",
+        "results of 1 participant that this run leaves out: sub-99",
+    ]

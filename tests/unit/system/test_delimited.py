@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.errors import InputError
-from synthseg_core.system.delimited import Record, read_lines, read_records, yes_or_no
+from synthseg_core.system.delimited import Record, decoded, read_lines, read_records, split_lines, western, yes_or_no
 
 
 def records(tmp_path, data):
@@ -23,13 +23,25 @@ def test_separators_and_line_ends(tmp_path, separator, end):
     assert records(tmp_path, text) == expected
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_encodings(tmp_path, encoding):
     assert records(tmp_path, "path;é\nä.nii;1\n".encode(encoding)) == [(1, "path", "é"), (2, "ä.nii", "1")]
 
 
 def test_bytes_that_are_no_text_cost_nothing_else(tmp_path):
     assert records(tmp_path, b"path\na\xe9.nii\nb.nii\n") == [(1, "path"), (2, "a\udce9.nii"), (3, "b.nii")]
+
+
+def test_stray_bytes_as_western_european_text():
+    assert western("plain é") == "plain é"
+    assert western(decoded("é\t".encode() + b"\xe9")) == "é\té"
+    assert western(decoded(b"\x81")) is None
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029", "\v", "\f", "\x1c", "\x1e"])
+def test_only_line_ends_end_lines(tmp_path, character):
+    assert records(tmp_path, f"a{character}b;c\n1;2\n") == [(1, f"a{character}b".strip(), "c"), (2, "1", "2")]
+    assert split_lines(f"a{character}b\r\nc\rd\n") == [f"a{character}b", "c", "d", ""]
 
 
 def test_first_line_of_excel_names_the_separator(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from synthseg_core.system.words import counted
+from synthseg_core.system.words import counted, listed
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,8 @@ from synthseg_core.system.words import counted
 )
 def test_numbers_have_their_nouns(words, expected):
     assert counted(*words) == expected
+
+
+def test_many_names_are_counted():
+    assert listed(["a", "b", "a"]) == "a, b"
+    assert listed(map(str, range(12)), most=3) == "0, 1, 2, and 9 more"
