@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import affine_transform
+
+from synthseg_core.images.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,19 @@ def resample(data: np.ndarray, samplings: Sequence[AxisSampling], order: Sequenc
         if not samplings[axis].is_identity:
             data = resample_axis(data, samplings[axis], axis)
     return data
+
+
+def nearest_on(labels: Volume, target: Volume) -> Volume:
+    """Return a label map on the grid of another volume: at every voxel the label of the nearest voxel.
+
+    Beyond the edge of the map its outermost voxels go on; a grid of 1 mm may end half a voxel short of a scan's.
+    """
+    # Without the noise of the inverse, which would decide one way here and another there between two voxels.
+    to_labels = np.round(np.linalg.inv(labels.affine) @ target.affine, 9)
+    data = affine_transform(
+        labels.data, to_labels, output_shape=target.shape, output=labels.data.dtype, order=0, mode="nearest"
+    )
+    return Volume(data, target.affine)
 
 
 def resample_classes(posteriors: np.ndarray, samplings: Sequence[AxisSampling]) -> Iterator[np.ndarray]:

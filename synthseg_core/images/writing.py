@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike
 
 from synthseg_core.errors import OutputError
 from synthseg_core.images.formats import READABLE, extension
+from synthseg_core.images.mgh_tags import LabelColour, colour_table_tag
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.quirks import NATIVE, Quirks
@@ -35,6 +36,7 @@ def write_volume(
     like: Scan | None = None,
     dtype: DTypeLike | None = None,
     quirks: Quirks = NATIVE,
+    colours: Sequence[LabelColour] = (),
 ) -> None:
     """Write a volume atomically in the format of its extension; the same input gives the same bytes.
 
@@ -52,6 +54,8 @@ def write_volume(
         ``like``'s file, re-scaled to its range when that is an integer type.
     quirks
         What to copy from the reference implementation.
+    colours
+        Colour table that an ``.mgz`` file carries; other formats have no place for one.
 
     Raises
     ------
@@ -73,7 +77,9 @@ def write_volume(
             with temporary.open("wb") as file:
                 np.savez_compressed(file, vol_data=data)
         else:
-            _write_image(temporary, _image(kind, volume, like, dtype, quirks), compressed=kind in (".nii.gz", ".mgz"))
+            tail = colour_table_tag(colours) if kind in (".mgz", ".mgh") and colours else b""
+            image = _image(kind, volume, like, dtype, quirks)
+            _write_image(temporary, image, tail, compressed=kind in (".nii.gz", ".mgz"))
 
 
 def write_channels(
@@ -149,9 +155,10 @@ def _mgh_image(volume: Volume, header: Any, wanted: np.dtype) -> Any:
     return image
 
 
-def _write_image(path: Path, image: Any, compressed: bool) -> None:
+def _write_image(path: Path, image: Any, tail: bytes, *, compressed: bool) -> None:
     with _opened_to_write(path, compressed) as stream:
         image.to_stream(stream)
+        stream.write(tail)
 
 
 def _write_header(stream: Any, image: Any) -> None:

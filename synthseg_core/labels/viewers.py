@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from synthseg_core.images.mgh_tags import LabelColour
 from synthseg_core.labels.structures import label_colours, structure
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.system.tables import format_tsv
@@ -86,11 +87,18 @@ def bids_table(entries: Iterable[Meaning]) -> str:
 def freesurfer_table(entries: Iterable[Meaning]) -> str:
     """Return a colour table for FreeSurfer's programs: number, name without blanks, colour, 0."""
     lines = ["#No. Label Name:                                 R   G   B   A"]
-    for entry in entries:
-        red, green, blue = _bytes(entry.label)
-        name = "Unknown" if entry.label == 0 else "-".join(entry.name.split())
-        lines.append(f"{entry.label:<5d} {name:<42s} {red:3d} {green:3d} {blue:3d}   0")
+    for one in freesurfer_colours(entries):
+        red, green, blue = one.rgb
+        lines.append(f"{one.label:<5d} {one.name:<42s} {red:3d} {green:3d} {blue:3d}   0")
     return "\n".join(lines) + "\n"
+
+
+def freesurfer_colours(entries: Iterable[Meaning]) -> list[LabelColour]:
+    """Return the rows of such a table, for label maps that carry it."""
+    return [
+        LabelColour(entry.label, "Unknown" if entry.label == 0 else "-".join(entry.name.split()), _bytes(entry.label))
+        for entry in entries
+    ]
 
 
 def itksnap_table(entries: Iterable[Meaning]) -> str:

@@ -42,6 +42,8 @@ class ConformConfig:
         Clip to the CT window first.
     crop
         Centred crop of at least this many voxels of the network's grid, RAS order, rounded up to the grid's multiple.
+    autocrop
+        Crop to the box of what lies above the lower intensity percentile, rounded up likewise; not with ``crop``.
     tolerance_mm
         A scan whose voxel edges are all this close to the network's is used as it is.
     quirks
@@ -54,6 +56,7 @@ class ConformConfig:
     intensity: IntensitySpec = field(default_factory=IntensitySpec)
     ct: bool = False
     crop: Shape3 | None = None
+    autocrop: bool = False
     tolerance_mm: float = 0.05
     quirks: Quirks = NATIVE
     memory_bytes: int | None = None
@@ -90,7 +93,8 @@ def conform(scan: Scan, config: ConformConfig) -> Conformed:
     InputError
         If the resampled scan would not fit in memory, or only one intensity is left of it.
     """
-    return conform_to(plan(scan, config), scan, config)
+    conformed = conform_to(plan(scan, config), scan, config)
+    return _cropped_to_content(conformed, config) if config.autocrop else conformed
 
 
 def conform_to(record: ConformRecord, scan: Scan, config: ConformConfig) -> Conformed:
@@ -112,15 +116,13 @@ def plan(scan: Scan, config: ConformConfig) -> ConformRecord:
     whole = triple(grid.shape[axis] for axis in orientation.axes)
     crop = _crop(whole, config)
     core = whole if crop is None else triple(b - a for a, b in zip(*crop, strict=True))
-    padded = _padded(core, config)
     record = ConformRecord(
         source=source,
         grid=grid,
         orientation=orientation,
         resampled=resampled,
         crop=crop,
-        pad_start=triple((p - n) // 2 for p, n in zip(padded, core, strict=True)),
-        padded_shape=padded,
+        **_padding(core, config),
     )
     _require_memory(scan, record, config)
     return record
@@ -220,10 +222,31 @@ def _crop(whole: Shape3, config: ConformConfig) -> tuple[Shape3, Shape3] | None:
     return start, triple(min(a + w, n) for a, w, n in zip(start, wanted, whole, strict=True))
 
 
-def _padded(core: Shape3, config: ConformConfig) -> Shape3:
+def _padding(core: Shape3, config: ConformConfig) -> dict[str, Shape3]:
+    """Return the fields of a record that say how a (cropped) grid is padded."""
     minimum = isotropic(config.grid.minimum_voxels) if config.crop is None else config.crop
     multiple = config.grid.multiple_voxels
-    return triple(max(_round_up(n, multiple), _round_up(m, multiple)) for n, m in zip(core, minimum, strict=True))
+    padded = triple(max(_round_up(n, multiple), _round_up(m, multiple)) for n, m in zip(core, minimum, strict=True))
+    return {"pad_start": triple((p - n) // 2 for p, n in zip(padded, core, strict=True)), "padded_shape": padded}
+
+
+def _cropped_to_content(conformed: Conformed, config: ConformConfig) -> Conformed:
+    """Crop to the box of what is above 0, with a voxel to spare, enlarged on both sides to multiples of the grid."""
+    record = conformed.record
+    core = record.unpad(conformed.image)
+    found = np.nonzero(core)
+    if not found[0].size:
+        return conformed
+    sizes = [int(axis.max() - axis.min()) + 2 for axis in found]
+    wanted = [_round_up(size, config.grid.multiple_voxels) for size in sizes]
+    margins = [(w - size) // 2 for w, size in zip(wanted, sizes, strict=True)]
+    start = triple(max(int(axis.min()) - margin, 0) for axis, margin in zip(found, margins, strict=True))
+    stop = triple(min(a + w, n) for a, w, n in zip(start, wanted, core.shape, strict=True))
+    shape = triple(b - a for a, b in zip(start, stop, strict=True))
+    cropped = replace(record, crop=(start, stop), **_padding(shape, config))
+    image = np.zeros(cropped.padded_shape)
+    cropped.unpad(image)[...] = core[triple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+    return replace(conformed, image=image, record=cropped)
 
 
 def _round_up(value: int, multiple: int) -> int:

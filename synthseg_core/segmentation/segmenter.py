@@ -33,6 +33,8 @@ class SegmentOptions:
         The scan is a CT in Hounsfield units.
     crop
         Work on a centred crop of about this many voxels (RAS), on the network's grid.
+    autocrop
+        Work on the box of what is not background; not with ``crop``.
     quirks
         What to copy from the reference implementation.
     memory_bytes
@@ -45,6 +47,7 @@ class SegmentOptions:
     fast: bool = False
     ct: bool = False
     crop: Shape3 | None = None
+    autocrop: bool = False
     quirks: Quirks = NATIVE
     memory_bytes: int | None = None
     posteriors: bool = False
@@ -109,6 +112,7 @@ def conform_config(card: ModelCard, options: SegmentOptions) -> ConformConfig:
         intensity=card.intensity,
         ct=options.ct,
         crop=options.crop,
+        autocrop=options.autocrop,
         quirks=options.quirks,
         memory_bytes=options.memory_bytes,
     )

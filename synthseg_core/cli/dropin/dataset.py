@@ -100,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     flags = checked_flags(args)
     table = dataset_table.read_table(args.csv, Columns(args.path_column, args.ct_column, flags.ct))
     outputs = _named_outputs(table, args)
+    one_scan.warn_without_place(flags, (one.segmentation for one in outputs.values()), asked=args.addctab)
     broken = dataset_table.unreadable(table.rows)
     if len(broken) == len(table.rows):
         raise _nothing_to_do(table, broken)
@@ -238,9 +239,8 @@ def _compute(jobs: Sequence[_Job], book: Ledger, args: argparse.Namespace, failu
 
 def _write(job: _Job, source: _Source, result: Segmentation, book: Ledger) -> Sequence[str]:
     """Write all outputs of one scan, then record it."""
-    one_scan.write_images(job.outputs, source.scan, result)
-    cropped = job.flags.crop is not None
-    _write_table(job, job.outputs.volumes, one_scan.volumes_row(result, cropped=cropped))
+    one_scan.write_images(job.outputs, source.scan, result, job.flags)
+    _write_table(job, job.outputs.volumes, one_scan.volumes_row(result, cropped=job.flags.cropped))
     if job.outputs.quality is not None:
         _write_table(job, job.outputs.quality, one_scan.quality_row(result))
     sizes = {path: path.stat().st_size if path.exists() else None for path in job.outputs.paths()}

@@ -32,6 +32,12 @@ class ModelFlags:
         Number of the GPU, void where none is used; ``None``: the first.
     weights
         Folder of the user's weights; ``None``: the usual places.
+    autocrop
+        ``--autocrop``.
+    keep_geometry
+        Label maps on the grid of the scan, in place of 1 mm.
+    colour_table
+        Whether label maps carry a colour table, where their format has a place for one.
     """
 
     model: str
@@ -43,6 +49,14 @@ class ModelFlags:
     device: str
     gpu: int | None
     weights: Path | None
+    autocrop: bool = False
+    keep_geometry: bool = False
+    colour_table: bool = True
+
+    @property
+    def cropped(self) -> bool:
+        """Whether only a part of the scan is segmented."""
+        return self.autocrop or self.crop is not None
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -61,12 +75,25 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="segment a centred patch of 1 or 3 sizes, rounded up to multiples of 32 (default: the whole scan)",
     )
+    model.add_argument("--autocrop", action="store_true", help="segment the box of what is not background alone")
     model.add_argument("--weights", type=Path, metavar="DIR", help="folder of .h5 or .safetensors files")
+    _add_label_map_flags(parser)
     machine = parser.add_argument_group("machine")
     machine.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
     machine.add_argument("--cpu", action="store_true", help="same as --device cpu")
-    machine.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="default: auto")
+    machine.add_argument(
+        "--device", default="auto", choices=["auto", "cpu", "cuda", "gpu", "mps"], help="default: auto"
+    )
     machine.add_argument("--gpu_id", type=int, metavar="N", help="which GPU to use (default: the first)")
+
+
+def _add_label_map_flags(parser: argparse.ArgumentParser) -> None:
+    maps = parser.add_argument_group("label maps")
+    maps.add_argument(
+        "--keepgeom", action="store_true", help="on the grid of the scan: the nearest voxels of the answer at 1 mm"
+    )
+    maps.add_argument("--addctab", action="store_true", help="with a colour table, if they are .mgz (the default)")
+    maps.add_argument("--noaddctab", action="store_true", help="without one")
 
 
 def checked_flags(args: argparse.Namespace) -> ModelFlags:
@@ -88,6 +115,12 @@ def checked_flags(args: argparse.Namespace) -> ModelFlags:
             expected="one of them",
             remedy="leave one of them out",
         )
+    if args.autocrop and args.crop is not None:
+        raise UsageError("--autocrop", found="--crop as well", expected="one of them", remedy="leave one of them out")
+    if args.addctab and args.noaddctab:
+        raise UsageError(
+            "--addctab", found="--noaddctab as well", expected="one of them", remedy="leave one of them out"
+        )
     if args.threads < 1:
         raise UsageError("--threads", found=str(args.threads), expected="at least 1", remedy="correct the number")
     return ModelFlags(
@@ -100,6 +133,9 @@ def checked_flags(args: argparse.Namespace) -> ModelFlags:
         device=_device(args),
         gpu=args.gpu_id,
         weights=args.weights,
+        autocrop=args.autocrop,
+        keep_geometry=args.keepgeom,
+        colour_table=not args.noaddctab,
     )
 
 

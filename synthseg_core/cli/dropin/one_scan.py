@@ -6,7 +6,9 @@ The parts that need torch are imported late, so that usage errors and help come 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,12 @@ from synthseg_core.cli.dropin.flags import ModelFlags
 from synthseg_core.cli.dropin.plan import ScanOutputs
 from synthseg_core.cli.dropin.tables import score_text, volume_text
 from synthseg_core.errors import UsageError
+from synthseg_core.images.formats import extension
+from synthseg_core.images.mgh_tags import LabelColour
 from synthseg_core.images.reading import Scan, read_scan
+from synthseg_core.images.resampling import nearest_on
 from synthseg_core.images.writing import write_volume
+from synthseg_core.labels.viewers import freesurfer_colours, meanings, with_parcels
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
 from synthseg_core.models.weights import find_weights
@@ -57,6 +63,8 @@ def settings_of(flags: ModelFlags, *, quality: bool) -> dict[str, Any]:
         "fast": flags.fast,
         "ct": flags.ct,
         "crop": None if flags.crop is None else list(flags.crop),
+        # Only where they are asked for, so that records of versions without them stay valid.
+        **{name: True for name in ("autocrop", "keep_geometry") if getattr(flags, name)},
     }
 
 
@@ -124,6 +132,7 @@ def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: b
         fast=flags.fast,
         ct=flags.ct,
         crop=flags.crop,
+        autocrop=flags.autocrop,
         quirks=REFERENCE,
         posteriors=keep_posteriors,
         overlapped=overlapped,
@@ -134,16 +143,31 @@ def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: b
     return result if keep_posteriors else replace(result, channel_posteriors=np.empty((0, 0, 0, 0), np.float32))
 
 
-def write_images(outputs: ScanOutputs, scan: Scan, result: Segmentation) -> None:
+def warn_without_place(flags: ModelFlags, label_maps: Iterable[Path], *, asked: bool) -> None:
+    """Say that a colour table was asked for, and that no label map has a place for it."""
+    if asked and flags.colour_table and not any(extension(path) == ".mgz" for path in label_maps):
+        print("warning: --addctab: only label maps in .mgz have a place for a colour table", file=sys.stderr)
+
+
+def write_images(outputs: ScanOutputs, scan: Scan, result: Segmentation, flags: ModelFlags) -> None:
     """Write the images that are wanted; the resampled scan only if there was resampling."""
     from synthseg_core.segmentation.segment import scan_at_answer
 
-    write_volume(outputs.segmentation, result.label_map, like=scan, dtype=np.int32, quirks=REFERENCE)
+    labels = nearest_on(result.label_map, scan.volume) if flags.keep_geometry else result.label_map
+    colours = _colours(flags) if flags.colour_table else ()
+    write_volume(outputs.segmentation, labels, like=scan, dtype=np.int32, quirks=REFERENCE, colours=colours)
     if outputs.posteriors is not None:
         write_volume(outputs.posteriors, result.posteriors, like=scan, dtype=np.float32, quirks=REFERENCE)
     resampled = None if outputs.resampled is None else scan_at_answer(scan, result, REFERENCE)
     if outputs.resampled is not None and resampled is not None:
         write_volume(outputs.resampled, resampled, like=scan, quirks=REFERENCE)
+
+
+@cache
+def _colours(flags: ModelFlags) -> tuple[LabelColour, ...]:
+    """Return the colour table of the label maps."""
+    structures, *parcels = (meanings([card.labels]) for card in needed_cards(flags, quality=False))
+    return tuple(freesurfer_colours(with_parcels(structures, parcels[0]) if parcels else structures))
 
 
 def volume_columns(flags: ModelFlags) -> tuple[str, ...]:

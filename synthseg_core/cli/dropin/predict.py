@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(Request(args.i, args.o, args.post, args.resample, args.vol, args.qc, args.failures))
     command = _Command(plan, flags, quality=args.qc is not None)
     _check_outputs(plan)
+    one_scan.warn_without_place(flags, (job.outputs.segmentation for job in plan.jobs), asked=args.addctab)
     models = one_scan.load(flags, quality=command.quality)
     command.start_tables()
     steps: Steps[ScanJob, Scan, Segmentation] = Steps(
@@ -85,8 +86,8 @@ class _Command:
 
     def write(self, job: ScanJob, scan: Scan, result: Segmentation) -> tuple[str, ...]:
         """Write all outputs of one scan; tables last, so that a row means that all is there."""
-        one_scan.write_images(job.outputs, scan, result)
-        volumes = one_scan.volumes_row(result, cropped=self.flags.crop is not None)
+        one_scan.write_images(job.outputs, scan, result, self.flags)
+        volumes = one_scan.volumes_row(result, cropped=self.flags.cropped)
         self._write_row(self.plan.volumes, job.outputs.volumes, job.scan, volumes)
         if self.quality:
             self._write_row(self.plan.quality, job.outputs.quality, job.scan, one_scan.quality_row(result))

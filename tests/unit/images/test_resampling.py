@@ -12,11 +12,14 @@ from synthseg_core.images import resampling as module
 from synthseg_core.images.resampling import (
     argmax_classes,
     centred_sampling,
+    nearest_on,
     resample,
     resample_axis,
     resample_classes,
     sampling_at,
 )
+from synthseg_core.images.volume import Volume
+from tests.phantoms.scans import oblique_affine, reoriented
 
 RNG = np.random.default_rng(3)
 
@@ -130,3 +133,31 @@ def test_outside_a_crop_is_background():
     expected = np.zeros((6, 6, 6))
     expected[2:4, 2:4, 2:4] = 1
     np.testing.assert_array_equal(argmax_classes(posteriors, rules), expected)
+
+
+def test_nearest_voxels_worked_by_hand():
+    """Voxels of 2 mm take the middle one of those of 1 mm; what lies beyond is the edge's."""
+    fine = Volume(np.array([5, 6, 7, 8], dtype=np.int32).reshape(4, 1, 1), np.eye(4))
+    coarse = np.diag([2.0, 1.0, 1.0, 1.0])
+    coarse[0, 3] = 0.75
+    found = nearest_on(fine, Volume(np.empty((3, 1, 1)), coarse))
+    assert found.data.dtype == np.int32
+    assert found.data.ravel().tolist() == [6, 8, 8]
+    np.testing.assert_array_equal(found.affine, coarse)
+
+
+def test_nearest_voxels_across_axis_orders():
+    """The same map stored in another order of axes comes back as it was."""
+    labels = Volume(RNG.integers(0, 9, (5, 6, 7)).astype(np.int32), oblique_affine((1.0, 2.0, 3.0)))
+    other = reoriented(labels, (2, 0, 1), (True, False, True))
+    np.testing.assert_array_equal(nearest_on(other, labels).data, labels.data)
+
+
+def test_of_two_voxels_equally_near_it_is_always_the_same_side():
+    affine = oblique_affine((1.0, 1.0, 1.0), degrees=31.7)
+    numbered = Volume(np.tile(np.arange(40, dtype=np.int32), (6, 6, 1)), affine)
+    double = affine @ np.diag([1.0, 1.0, 2.0, 1.0])
+    double[:3, 3] += affine[:3, 2] / 2
+    found = nearest_on(numbered, Volume(np.empty((6, 6, 20)), double)).data
+    assert np.unique(np.diff(found, axis=2)).tolist() == [2]
+    assert len(np.unique(found[..., 0])) == 1

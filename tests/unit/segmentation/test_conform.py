@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -302,3 +303,35 @@ def test_a_tenth_of_the_memory_is_left_to_others(monkeypatch):
     memory.require(900, "x.nii", "30 x 30 x 1 voxels")
     with pytest.raises(InputError, match=r"x.nii: found a field of view that needs about"):
         memory.require(901, "x.nii", "30 x 30 x 1 voxels")
+
+
+def test_box_of_what_is_not_background_worked_by_hand():
+    """11, 7 and 10 voxels, one to spare each: 16, 8 and 16, of which the last would reach beyond the edge."""
+    data = np.zeros((44, 20, 40))
+    data[20:31, 5:12, 30:40] = np.random.default_rng(0).uniform(50, 100, (11, 7, 10))
+    config = ConformConfig(grid=SMALL, autocrop=True)
+    found, whole = (
+        conform(scan_of(Volume(data, np.eye(4))), c) for c in (config, ConformConfig(grid=SMALL))
+    )  # fmt: skip
+    record = found.record
+    assert record.crop == ((18, 5, 28), (34, 13, 40))
+    assert (record.padded_shape, record.pad_start) == ((16, 16, 16), (0, 4, 2))
+    np.testing.assert_array_equal(record.unpad(found.image), whole.record.unpad(whole.image)[18:34, 5:13, 28:40])
+    assert found.image.sum() == pytest.approx(whole.image.sum())
+    assert record.paste_labels(np.ones(record.core_shape, int)).shape == data.shape
+    assert ConformRecord.from_json(json.loads(json.dumps(record.to_json()))).crop == record.crop
+
+
+@pytest.mark.parametrize("quirks", [NATIVE, REFERENCE])
+def test_a_scan_without_background_is_taken_whole(quirks):
+    volume = phantom((1.5, 0.8, 2.0))
+    config = ConformConfig(grid=SMALL, quirks=quirks)
+    found, whole = (conform(scan_of(volume), replace(config, autocrop=auto)) for auto in (True, False))
+    assert found.record.crop is not None
+    assert found.record.core_shape == whole.record.core_shape
+    np.testing.assert_array_equal(found.image, whole.image)
+
+
+def test_nothing_but_background_is_not_cropped():
+    scan = scan_of(Volume(np.zeros((20, 20, 20)), np.eye(4)))
+    assert conform(scan, ConformConfig(grid=SMALL, quirks=REFERENCE, autocrop=True)).record.crop is None

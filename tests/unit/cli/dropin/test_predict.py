@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
+from nibabel.freesurfer.mghformat import MGHHeader
 
 from synthseg_core.cli.dropin import one_scan
 from synthseg_core.cli.dropin.flags import ModelFlags
 from synthseg_core.cli.main import main
 from synthseg_core.errors import UsageError
+from synthseg_core.images.volume import Volume
 from synthseg_core.system.tables import read_tsv
-from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.models import TINY
+from tests.phantoms.scans import nested_ellipsoids, oblique_affine, phantom, reoriented, write_nifti
 from tests.privileges import ordinary_user
 from tests.unit.cli.fake_segmenter import FakeSegmenter
 
@@ -170,6 +175,8 @@ def test_interruption_leaves_whole_rows_and_status_130(segmenter, study, tmp_pat
         (["--o", "seg", "--crop", "0"], "--crop: found 0"),
         (["--o", "seg", "--threads", "0"], "--threads: found 0"),
         (["--o", "seg", "--cpu", "--device", "cuda"], "--cpu: found --device cuda as well"),
+        (["--o", "seg", "--autocrop", "--crop", "96"], "--autocrop: found --crop as well"),
+        (["--o", "seg", "--addctab", "--noaddctab"], "--addctab: found --noaddctab as well"),
         (["--o", "seg", "--gpu_id", "-1"], "--gpu_id: found -1"),
         (["--o", "seg.nii.gz"], "--o: found seg.nii.gz, which looks like a file"),
     ],
@@ -214,7 +221,10 @@ def test_a_table_that_cannot_be_written_is_found_before_the_models_are_loaded(se
 def test_missing_arguments_are_usage_errors(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         predict(*arguments)
-    assert "usage: synthseg predict" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("synthseg predict: error: ")
+    assert said.endswith("; see 'synthseg predict --help'\n")
+    assert said.count("\n") == 1
 
 
 def test_flags_reach_the_model(segmenter, study, tmp_path):
@@ -230,7 +240,12 @@ def test_flags_reach_the_model(segmenter, study, tmp_path):
     assert not quality
     assert (flags.model, flags.fast, flags.crop) == ("synthseg-1.0", False, (64, 64, 64))
     assert (flags.threads, flags.device, flags.gpu) == (3, "cpu", 1)
+    assert (flags.autocrop, flags.keep_geometry, flags.colour_table) == (False, False, True)
     assert segmenter.computed[-1][2] is True
+    predict("-i", scan, "--output", seg, "--autocrop", "--keepgeom", "--noaddctab", "--gpu-id", 2, "--device", "gpu")
+    flags, _ = segmenter.loaded[-1]
+    assert (flags.autocrop, flags.keep_geometry, flags.colour_table) == (True, True, False)
+    assert (flags.cropped, flags.device, flags.gpu) == (True, "gpu", 2)
 
 
 def test_help_names_every_flag_and_loads_no_torch():
@@ -244,6 +259,7 @@ def test_help_names_every_flag_and_loads_no_torch():
     """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     flags = "--i --o --parc --robust --fast --ct --vol --qc --post --resample --crop --threads --cpu --v1 --gpu_id"
+    flags += " --autocrop --keepgeom --addctab --noaddctab"
     for flag in [*flags.split(), "--weights", "--device", "--failures"]:
         assert f" {flag} " in done.stdout or f"{flag}]" in done.stdout
 
@@ -266,3 +282,79 @@ def test_impossible_number_of_threads():
     flags = ModelFlags("synthseg-2.0", False, False, False, None, 100_000, "cpu", None, None)
     with pytest.raises(UsageError, match="--threads: found 100000; expected 1 to 1024"):
         one_scan.load(flags, quality=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--photo", "left"], "--photo: found an option of FreeSurfer; photographs need networks that this program"),
+        (["--keepgeo"], "--keepgeo: found no such option; did you mean --keepgeom?"),
+        (["--thread", "2"], "--thread: found no such option; did you mean --threads?"),
+    ],
+)
+def test_what_cannot_be_had_is_told_in_one_line(segmenter, study, words, line, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        predict("--i", study, "--o", "seg", *words)
+    said = capsys.readouterr().err
+    assert said.startswith(f"synthseg predict: error: {line}")
+    assert said.count("\n") == 1
+    assert segmenter.loaded == []
+
+
+def colour_table(path: Path) -> bytes:
+    """What an MGH file holds behind its voxels and scan parameters."""
+    content = gzip.decompress(path.read_bytes())
+    return content[MGHHeader(content).get_footer_offset() + MGHHeader._ftrdtype.itemsize :]
+
+
+def test_colour_tables_of_mgz(segmenter, study, tmp_path, capsys):
+    """By default, as in FreeSurfer 8: every label of the model by number, name and colour."""
+    scan = study / "a.nii.gz"
+    predict("--i", scan, "--o", tmp_path / "on.mgz")
+    predict("--i", scan, "--o", tmp_path / "parcels.mgz", "--parc", "--addctab")
+    predict("--i", scan, "--o", tmp_path / "off.mgz", "--noaddctab", "--post", tmp_path / "post.mgz")
+    table = colour_table(tmp_path / "on.mgz")
+    assert table.startswith(b"\0\0\0\x01\xff\xff\xff\xfe")
+    assert b"\0\0\0\x11\0\0\0\x11left-hippocampus\0\0\0\0\xdc\0\0\0\xd8\0\0\0\x14\0\0\0\0" in table
+    assert b"ctx-rh-insula" not in table
+    assert b"ctx-rh-insula\0" in colour_table(tmp_path / "parcels.mgz")
+    assert colour_table(tmp_path / "off.mgz") == colour_table(tmp_path / "post.mgz") == b""
+    assert "warning" not in capsys.readouterr().err
+    predict("--i", scan, "--o", tmp_path / "s.nii.gz", "--addctab")
+    assert "warning: --addctab: only label maps in .mgz have a place" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [(0.7, 1.3, 5.0), (2.2, 0.9, 1.0), (1.0, 1.0, 1.0)])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mgz"])
+def test_label_maps_on_the_grid_of_the_scan(tmp_path, size, suffix):
+    """Oblique, anisotropic, stored in an unusual order of axes: shape and affine of the scan, labels of the answer."""
+    volume = reoriented(phantom(size, (21, 18, 12)), (2, 0, 1), (True, False, True))
+    scan, card = write_nifti(tmp_path / "scan.nii.gz", volume), TINY.write(tmp_path)
+    words = ("--i", scan, "--model", card, "--cpu")
+    assert predict(*words, "--o", tmp_path / f"kept{suffix}", "--keepgeom", "--vol", tmp_path / "kept.csv") == 0
+    assert predict(*words, "--o", tmp_path / f"fine{suffix}", "--vol", tmp_path / "fine.csv") == 0
+    kept, fine, source = (nib.load(tmp_path / name) for name in (f"kept{suffix}", f"fine{suffix}", scan.name))
+    assert kept.shape == source.shape
+    np.testing.assert_allclose(kept.affine, source.affine, atol=1e-4)
+    voxels = np.indices(kept.shape).reshape(3, -1).T
+    places = apply_affine(np.linalg.inv(fine.affine) @ kept.affine, voxels)
+    i, j, k = np.clip(np.rint(places), 0, np.array(fine.shape) - 1).astype(int).T
+    expected = np.asanyarray(fine.dataobj)[i, j, k]
+    assert np.mean(np.asanyarray(kept.dataobj).ravel() == expected) > 0.99
+    assert len(np.unique(expected)) > 2
+    assert (tmp_path / "kept.csv").read_bytes() == (tmp_path / "fine.csv").read_bytes()
+
+
+def test_box_of_the_head_alone_is_segmented(tmp_path):
+    head = nested_ellipsoids((21, 18, 24)) + 10
+    wide = np.zeros((80, 60, 70))
+    wide[40:61, 30:48, 10:34] = head
+    scan = write_nifti(tmp_path / "scan.nii.gz", Volume(wide, oblique_affine()))
+    words = ("--model", TINY.write(tmp_path), "--cpu", "--autocrop")
+    assert predict("--i", scan, "--o", tmp_path / "s.nii.gz", *words) == 0
+    labels = np.asanyarray(nib.load(tmp_path / "s.nii.gz").dataobj)
+    assert labels.shape == wide.shape
+    inside = np.zeros(wide.shape, bool)
+    inside[39:63, 28:52, 7:39] = True
+    assert labels[~inside].max() == 0
+    assert len(np.unique(labels)) > 2
