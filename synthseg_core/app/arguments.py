@@ -12,7 +12,29 @@ from typing import Any, cast
 from synthseg_core import __version__
 from synthseg_core.bids.discovery import LAYOUTS
 from synthseg_core.models.registry import default_model
+from synthseg_core.resources import resource
+from synthseg_core.system.command_line import Parser, Several, read_foreign_options
 from synthseg_core.system.paths import is_file
+
+# A number without a unit below this is likely to mean gigabytes.
+_LEAST_BARE_MEGABYTES = 500
+
+OPTION_NAMES = {
+    "input": "bids_dir",
+    "output": "output_dir",
+    "work": "--work-dir",
+    "participants": "--participant-label",
+    "exclude_participants": "--exclude-participant-label",
+    "sessions": "--session-label",
+    "bids_database": "--bids-database-dir",
+    "segment.model": "--model",
+    "qc.threshold": "--qc-threshold",
+    **{
+        key: f"--{key.replace('_', '-')}"
+        for key in ("layout", "path_column", "datatypes", "suffixes", "bids_filter_file", "derivatives", "device")
+    },
+}
+"""Arguments that set keys of the configuration, by key: what messages call them."""
 
 _EPILOG = """\
 exit status: 0 all well; 1 finished, but some scans failed; 2 usage, configuration, no input, or a known error of the
@@ -22,7 +44,7 @@ only scan; 130 interrupted. Run the same command again to continue after any of 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of a run; see :func:`build_status_parser` for ``synthseg-bids status``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="synthseg-bids",
         usage="synthseg-bids BIDS_DIR OUTPUT_DIR {participant,group} [options] [-- SNAKEMAKE OPTIONS]\n"
         "       synthseg-bids status OUTPUT_DIR",
@@ -30,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.foreign = read_foreign_options(resource("options", "synthseg-bids.tsv"))
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("bids_dir", type=Path, help="BIDS dataset, a folder of scans, or a CSV/TSV table of scans")
     parser.add_argument("output_dir", type=Path, help="derivative dataset to write")
@@ -49,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def build_status_parser() -> argparse.ArgumentParser:
     """Return the parser of ``synthseg-bids status``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="synthseg-bids status", description="Say what is done, failed and missing; a run may be going on."
     )
     parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="derivative dataset")
@@ -78,9 +101,9 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
         "bids_filter_file": _absolute(args.bids_filter_file),
         "bids_database": _absolute(args.bids_database_dir),
         "derivatives": [_absolute(folder) for folder in args.derivatives] if args.derivatives else None,
-        "participants": args.participant_label,
-        "sessions": args.session_label,
-        "exclude_participants": args.exclude_participant_label,
+        "participants": _without("sub-", args.participant_label),
+        "sessions": _without("ses-", args.session_label),
+        "exclude_participants": _without("sub-", args.exclude_participant_label),
         "device": args.device,
         "worker": False if args.no_worker else None,
         "segment": {
@@ -108,20 +131,19 @@ def _absolute(path: Path | None) -> str | None:
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("which scans")
+    group = parser.add_argument_group("which scans (lists with spaces or commas)")
     group.add_argument(
-        "--participant-label", "--participant_label", nargs="+", metavar="LABEL", type=_without("sub-"),
-        help="participants, with or without sub-",
-    )  # fmt: skip
+        "--participant-label", nargs="+", action=Several, metavar="LABEL", help="participants, with or without sub-"
+    )
     group.add_argument(
-        "--exclude-participant-label", "--exclude_participant_label", nargs="+", metavar="LABEL", type=_without("sub-"),
-        help="participants that are left out",
-    )  # fmt: skip
+        "--exclude-participant-label", nargs="+", action=Several, metavar="LABEL", help="participants that are left out"
+    )
     group.add_argument(
-        "--session-label", "--session_label", nargs="+", metavar="LABEL", type=_without("ses-"),
-        help="sessions, with or without ses-",
-    )  # fmt: skip
-    group.add_argument("--suffixes", nargs="+", metavar="SUFFIX", help="kinds of scans (default: T1w T2w FLAIR ...)")
+        "--session-label", nargs="+", action=Several, metavar="LABEL", help="sessions, with or without ses-"
+    )
+    group.add_argument(
+        "--suffixes", nargs="+", action=Several, metavar="SUFFIX", help="kinds of scans (default: T1w T2w FLAIR ...)"
+    )
 
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
@@ -129,14 +151,23 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--csv", type=Path, metavar="FILE", help="take the scans of this table instead of BIDS_DIR's")
     group.add_argument("--path-column", metavar="NAME", help='column of the table with the paths (default: "path")')
     group.add_argument("--layout", choices=LAYOUTS, help="how the input is organised (default: auto)")
-    group.add_argument("--datatypes", nargs="+", metavar="NAME", help="folders of a BIDS dataset (default: anat)")
+    group.add_argument(
+        "--datatypes", nargs="+", action=Several, metavar="NAME", help="folders of a BIDS dataset (default: anat)"
+    )
     group.add_argument(
         "--bids-filter-file", type=Path, metavar="FILE", help='filters, JSON or YAML; null: absent, "*": present'
     )
     group.add_argument(
         "--bids-database-dir", type=Path, metavar="DIR", help="saved pybids index, made if it is not there"
     )
-    group.add_argument("--derivatives", type=Path, nargs="+", metavar="DIR", help="derivative datasets to search too")
+    group.add_argument(
+        "--derivatives",
+        type=_derivative,
+        nargs="+",
+        action="extend",
+        metavar="DIR",
+        help="derivative datasets to search too, also as NAME=DIR",
+    )
     group.add_argument("--skip-bids-validation", action="store_true", help="do not call the BIDS validator")
 
 
@@ -161,10 +192,13 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
     group.add_argument("--device", metavar="auto|cpu|cuda|mps", help="where the network runs (default: auto)")
     group.add_argument(
-        "--n-cpus", type=_positive, default=_cpus(), metavar="N", help="CPU cores (default: %(default)s)"
+        "--n-cpus", type=_cores, default=_cpus(), metavar="N", help="CPU cores for all jobs together (default: all)"
     )
     group.add_argument(
-        "--mem", type=_megabytes, metavar="SIZE", help="memory for all jobs together, such as 32G (default: all)"
+        "--mem",
+        type=_megabytes,
+        metavar="SIZE",
+        help="memory for all jobs together, such as 32G; a number alone is MB, as in fMRIPrep (default: all)",
     )
     group.add_argument("-w", "--work-dir", type=Path, metavar="DIR", help="work folder (default: OUTPUT_DIR/work)")
     group.add_argument(
@@ -183,26 +217,44 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--unlock", action="store_true", help="continue a run that was killed on another computer")
 
 
-def _without(prefix: str):
-    def label(text: str) -> str:
-        return text.removeprefix(prefix)
-
-    return label
+def memory_text(megabytes: int) -> str:
+    """Return an amount of memory as people write it."""
+    return f"{megabytes} MB" if megabytes < 1000 else f"{round(megabytes / 1000, 1):g} GB"
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
-    return number
+def _without(prefix: str, labels: Sequence[str] | None) -> list[str] | None:
+    """Return labels without the key of their entity, each once."""
+    return None if labels is None else list(dict.fromkeys(label.removeprefix(prefix) for label in labels))
+
+
+def _derivative(text: str) -> Path:
+    """Return the folder, which may come after a name as in ``smriprep=/data/smriprep``."""
+    name, equals, folder = text.partition("=")
+    return Path(folder if equals and folder and re.fullmatch(r"[\w.-]+", name) and not Path(text).exists() else text)
+
+
+def _cores(text: str) -> int:
+    """Read a number of cores, or ``all``."""
+    if text == "all":
+        return _cpus()
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number of cores, 1 or more, or all")
+    return int(text)
 
 
 def _megabytes(text: str) -> int:
-    """Read ``32G``, ``32GB``, ``500M``; a number alone is gigabytes."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", text.strip().lower())
+    """Read a size such as ``32G``, ``16 GB``, ``16GiB``, ``16000M``; a number alone is MB."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?)b?|b)?", text.strip().lower())
     if match is None or not float(match[1]):
-        raise argparse.ArgumentTypeError(f"{text}: expected a size such as 32G or 500M")
-    return max(1, round(float(match[1]) * {"k": 1e-3, "m": 1, "g": 1e3, "": 1e3, "t": 1e6}[match[2]]))
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a size such as 32G, or 32000, which is MB")
+    number, unit, binary = float(match[1]), match[2] or "m", match[3]
+    if match[2] is None and number < _LEAST_BARE_MEGABYTES:
+        raise argparse.ArgumentTypeError(
+            f"found {match[1]}, which is {match[1]} MB; expected {_LEAST_BARE_MEGABYTES} MB or more for a scan; "
+            f"for gigabytes write {match[1]}G"
+        )
+    power = " kmgt".index(unit)
+    return max(1, round(number * ((1024**power if binary else 1000**power) / 1e6)))
 
 
 def _cpus() -> int:

@@ -18,7 +18,9 @@ from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import write_text
 
 
-def checked(values: Mapping[str, Any], schema_file: Path | None = None) -> dict[str, Any]:
+def checked(
+    values: Mapping[str, Any], schema_file: Path | None = None, names: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return a complete configuration.
 
     Parameters
@@ -27,6 +29,8 @@ def checked(values: Mapping[str, Any], schema_file: Path | None = None) -> dict[
         What was asked for; anything left out gets the schema's default.
     schema_file
         Schema; ``None``: that of the workflow's configuration.
+    names
+        What messages call the keys: the options by which they were set. Keys that are not in it have no other name.
 
     Raises
     ------
@@ -41,9 +45,7 @@ def checked(values: Mapping[str, Any], schema_file: Path | None = None) -> dict[
     config = _with_defaults(values, schema)
     error = best_match(Draft202012Validator(schema).iter_errors(config))
     if error is not None:
-        key = ".".join(map(str, error.absolute_path)) or "configuration"
-        expected = str(error.schema.get("description", "what the schema says")).rstrip(".")
-        raise UsageError(key, found=error.message, expected=expected, remedy="correct the option")
+        raise _unfit(error, names or {})
     return config
 
 
@@ -81,6 +83,17 @@ def _require_packages() -> None:
             expected="the packages of the workflow",
             remedy="pip install 'synthseg-bids[workflow]'",
         )
+
+
+def _unfit(error: Any, names: Mapping[str, str]) -> UsageError:
+    """Return what is wrong with a value, in the words of the user: the option, and what was given to it."""
+    expected = str(error.schema.get("description", "what the schema says")).rstrip(".")
+    key = ".".join(part for part in error.absolute_path if isinstance(part, str))
+    if key in names:
+        expected = expected[0].lower() + expected[1:]
+        return UsageError(names[key], found=repr(error.instance), expected=expected, remedy="correct the option")
+    key = ".".join(map(str, error.absolute_path)) or "configuration"
+    return UsageError(key, found=error.message, expected=expected, remedy="correct the option")
 
 
 def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

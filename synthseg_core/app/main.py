@@ -9,9 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.app.arguments import build_parser, build_status_parser, config_values, split_off_snakemake
+from synthseg_core.app.arguments import (
+    OPTION_NAMES,
+    build_parser,
+    build_status_parser,
+    config_values,
+    memory_text,
+    split_off_snakemake,
+)
 from synthseg_core.app.bundle import Profile
 from synthseg_core.app.configuration import checked, write_config
+from synthseg_core.app.continued import with_model
 from synthseg_core.app.gather import layout_from, look_at, rows_to_gather, running_text, stages_to_gather
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import RunLock, run_lock
@@ -54,8 +62,10 @@ def _answer(words: list[str], extra: tuple[str, ...]) -> int:
     if words[:1] == ["status"]:
         return _status(build_status_parser().parse_args(words[1:]))
     args = build_parser().parse_args(words)
-    config = checked(config_values(args))
-    return _group(config) if args.analysis_level == "group" else _participant(args, config, extra)
+    values = config_values(args)
+    if args.analysis_level == "group":
+        return _group(checked(values, names=OPTION_NAMES))
+    return _participant(args, checked(with_model(values), names=OPTION_NAMES), extra)
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -96,6 +106,8 @@ def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tup
         print("\n".join(found), flush=True)
         config = {**config, "scans": str(plan.table)}
         call = _call(args, layout, lock, extra)
+        if call.cores:
+            print(machine_text(call.cores, call.resources), flush=True)
         write_config(call.config, config)
         _recover(call, plan, lock, force=args.unlock)
         if args.dry_run:
@@ -125,6 +137,22 @@ def _call(args: argparse.Namespace, layout: Layout, lock: RunLock, extra: tuple[
         resources=resources,
         extra=(*(["--forceall"] if args.rerun else []), *extra),
     )
+
+
+def machine_text(cores: int, resources: Sequence[str]) -> str:
+    """Say what all jobs on this machine may use together, and that it does not have as much memory.
+
+    Parameters
+    ----------
+    cores
+        CPU cores.
+    resources
+        Amounts as Snakemake takes them, ``mem_mb=16000`` among them.
+    """
+    amounts = {name: amount for name, _, amount in (pair.partition("=") for pair in resources)}
+    megabytes, there = int(amounts["mem_mb"]), physical_bytes() // 10**6
+    text = f"{cores} CPU {'core' if cores == 1 else 'cores'} and {memory_text(megabytes)} of memory for all jobs"
+    return text if megabytes <= there else f"{text}, though this machine has {memory_text(there)}"
 
 
 def _recover(call: SnakemakeCall, plan: Plan, lock: RunLock, *, force: bool) -> None:

@@ -305,13 +305,6 @@ class Plan:
         """Return the settings file of a stage for one scan; scans with the same options share it."""
         return self.jobs.option_file(stage, self.options_of(stem), preview=preview)
 
-    def write_option_files(self) -> None:
-        """Bring the settings files of all stages up to date, and say what changed, before Snakemake asks for them."""
-        jobs = [stage for stage in self.stages if stage not in self.segment_job[1:]]
-        for options in {self.options_of(row.scan) for row in self.usable}:
-            for stage in jobs:
-                self._option_file(stage, options, preview=False)
-
     def require_models(self) -> None:
         """Find out before any job starts whether the models can be used and offer what is asked for.
 

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 
 from synthseg_core.errors import SynthSegError
+from synthseg_core.resources import resource
+from synthseg_core.system.command_line import Parser, read_foreign_options
 from synthseg_core.system.signals import open_standard_streams, run_for_reader
 
 # name -> (module in this package, one line for the overview); modules are imported only when chosen.
@@ -45,7 +47,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """Return the parser; only ``command``'s own arguments are filled in, the others stay one-line entries."""
     from synthseg_core import __version__
 
-    parser = argparse.ArgumentParser(prog="synthseg", description="Segment brain scans of any contrast and resolution.")
+    parser = Parser(prog="synthseg", description="Segment brain scans of any contrast and resolution.")
     parser.add_argument(
         "--worker", metavar="SOCKET", help="let the worker there run the command, if there is one; the first argument"
     )
@@ -55,6 +57,8 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == command:
             importlib.import_module(f"synthseg_core.cli.{module}").add_arguments(subparser)
+            table = resource("options", f"{name}.tsv")  # of commands that other programs have as well
+            subparser.foreign = read_foreign_options(table) if table.is_file() else ()
     return parser
 
 

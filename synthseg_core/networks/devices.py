@@ -17,7 +17,7 @@ MOST_THREADS = 1024
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called ``name``; ``auto`` takes CUDA where there is one, else the CPU.
+    """Return the device called ``name``; ``auto`` takes CUDA where there is one, else the CPU; ``gpu`` means ``cuda``.
 
     Raises
     ------
@@ -28,6 +28,7 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     kind, separator, number = name.partition(":")
+    kind = "cuda" if kind == "gpu" else kind
     index = int(number) if number.isdecimal() else -1 if separator else 0
     if not 0 <= index < counts.get(kind, 0):
         raise UsageError(

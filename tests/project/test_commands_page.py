@@ -17,6 +17,8 @@ from synthseg_core.bids.discovery import SUFFIXES
 from synthseg_core.cli.demo.__main__ import build_parser as build_demo_parser
 from synthseg_core.cli.demo.phantoms import MODEL
 from synthseg_core.cli.main import COMMANDS, build_parser
+from synthseg_core.resources import resource
+from synthseg_core.system.command_line import read_foreign_options
 from tests.pages import ROOT, SPAN, anchors, blocks, rows, sections
 from tests.phantoms.scans import phantom, write_nifti
 
@@ -32,8 +34,13 @@ TELLING = "\n".join(
     )
 )
 # Flags of other programs that these pages speak of.
-FOREIGN = {"--cores", "--nproc-per-node", "--configfile", "--snakefile", "--workflow-profile", "--keepgeom"}
+FOREIGN = {"--nproc-per-node", "--snakefile", "--workflow-profile"}
 FLAG = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
+
+
+FOREIGN_OPTIONS = {
+    path.stem: read_foreign_options(path) for path in sorted(resource("options").glob("*.tsv"))
+}  # fmt: skip
 
 
 def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -97,9 +104,22 @@ def test_actions_of_the_demonstration():
     assert _documented_actions("The demonstration") == {action: _words(parser) for action, parser in DEMO.items()}
 
 
+@pytest.mark.parametrize("command", FOREIGN_OPTIONS)
+def test_options_of_other_programs_are_listed_with_what_to_do(command):
+    title = command if command in PARSERS else f"synthseg {command}"
+    table = rows(SECTIONS[f"In the words of {title}"])
+    found = {option: (of, here) for options, of, here in table for option in SPAN.findall(options)}
+    expected = {
+        one.option: (one.program, f"`{one.instead.format('N')}`" if one.instead else one.advice)
+        for one in FOREIGN_OPTIONS[command]
+    }
+    assert found == expected
+
+
 def test_no_flag_is_mentioned_that_does_not_exist():
     parsers = [*PARSERS.values(), *DEMO.values()]
     known = {flag for parser in parsers for flag in parser._option_string_actions} | {"--version", "--worker"}
+    known |= {one.option.rstrip("*") for options in FOREIGN_OPTIONS.values() for one in options}
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", TELLING)) - known == FOREIGN
 
 

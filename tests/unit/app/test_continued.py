@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from synthseg_core.app.arguments import build_parser, config_values
-from synthseg_core.app.configuration import checked, write_config
+from synthseg_core.app.configuration import write_config
 from synthseg_core.app.continued import model_of_last_run, with_model
 from synthseg_core.app.gather import layout_from
 from synthseg_core.app.main import main
-from synthseg_core.app.plan import Plan
 from synthseg_core.models.registry import default_model
 from tests.phantoms.trees import make_tree
 
@@ -75,19 +72,6 @@ def test_notes_that_say_nothing(tmp_path, text):
     """Killed machines leave pieces; older versions did not note what was the default then."""
     make_tree(tmp_path, ["work/run_config.yaml"], text.encode())
     assert model_of_last_run(layout_from(tmp_path, None)) is None
-
-
-def test_options_that_changed_are_told_before_snakemake_starts(tmp_path, capsys):
-    make_tree(tmp_path / "in", ["sub-1/anat/sub-1_T1w.nii.gz"], b"\x1f\x8b\x08\x00")
-    values = {"input": str(tmp_path / "in"), "output": str(tmp_path / "out"), "resample": {"enabled": True}}
-    for fast in (False, True):
-        segment = {"model": "tiny-random", "fast": fast, "posteriors": True}
-        Plan.from_config(checked({**values, "segment": segment})).write_option_files()
-    said = capsys.readouterr().err
-    assert said == "segment: fast was false, is true: what depends on it is made again\n"
-    folder = tmp_path / "out" / "work" / "settings"
-    assert sorted(path.name for path in folder.iterdir()) == ["resample.json", "segment.json"]
-    assert json.loads((folder / "segment.json").read_text())["fast"] is True
 
 
 def test_group_level_has_nothing_to_say_about_models(tmp_path, capsys):

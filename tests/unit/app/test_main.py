@@ -79,7 +79,7 @@ def test_paths_of_cards_and_weights_become_absolute(tmp_path, monkeypatch):
         ({"segment": {"fats": True}}, "segment: found .*'fats' was unexpected"),
         ({"participants": ["sub_01"]}, "participants.0: found"),
         ({"participants": [1]}, "not of type 'string'"),
-        ({"device": "gpu"}, "device: found 'gpu'.*Where the network runs"),
+        ({"device": "tpu"}, "device: found 'tpu'.*Where the network runs"),
         ({"suffixes": []}, "suffixes: found"),
     ],
 )
@@ -369,7 +369,10 @@ def test_exit_status_after_an_interrupt():
         (["{bids}", "{out}", "participant", "--participant-label", "77"], "no usable scan"),
         (["{bids}", "{out}", "participant", "--model", "nonsense"], "neither a registered model nor a card"),
         (["{bids}", "{out}", "participant", "--weights", "{out}"], "no weights in"),
-        (["{bids}", "{out}", "participant", "--device", "gpu"], "device"),
+        (
+            ["{bids}", "{out}", "participant", "--device", "tpu"],
+            "--device: found 'tpu'; expected where the network",
+        ),
         (["{bids}", "{out}", "participant", "--profile", "gone"], "--profile: found gone"),
         (["{bids}/absent", "{out}", "group"], "no such folder"),
     ],
@@ -386,7 +389,7 @@ def test_usage_errors(capsys):
     with pytest.raises(SystemExit) as end:
         main(["a", "b", "participant", "--n-cpus", "0"])
     assert end.value.code == 2
-    assert "expected 1 or more" in capsys.readouterr().err
+    assert "--n-cpus: found '0'; expected a number of cores, 1 or more, or all\n" in capsys.readouterr().err
 
 
 def test_another_snakemake_s_lock_is_respected(bids, tmp_path, capsys):

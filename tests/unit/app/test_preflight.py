@@ -122,19 +122,6 @@ def arguments(*words):
     return build_parser().parse_args(["in", "out", "participant", *words])
 
 
-@pytest.mark.parametrize(("text", "megabytes"), [("32G", 32000), ("1.5gb", 1500), ("500M", 500), ("8", 8000)])
-def test_memory(text, megabytes):
-    assert arguments("--mem", text).mem == megabytes
-
-
-@pytest.mark.parametrize("text", ["much", "0", "3X"])
-def test_memory_that_is_none(text, capsys):
-    with pytest.raises(SystemExit) as end:
-        arguments("--mem", text)
-    assert end.value.code == 2
-    assert "such as 32G" in capsys.readouterr().err
-
-
 def test_words_become_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = [
