@@ -55,7 +55,7 @@ def write_volume(
     quirks
         What to copy from the reference implementation.
     colours
-        Colour table that an ``.mgz`` file carries; other formats have no place for one.
+        Colour table that an MGH file carries; other formats have no place for one.
 
     Raises
     ------

@@ -145,7 +145,7 @@ def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: b
 
 def warn_without_place(flags: ModelFlags, label_maps: Iterable[Path], *, asked: bool) -> None:
     """Say that a colour table was asked for, and that no label map has a place for it."""
-    if asked and flags.colour_table and not any(extension(path) == ".mgz" for path in label_maps):
+    if asked and flags.colour_table and not any(extension(path) in (".mgz", ".mgh") for path in label_maps):
         print("warning: --addctab: only label maps in .mgz have a place for a colour table", file=sys.stderr)
 
 
