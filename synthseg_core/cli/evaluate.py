@@ -49,6 +49,13 @@ def _add_pairs(group: argparse._ArgumentGroup) -> None:
         "--filter", nargs="+", default=[], metavar="KEY=LABEL", help="only files with these entities, such as res=1mm"
     )
     group.add_argument(
+        "--segmentation-filter",
+        nargs="+",
+        default=[],
+        metavar="KEY=LABEL",
+        help="only segmentations with these entities, such as seg=synthseg",
+    )
+    group.add_argument(
         "--unmatched",
         choices=("refuse", "skip"),
         default="refuse",
@@ -156,7 +163,8 @@ def _pairing(args: argparse.Namespace) -> Pairing:
 
     if args.pairs is not None:
         return pairs_from_table(args.pairs)
-    pairing = pairs_from_folders(args.reference, _models(args.segmentation), _entities(args.filter))
+    wanted, further = _entities(args.filter), _entities(args.segmentation_filter)
+    pairing = pairs_from_folders(args.reference, _models(args.segmentation), wanted, wanted | further)
     if args.unmatched == "skip" and pairing.pairs:
         for path in pairing.unmatched:
             print(f"synthseg evaluate: note: {path} has no partner and is left out", file=sys.stderr)

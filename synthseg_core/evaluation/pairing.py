@@ -88,7 +88,10 @@ def pairs_from_table(path: Path) -> Pairing:
 
 
 def pairs_from_folders(
-    reference: Path, segmentations: Mapping[str, Path], wanted: Mapping[str, str] | None = None
+    reference: Path,
+    segmentations: Mapping[str, Path],
+    wanted: Mapping[str, str] | None = None,
+    wanted_of_segmentations: Mapping[str, str] | None = None,
 ) -> Pairing:
     """Match the label maps of folders by name; two single files are a pair whatever they are called.
 
@@ -99,7 +102,9 @@ def pairs_from_folders(
     segmentations
         Name of each model and where its segmentations are, of the same kinds.
     wanted
-        BIDS entities that files must have, on both sides; an empty label: must not have.
+        BIDS entities that references must have; an empty label: must not have.
+    wanted_of_segmentations
+        Those of segmentations; ``None``: the same.
 
     Raises
     ------
@@ -113,7 +118,7 @@ def pairs_from_folders(
     pairs: list[Pair] = []
     unmatched: list[Path] = []
     for model, folder in segmentations.items():
-        offered = _files(folder, wanted or {})
+        offered = _files(folder, (wanted if wanted_of_segmentations is None else wanted_of_segmentations) or {})
         partners = [(truth, _partner(truth, offered)) for truth in truths]
         taken = Counter(path for _, path in partners if path is not None)
         if doubled := [path for path, times in taken.items() if times > 1]:

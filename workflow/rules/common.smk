@@ -5,6 +5,7 @@ import gc
 from snakemake.utils import min_version, validate
 
 from synthseg_core.app.configuration import check_rows
+from synthseg_core.app.evaluation_plan import EvaluationPlan
 from synthseg_core.app.plan import TWO_PART_STEM, Plan, of_scan, with_signature
 from synthseg_core.app.training_plan import TrainingPlan
 from synthseg_core.bids.names import STEM_PATTERN
@@ -21,6 +22,7 @@ PLAN = Plan.from_config(config, head=workflow.is_main_process)
 LAYOUT = PLAN.layout
 SCAN = "{scan}"
 TRAINING = TrainingPlan.from_config(config["training"])
+EVALUATION = EvaluationPlan(LAYOUT, config["evaluate"])
 
 SCANS_SCHEMA = workflow.source_path("../schemas/scans.schema.yaml")
 
@@ -62,7 +64,9 @@ def request_of(stage):
     """Return a function for the file that says what a job is asked for, in place of scan and settings."""
     if not workflow.is_main_process:  # of a job: the head process has written it
         return of_scan(lambda stem: str(LAYOUT.request(stage, stem)))
-    return of_scan(lambda stem: PLAN.jobs.request(stage, PLAN.row_of(stem), preview=nothing_runs()))
+    return of_scan(
+        lambda stem: PLAN.jobs.request(stage, PLAN.row_of(stem), preview=nothing_runs())
+    )
 
 
 def dataset_settings(wildcards):

@@ -79,7 +79,7 @@ def test_the_segmentation_whose_name_is_most_alike_is_meant(tmp_path):
 def test_two_references_of_a_scan_ask_for_a_choice(tmp_path):
     names = [f"sub-1/anat/sub-1_space-T1w_seg-synthseg{res}_dseg.nii.gz" for res in ("", "_res-1mm")]
     truth, found = tree(tmp_path / "truth", *names), tree(tmp_path / "found", *names)
-    with pytest.raises(InputError, match=r"second reference of one scan.*--filter KEY=LABEL"):
+    with pytest.raises(InputError, match=r"second reference of one scan.*--filter or --segmentation-filter KEY=LABEL"):
         pairs_from_folders(truth, {"m": found})
     for res, name in (("1mm", names[1]), ("", names[0])):
         (pair,) = pairs_from_folders(truth, {"m": found}, {"res": res}).pairs
@@ -99,6 +99,13 @@ def test_two_segmentations_that_fit_alike_are_no_guess(tmp_path):
     found = tree(tmp_path / "found", "sub-1_desc-a_dseg.nii.gz", "sub-1_desc-b_dseg.nii.gz")
     with pytest.raises(InputError, match=r"two segmentations that fit, sub-1_desc-a.* and sub-1_desc-b"):
         pairs_from_folders(truth, {"m": found})
+
+
+def test_segmentations_may_be_asked_for_by_entities_of_their_own(tmp_path):
+    truth = tree(tmp_path / "truth", "sub-1_dseg.nii.gz")
+    found = tree(tmp_path / "found", "sub-1_seg-a_dseg.nii.gz", "sub-1_seg-b_dseg.nii.gz")
+    (pair,) = pairs_from_folders(truth, {"m": found}, {}, {"seg": "b"}).pairs
+    assert pair.segmentation.name == "sub-1_seg-b_dseg.nii.gz"
 
 
 def test_one_segmentation_for_two_references_is_no_guess(tmp_path):
