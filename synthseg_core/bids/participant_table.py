@@ -26,6 +26,7 @@ _LINE_BREAKS = re.compile("[\t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]+")
 _DAMAGED = re.compile("[\x00-\x08\x0e-\x1b\x7f\ufffd]")
 _SPACES = re.compile(" {2,}")
 _HEADER_WITHIN = 10
+_OF_NOBODY = "not used, as they do not have the cells of the header and name no participant of this dataset"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def read_participants(path: Path, participants: Collection[str], others: Collect
         fault = _fault(line, header, certain)
         if fault and wanted:
             notes.add(fault, f"line {line.number} ({', '.join(wanted)})")
+        elif not owners and not header.fits(line) and not line.cells[0].startswith("#"):
+            notes.add(_OF_NOBODY, f"line {line.number}")
         for person in wanted:
             rows[person] += [] if fault else [_cells_of(line, person, header, notes)]
     agreeing = {person: _agreeing(person, found, notes) for person, found in rows.items()}
@@ -145,11 +148,13 @@ def _with_header(path: Path, lines: Sequence[tuple[int, str]], notes: _Notes) ->
     for place, (number, line) in enumerate(lines[:_HEADER_WITHIN]):
         known = PARTICIPANT_HEADERS[:1] if above else PARTICIPANT_HEADERS
         for separator in _SEPARATORS:
-            cells = _cut(number, line.lstrip("# "), separator).cells
-            if any(folded(cell) in known for cell in cells):
+            cut = _cut(number, line.lstrip("# "), separator)
+            if any(folded(cell) in known for cell in cut.cells):
+                if cut.open_quote:
+                    notes.add("a quotation mark without its pair was taken for a character in line", f"{number}")
                 if above:
                     notes.add("above the names of the columns, and not used, are lines", *above)
-                return cells, [_cut(n, text, separator) for n, text in lines[place + 1 :]]
+                return cut.cells, [_cut(n, text, separator) for n, text in lines[place + 1 :]]
         above += [] if line.startswith(("#", "sep=")) else [f"{number}"]
     found = " ".join(lines[0][1].split())[:60] if lines else "nothing"
     raise InputError(

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthseg_core.bids.columns import column_meanings
+from synthseg_core.bids.columns import ENTITY_NAMES, column_meanings
 from synthseg_core.bids.names import PRODUCTS
 from synthseg_core.bids.participants import write_participants
 from synthseg_core.errors import InputError
 from synthseg_core.reports.gathering import GroupTables
 from synthseg_core.system.atomic import atomic_path, write_bytes, write_json
+from synthseg_core.system.settings import known_mapping
 from synthseg_core.system.tables import ABSENT
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
             write(name.replace("seg-synthseg_", f"seg-{segmentation}_"), table)
     if "qc" in tables.numbers:
         write(QUALITY_NAME, quality_table(tables.numbers["qc"], threshold))
+    _mend_meanings(folder)
     return notes
 
 
@@ -98,6 +100,14 @@ def write_missing_copies(folder: Path) -> None:
             copy, source = image.with_name(first + ending), image.with_name(first + original)
             if source.is_file() and not os.path.lexists(copy):  # a link to nowhere has its content elsewhere
                 write_bytes(copy, source.read_bytes())
+
+
+def _mend_meanings(folder: Path) -> None:
+    """Mend JSON files of earlier versions, beside tables that were not asked for now: pybids refuses their keys."""
+    for path in folder.glob("group_*.json"):
+        content = known_mapping(path)
+        if ENTITY_NAMES & {*content}:
+            write_json(path, column_meanings(content))
 
 
 def _write(path: Path, table: Table) -> None:

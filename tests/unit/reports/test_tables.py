@@ -80,3 +80,14 @@ def test_images_without_a_name_have_no_entities():
     table = Table(pd.DataFrame({"scan": [None, rows[1].scan]}), {"scan": {}}, [])
     cells = with_entities(table, entities_of_scans(rows)).cells
     assert cells["run"].isna().tolist() == [True, False]
+
+
+def test_json_files_of_earlier_versions_are_mended(tmp_path):
+    """Beside tables of a stage that is not asked for any more."""
+    finished(tmp_path, scan(sub="1"))
+    path = tmp_path / "group_qc.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content.pop("EntityColumns"), **content}))
+    write_group_tables(gather([scan(sub="1")], tmp_path), tmp_path)
+    assert "suffix" in json.loads(path.read_text())["EntityColumns"]
+    assert not set(json.loads(path.read_text())) & ENTITY_NAMES
