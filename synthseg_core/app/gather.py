@@ -12,6 +12,7 @@ import yaml
 
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import current_owner
+from synthseg_core.app.parts import owners_of_parts
 from synthseg_core.app.plan import Plan, stages_of
 from synthseg_core.app.slurm.record import queue_text
 from synthseg_core.bids.names import STAGES, products_of
@@ -45,7 +46,11 @@ def look_at(layout: Layout) -> GroupTables:
 def running_text(layout: Layout) -> str:
     """Say who works in the folder now, and on its behalf in SLURM."""
     owner = current_owner(layout.lock)
-    text = f"A run is going on: {owner}." if owner else "No run is going on."
+    owners = [owner] if owner else owners_of_parts(layout)
+    text = "No run is going on."
+    if owners:
+        runs = "A run is" if len(owners) == 1 else f"{len(owners)} runs are"
+        text = f"{runs} going on: {'; '.join(owners)}."
     return f"{text} {queue_text(layout)}".rstrip()
 
 

@@ -53,6 +53,11 @@ class Layout:
         return self.work / "run.json"
 
     @property
+    def parts(self) -> Path:
+        """Folders of runs about some participants or sessions; see :mod:`synthseg_core.app.parts`."""
+        return self.work / "parts"
+
+    @property
     def logs(self) -> Path:
         """Readable logs and the reasons of failures; a folder that BIDS allows."""
         return self.output / "logs"

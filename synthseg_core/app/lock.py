@@ -4,6 +4,8 @@ The lock is the operating system's, on an open file: it ends with the processes 
 Snakemake inherits it, so a work folder stays locked while a killed front door's Snakemake finishes its jobs. The file
 says who runs, for messages; it is emptied at the end, so that a later run knows whether the last one, or its Snakemake,
 was killed.
+
+Runs about single participants share the folder: see :mod:`synthseg_core.app.parts`.
 """
 
 from __future__ import annotations
@@ -12,12 +14,12 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from synthseg_core.errors import OutputError, UsageError
 from synthseg_core.system.processes import is_alive
@@ -29,8 +31,10 @@ class RunLock:
 
     Parameters
     ----------
-    descriptor
-        Of the open file, for child processes to inherit.
+    folder
+        Where whoever holds it works.
+    descriptors
+        Of the open files, for child processes to inherit.
     after_crash
         Whether the last run in this folder did not come to its end.
     cleared
@@ -39,14 +43,17 @@ class RunLock:
         Whether what the holder started was killed and left something behind; set by the holder, for the next run.
     """
 
-    descriptor: int
+    folder: Path
+    descriptors: tuple[int, ...]
     after_crash: bool
     cleared: bool = False
     crashed: bool = False
 
 
 @contextmanager
-def run_lock(path: Path, *, force: bool = False) -> Generator[RunLock, None, None]:
+def run_lock(
+    path: Path, *, force: bool = False, parts: Sequence[Path] = (), about: Mapping[str, Any] | None = None
+) -> Generator[RunLock, None, None]:
     """Hold the lock of a work folder.
 
     Parameters
@@ -55,6 +62,10 @@ def run_lock(path: Path, *, force: bool = False) -> Generator[RunLock, None, Non
         Of the lock file.
     force
         Trust the caller that a run recorded by another computer has ended.
+    parts
+        Lock files of runs that share this lock; those that were killed count as a crash of this one's last run.
+    about
+        More to record for others to read.
 
     Raises
     ------
@@ -63,14 +74,15 @@ def run_lock(path: Path, *, force: bool = False) -> Generator[RunLock, None, Non
     OutputError
         If the folder cannot be written to.
     """
-    with _open(path) as file:
-        _acquire(file, path)
-        former = _record(file)
-        if former and former.get("host") != socket.gethostname() and not force:
-            raise _in_use(path, former, "wait for it; if it has ended, run again with --unlock")
-        record = _own_record()
+    with open_lock(path) as file:
+        _acquire(file, path, parts)
+        former = recorded(file)
+        killed = [former, *map(record_of, parts)]
+        for one in killed:
+            require_ended(path, one, force=force)
+        record = {**_own_record(), **(about or {})}
         _write(file, json.dumps(record))
-        lock = RunLock(file.fileno(), after_crash=bool(former))
+        lock = RunLock(path.parent, (file.fileno(),), after_crash=any(killed))
         # Emptied on every way out but a kill.
         try:
             yield lock
@@ -87,13 +99,14 @@ def current_owner(path: Path) -> str:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _who(_record(file))
+            return who(recorded(file))
         except OSError:  # a file system without locks, where no run could have begun
             return ""
         return ""
 
 
-def _open(path: Path) -> TextIO:
+def open_lock(path: Path) -> TextIO:
+    """Open a lock file, which is made if it is not there; ``OutputError`` if the folder cannot be written to."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("a+", encoding="utf-8")
@@ -106,21 +119,16 @@ def _open(path: Path) -> TextIO:
         ) from error
 
 
-def _acquire(file: TextIO, path: Path) -> None:
-    """Lock the file; wait only for the remains of a killed run."""
-    if _try_lock(file, path):
-        return
-    record = _record(file)
-    # An empty record: the run that holds the lock is just beginning, or just ending.
-    if record.get("host") != socket.gethostname() or is_alive(int(record["pid"])):
-        raise _in_use(path, record, "wait for it, or end it")
-    print(f"The run {record['pid']} was killed; waiting for the jobs that it left running.", flush=True)
-    fcntl.flock(file, fcntl.LOCK_EX)
+def try_lock(file: TextIO, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file, alone or with others (``fcntl.LOCK_SH``), and say whether that was possible at once.
 
-
-def _try_lock(file: TextIO, path: Path) -> bool:
+    Raises
+    ------
+    UsageError
+        If its file system has no locks.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
@@ -133,11 +141,58 @@ def _try_lock(file: TextIO, path: Path) -> bool:
     return True
 
 
-def _record(file: TextIO) -> dict[str, str]:
+def recorded(file: TextIO) -> dict[str, Any]:
     """Return who wrote the file last; empty after a run that came to its end."""
     file.seek(0)
     text = file.read()
-    return json.loads(text) if text else {}
+    try:
+        return json.loads(text) if text else {}
+    except json.JSONDecodeError:  # being written
+        return {}
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """Return who wrote a lock file last; empty also where there is none."""
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8") as file:
+        return recorded(file)
+
+
+def require_ended(path: Path, record: Mapping[str, Any], *, force: bool) -> None:
+    """Raise ``UsageError`` for a record without a lock that another computer has left, whose locks may not be seen."""
+    if record and not _is_here(record) and not force:
+        raise in_use(path, record, "wait for it; if it has ended, run again with --unlock")
+
+
+def in_use(path: Path, record: Mapping[str, Any], remedy: str) -> UsageError:
+    """Return the refusal of a work folder that somebody else uses."""
+    return UsageError(path.parent, found=f"a run by {who(record)}", expected="a work folder of its own", remedy=remedy)
+
+
+def who(record: Mapping[str, Any]) -> str:
+    """Say whose record this is."""
+    if not record:
+        return "a process"
+    return f"process {record.get('pid')} on {record.get('host')} since {record.get('started')}"
+
+
+def _acquire(file: TextIO, path: Path, parts: Sequence[Path]) -> None:
+    """Lock the file; wait only for the remains of killed runs."""
+    if try_lock(file, path):
+        return
+    records = [record for record in (recorded(file), *map(record_of, parts)) if record]
+    # No record: the run that holds the lock is just beginning, or just ending.
+    for record in records or [{}]:
+        if not _is_here(record) or is_alive(int(record["pid"])):
+            raise in_use(path, record, "wait for it, or end it")
+    numbers = ", ".join(record["pid"] for record in records)
+    print(f"The run {numbers} was killed; waiting for the jobs that it left running.", flush=True)
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _is_here(record: Mapping[str, Any]) -> bool:
+    return record.get("host") == socket.gethostname()
 
 
 def _own_record() -> dict[str, str]:
@@ -150,14 +205,3 @@ def _write(file: TextIO, text: str) -> None:
     file.truncate()
     file.write(text)
     file.flush()
-
-
-def _who(record: dict[str, str]) -> str:
-    if not record:
-        return "a process"
-    return f"process {record.get('pid')} on {record.get('host')} since {record.get('started')}"
-
-
-def _in_use(path: Path, record: dict[str, str], remedy: str) -> UsageError:
-    found = f"a run by {_who(record)}"
-    return UsageError(path.parent, found=found, expected="a work folder of its own", remedy=remedy)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from synthseg_core.app.arguments import (
@@ -22,14 +23,17 @@ from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.continued import with_model
 from synthseg_core.app.gather import layout_from, look_at, rows_to_gather, running_text, stages_to_gather
 from synthseg_core.app.layout import Layout
-from synthseg_core.app.lock import RunLock, run_lock
-from synthseg_core.app.plan import Plan, layout_of
-from synthseg_core.app.preflight import findings, first_of, require_device
+from synthseg_core.app.lock import RunLock
+from synthseg_core.app.parts import describe_once, forget_parts, work_lock
+from synthseg_core.app.plan import Plan, Selection, layout_of
+from synthseg_core.app.preflight import Preflight, findings, first_of, require_device
+from synthseg_core.app.preview import to_do
+from synthseg_core.app.screen import RunScreen, explain, shortened
 from synthseg_core.app.slurm.record import require_no_jobs
 from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, run_on_slurm, shard_options
-from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, dry_run_snakemake, has_locks, run_snakemake, unlock
+from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, has_locks, run_snakemake, unlock
 from synthseg_core.bids.participants import departed
-from synthseg_core.bids.scan_table import require_input
+from synthseg_core.bids.scan_table import require_input, write_table
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.reports import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
 from synthseg_core.system.atomic import remove_abandoned
@@ -38,6 +42,7 @@ from synthseg_core.system.signals import run_for_reader, terminated_like_interru
 
 # What Snakemake ends with if its command line is wrong.
 _USAGE_ERROR = 2
+_PREVIEW = "synthseg-bids-preview-"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,34 +96,76 @@ def _group(config: Mapping[str, Any]) -> int:
 
 
 def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tuple[str, ...]) -> int:
-    """Find scans, say what will be done with them, let Snakemake do it, and sum up."""
-    layout, profile = layout_of(config), Profile.named(args.profile)
-    shards = shard_options(profile.folder)
+    """Run, or only look; a look leaves nothing behind where nothing has been run."""
+    layout = layout_of(config)
     require_input(Path(config["input"]), config["layout"])
-    with run_lock(layout.lock, force=args.unlock) as lock:
+    if not args.dry_run or layout.work.is_dir():
+        return _run(args, config, layout, extra)
+    with TemporaryDirectory(prefix=_PREVIEW) as work:
+        config = {**config, "work": work}
+        return _run(args, config, layout_of(config), extra)
+
+
+def _run(args: argparse.Namespace, config: Mapping[str, Any], layout: Layout, extra: tuple[str, ...]) -> int:
+    """Find scans, say what will be done with them, let Snakemake do it, and sum up."""
+    profile = Profile.named(args.profile)
+    shards = shard_options(profile.folder)
+    here = profile.executor == "local" and shards is None
+    with work_lock(layout, Selection.from_config(config), together=here, force=args.unlock) as lock:
         require_no_jobs(layout, wait=not (args.dry_run or args.no_wait), force=args.unlock)
-        plan = Plan.from_config(config)
-        if args.dry_run:
-            plan = replace(plan, table=layout.preview / layout.scan_table.name)
-        if profile.executor == "local" and shards is None:
-            require_device(config["device"])
-        found = findings(plan, validate=not args.skip_bids_validation, everything=args.rerun)
-        print("\n".join(found), flush=True)
-        config = {**config, "scans": str(plan.table)}
         call = _call(args, layout, lock, extra)
+        plan = replace(Plan.from_config(config), table=call.config.with_name(layout.scan_table.name))
+        if here:
+            require_device(config["device"])
+        whole = not plan.selection.is_partial
+        found = findings(plan, validate=whole and not args.skip_bids_validation, everything=args.rerun)
+        print("\n".join(found.lines(listed=not args.dry_run)), flush=True)
+        config = {**config, "scans": str(plan.table)}
         if call.cores:
             print(machine_text(call.cores, call.resources), flush=True)
         write_config(call.config, config)
         _recover(call, plan, lock, force=args.unlock)
+        screen = _screen(plan, call, verbose=args.verbose)
         if args.dry_run:
-            return _dry_status(dry_run_snakemake(call, "all"))
+            return _preview(plan, call, found, screen)
         plan.settle()
+        print(f"What Snakemake says goes to {call.log}", flush=True)
         if shards is not None:
             end = run_in_shards(ShardedRun(plan, call, config, shards), wait=not args.no_wait)
         else:
-            end = run_on_slurm(call, layout) if profile.executor == "slurm" else run_snakemake(call, "all")
-        lock.crashed = has_locks(layout.work)  # a Snakemake that was killed
-        return 0 if end is None else _finish(plan, end)
+            end = _run_snakemake(plan, call, config, screen)
+        screen.close()
+        lock.crashed = has_locks(call.directory)  # a Snakemake that was killed
+        return 0 if end is None else _finish(plan, end, explain(end, screen, call.log))
+
+
+def _run_snakemake(plan: Plan, call: SnakemakeCall, config: Mapping[str, Any], screen: RunScreen) -> ChildEnd:
+    layout = plan.layout
+    if call.directory != layout.work:  # one part among others; "status" and "group" look at the whole
+        write_table(layout.scan_table, plan.rows)
+        write_config(layout.run_config, {**config, "scans": str(layout.scan_table)})
+        describe_once(plan)
+        return run_snakemake(call, "scans", watch=screen.look)
+    forget_parts(layout)
+    if call.cores is None:
+        return run_on_slurm(call, layout, screen.look)
+    return run_snakemake(call, "all", watch=screen.look)
+
+
+def _preview(plan: Plan, call: SnakemakeCall, found: Preflight, screen: RunScreen) -> int:
+    """Say what would be done."""
+    end = run_snakemake(call, "all", "--dry-run", watch=screen.look)
+    screen.close()
+    faults = explain(end, screen, call.log)
+    print("\n".join(faults), file=sys.stderr) if faults else print("\n".join(to_do(plan, screen.jobs, found.to_do)))
+    if not plan.layout.work.name.startswith(_PREVIEW):
+        print(f"All scans are in {plan.table}")
+    return 130 if end.interrupted else 2 * bool(end.status)
+
+
+def _screen(plan: Plan, call: SnakemakeCall, *, verbose: bool) -> RunScreen:
+    rows = {row.scan: row for row in plan.usable}
+    return RunScreen(rows, plan.layout, call.events, log=call.log if verbose else None)
 
 
 def _call(args: argparse.Namespace, layout: Layout, lock: RunLock, extra: tuple[str, ...]) -> SnakemakeCall:
@@ -127,13 +174,13 @@ def _call(args: argparse.Namespace, layout: Layout, lock: RunLock, extra: tuple[
     here = profile.executor == "local"
     resources = profile.resources(args.mem or physical_bytes() // 10**6) if here else ()
     if args.stop_on_first_crash:
-        profile = profile.without("keep-going", layout.work / "profile")
+        profile = profile.without("keep-going", lock.folder / "profile")
     return SnakemakeCall(
-        directory=layout.work,
-        config=layout.preview / layout.run_config.name if args.dry_run else layout.run_config,
+        directory=lock.folder,
+        config=lock.folder / ("preview" if args.dry_run else "") / layout.run_config.name,
         profile=profile.folder,
         cores=args.n_cpus if here else None,
-        lock_descriptor=lock.descriptor,
+        lock_descriptors=lock.descriptors,
         resources=resources,
         extra=(*(["--forceall"] if args.rerun else []), *extra),
     )
@@ -159,10 +206,10 @@ def _recover(call: SnakemakeCall, plan: Plan, lock: RunLock, *, force: bool) -> 
     """Clear what a killed run left behind; another Snakemake's lock is not ours to remove."""
     if lock.after_crash or force:
         remove_leftovers(plan)
-    if has_locks(plan.layout.work):
+    if has_locks(call.directory):
         if not (lock.after_crash or force):
             raise UsageError(
-                plan.layout.work,
+                call.directory,
                 found="a lock of a Snakemake that synthseg-bids did not start",
                 expected="a work folder that nobody else uses",
                 remedy="wait for it; if it has ended, run again with --unlock",
@@ -177,14 +224,12 @@ def remove_leftovers(plan: Plan) -> None:
         remove_abandoned(folder)
 
 
-def _dry_status(end: ChildEnd) -> int:
-    return 130 if end.interrupted else 2 * bool(end.status)
-
-
-def _finish(plan: Plan, end: ChildEnd) -> int:
+def _finish(plan: Plan, end: ChildEnd, faults: Sequence[str]) -> int:
     """Gather, sum up, and decide the exit status."""
+    for line in faults:
+        print(line, file=sys.stderr)
     if end.status == _USAGE_ERROR and not end.interrupted:
-        return 2  # Snakemake has said why it did not begin
+        return 2
     folder = plan.layout.output
     selected = gather(plan.selected, folder, plan.stages)
     _tell(*departed(folder, plan.rows, plan.selection.exclude_participants))
@@ -212,8 +257,6 @@ def exit_status(end: ChildEnd, statuses: Sequence[ScanStatus]) -> int:
     wrong = [status for status in statuses if status.status in ("failed", "missing")]
     if wrong:
         return 2 if len(statuses) == 1 and wrong[0].recorded else 1
-    if end.status:
-        print(f"synthseg-bids: error: Snakemake ended with status {end.status}; see above", file=sys.stderr)
     return 2 if end.status else 0
 
 
@@ -223,10 +266,15 @@ def _tell(*lines: str) -> None:
 
 
 def _sum_up(tables: GroupTables, see: Path) -> None:
-    unfinished = (status for status in tables.statuses if status.status != "done")
-    for line in first_of(f"{one.status}: {one.row.scan or one.row.path}: {one.reason}" for one in unfinished):
+    """List what is not done and what is doubtful, and count."""
+    unfinished = [f"{one.status}: {one.row.path}: {one.reason}" for one in tables.statuses if one.status != "done"]
+    doubts = {one.row.path: one.facts.warnings for one in tables.statuses if one.facts.warnings}
+    doubtful = [f"doubtful: {path}: {shortened(warnings)}" for path, warnings in doubts.items()]
+    for line in (*first_of(unfinished), *first_of(doubtful)):
         print(line)
-    print(", ".join(f"{count} {status}" for status, count in tables.counts().items()) + f"; see {see}", flush=True)
+    counts = ", ".join(f"{count} {status}" for status, count in tables.counts().items())
+    look = f"; {len(doubts)} doubtful, look at the results" if doubts else ""
+    print(f"{counts}{look}; see {see}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ class Preflight:
         Scans whose first bytes are no image, each with the reason; they are tried and will fail.
     absent
         Participants and sessions that were asked for and have no scan.
+    advice
+        What the BIDS validator says.
     """
 
     scans: int
@@ -74,28 +76,29 @@ class Preflight:
     left_out: tuple[str, ...]
     unreadable: tuple[str, ...]
     absent: tuple[str, ...]
+    advice: tuple[str, ...] = ()
 
     @property
     def is_new(self) -> bool:
         """Whether no scan is segmented yet: the time to say what is wrong with a dataset as a whole."""
         return sum((stage, reason) == ("segment", NOT_MADE) for _, stage, reason in self.to_do) == self.scans
 
-    def lines(self) -> list[str]:
-        """Return the table that is shown to the user."""
+    def lines(self, *, listed: bool = True) -> list[str]:
+        """Return the table that is shown to the user; ``listed``: with results that will be made again."""
         table = [f"{'stage':<12}{'done':>8}{'to do':>8}"]
         table += [f"{stage:<12}{count:>8}{self.scans - count:>8}" for stage, count in self.done.items()]
         notes = [
-            (f"{counted(len(self.outdated), 'result')} to be made again", self.outdated),
+            (f"{counted(len(self.outdated), 'result')} to be made again", self.outdated if listed else ()),
             (f"{counted(len(self.left_out), 'image')} left out", self.left_out),
             (f"{counted(len(self.unreadable), 'scan')} that cannot be read and will fail", self.unreadable),
             (f"{counted(len(self.absent), *_LABELS)} without a scan", self.absent),
         ]
-        listed = [line for title, items in notes if items for line in (f"{title}:", *first_of(items))]
-        return [counted(self.scans, "scan"), *table, *listed]
+        lists = [line for title, items in notes if items for line in (f"{title}:", *first_of(items))]
+        return [counted(self.scans, "scan"), *table, *lists, *self.advice]
 
 
-def findings(plan: Plan, *, validate: bool, everything: bool = False) -> list[str]:
-    """Return what is said before the first job.
+def findings(plan: Plan, *, validate: bool, everything: bool = False) -> Preflight:
+    """Find out what is said before the first job.
 
     Parameters
     ----------
@@ -115,7 +118,7 @@ def findings(plan: Plan, *, validate: bool, everything: bool = False) -> list[st
     plan.require_models()
     found = examine(plan, everything=everything)
     advice = validation_report(plan.dataset) if validate and found.is_new and looks_like_bids(plan.dataset) else []
-    return [*found.lines(), *advice]
+    return replace(found, advice=tuple(advice))
 
 
 def examine(plan: Plan, *, everything: bool = False) -> Preflight:

@@ -1,24 +1,28 @@
-"""Snakemake as a child process: its command line, its signals, its end."""
+"""Snakemake as a child process: its command line, its signals, what it says, its end."""
 
 from __future__ import annotations
 
 import base64
+import getpass
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from synthseg_core.app.bundle import snakefile
+from synthseg_core.app.events import VARIABLE
 from synthseg_core.errors import UsageError
+from synthseg_core.system.paths import is_allowed, user_cache
 from synthseg_core.system.processes import end_with_parent
 
 FOREIGN_VARIABLES = ("SNAKEMAKE_PROFILE",)
 """Variables of the user's environment that would change how Snakemake runs; what ``--profile`` says is all."""
-_COMMAND = "synthseg"
+_COMMAND, _MODELS = "synthseg", "SYNTHSEG_MODELS"
+_GLANCE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,8 @@ class SnakemakeCall:
         Folder of the profile.
     cores
         CPU cores it may use; ``None``: what the profile says.
-    lock_descriptor
-        Open file that it inherits; see :mod:`synthseg_core.app.lock`.
+    lock_descriptors
+        Open files that it inherits; see :mod:`synthseg_core.app.lock`.
     resources
         What all jobs together may use, such as ``mem_mb=32000``.
     extra
@@ -47,9 +51,23 @@ class SnakemakeCall:
     config: Path
     profile: Path
     cores: int | None
-    lock_descriptor: int
+    lock_descriptors: tuple[int, ...]
     resources: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+
+    @property
+    def log(self) -> Path:
+        """All that Snakemake, and jobs without a log of their own, have said in the last run."""
+        return self.config.parent / "snakemake.log"
+
+    @property
+    def events(self) -> Path:
+        """What happens in the run; see :mod:`synthseg_core.app.events`."""
+        return self.config.parent / "events.jsonl"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment; without a home folder of use, caches are in the folder of the call."""
+        return child_environment(self.directory / ".snakemake" / "cache")
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line."""
@@ -96,7 +114,7 @@ def _decoded(name: str) -> str:
 def unlock(call: SnakemakeCall) -> None:
     """Remove the locks of a Snakemake that was killed."""
     done = subprocess.run(
-        call.command("--unlock"), check=False, env=child_environment(), capture_output=True, encoding="utf-8"
+        call.command("--unlock"), check=False, env=call.environment(), capture_output=True, encoding="utf-8"
     )
     if done.returncode:
         raise UsageError(
@@ -107,73 +125,88 @@ def unlock(call: SnakemakeCall) -> None:
         )
 
 
-def run_snakemake(call: SnakemakeCall, *arguments: str) -> ChildEnd:
-    """Run Snakemake to its end, its output going where that of this process goes.
+def run_snakemake(call: SnakemakeCall, *arguments: str, watch: Callable[[], object] | None = None) -> ChildEnd:
+    """Run Snakemake to its end; what it says goes to the log of the call.
 
     It leads a process group of its own. Whoever interrupts or terminates this process stops the whole group at once;
     if this process is killed, Snakemake finishes the jobs that run and starts no more (on Linux).
+
+    Parameters
+    ----------
+    call
+        How it is called.
+    arguments
+        Targets and more options.
+    watch
+        Called a few times a second while it runs, and once afterwards.
+
+    Returns
+    -------
+    :
+        How it ended.
     """
-    return _run(call, call.command(*arguments), relayed=False)
+    look = watch or _look_away
+    call.events.unlink(missing_ok=True)
+    environment = {**call.environment(), VARIABLE: str(call.events)}
+    with (
+        call.log.open("wb") as log,
+        _Interrupts() as interrupts,
+        subprocess.Popen(
+            call.command(*arguments),
+            env=environment,
+            start_new_session=True,
+            pass_fds=call.lock_descriptors,
+            preexec_fn=_ended_with(os.getpid()),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        ) as child,
+    ):
+        interrupts.forward_to(child.pid)
+        status = _wait(child, look)
+    if status < 0:
+        _signal_group(child.pid, signal.SIGTERM)
+    look()
+    return ChildEnd(status, interrupts.received)
 
 
-def dry_run_snakemake(call: SnakemakeCall, *arguments: str) -> ChildEnd:
-    """Let Snakemake print its plan; if the reader goes away, ``BrokenPipeError`` comes at the end and not to it."""
-    return _run(call, call.command(*arguments, "--dry-run"), relayed=True)
+def _look_away() -> None:
+    return
+
+
+def _wait(child: subprocess.Popen[bytes], look: Callable[[], object]) -> int:
+    while True:
+        try:
+            return child.wait(_GLANCE_S)
+        except subprocess.TimeoutExpired:
+            look()
 
 
 def summary_of(call: SnakemakeCall, target: str) -> str:
     """Return the table of ``snakemake --summary``: every output of a target, and whether it would be made."""
     command = call.command(target, "--summary")
-    done = subprocess.run(command, check=False, env=child_environment(), stdout=subprocess.PIPE, encoding="utf-8")
+    with call.log.open("ab") as log:
+        done = subprocess.run(
+            command, check=False, env=call.environment(), stdout=subprocess.PIPE, stderr=log, encoding="utf-8"
+        )
     if done.returncode:
         raise UsageError(
             call.directory,
             found=f"no plan: Snakemake ended with status {done.returncode}",
             expected="a list of what is to be made",
-            remedy="see its message above",
+            remedy=f"see {call.log}",
         )
     return done.stdout
 
 
-def _run(call: SnakemakeCall, command: list[str], *, relayed: bool) -> ChildEnd:
-    environment = child_environment()
-    with (
-        _Interrupts() as interrupts,
-        subprocess.Popen(
-            command,
-            env=environment,
-            start_new_session=True,
-            pass_fds=(call.lock_descriptor,),
-            preexec_fn=_ended_with(os.getpid()),
-            stdout=subprocess.PIPE if relayed else None,
-            encoding="utf-8",
-            errors="surrogateescape",
-        ) as child,
-    ):
-        interrupts.forward_to(child.pid)
-        _relay(child.stdout or ())
-        status = child.wait()
-    if status < 0:
-        _signal_group(child.pid, signal.SIGTERM)
-    return ChildEnd(status, interrupts.received)
-
-
-def _relay(lines: Iterable[str]) -> None:
-    """Print lines as they come; once nobody reads them any more, pass over the rest before the error."""
-    rest = iter(lines)
-    try:
-        for line in rest:
-            print(line, end="", flush=True)
-    except BrokenPipeError:
-        for _ in rest:
-            pass
-        raise
-
-
-def child_environment() -> dict[str, str]:
+def child_environment(cache: Path | None = None) -> dict[str, str]:
     """Return the environment of Snakemake and its jobs, with this installation's commands first in the search path.
 
     Profiles that the user has for other workflows are left out.
+
+    Parameters
+    ----------
+    cache
+        Folder for what Snakemake keeps in the user's cache, where there is no home folder that can be written to.
     """
     here = (Path(sys.argv[0]).absolute().parent, Path(sys.executable).parent)
     folders = [str(folder) for folder in here if (folder / _COMMAND).is_file()]
@@ -186,7 +219,36 @@ def child_environment() -> dict[str, str]:
             remedy="add its folder to PATH, or install the package again",
         )
     known = {key: value for key, value in os.environ.items() if key not in FOREIGN_VARIABLES}
-    return {**known, "PATH": path}
+    return {**known, "PATH": path, **_name_of_user(), **(_other_cache(cache) if cache else {})}
+
+
+def _name_of_user() -> dict[str, str]:
+    """Return a name for a user whom this computer does not know, as in a container; Snakemake asks for one."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        return {"LOGNAME": f"user-{os.getuid()}"}
+    return {}
+
+
+def _other_cache(cache: Path) -> dict[str, str]:
+    """Return where caches are, if the user's own cannot be used; weights that lie there are found as before."""
+    own = user_cache()
+    if own is None:
+        return {"XDG_CACHE_HOME": str(cache), "HOME": str(cache)}
+    if _is_usable(own.parent):
+        return {}
+    seen = is_allowed(own, os.R_OK | os.X_OK) and _MODELS not in os.environ
+    return {"XDG_CACHE_HOME": str(cache), **({_MODELS: str(own)} if seen else {})}
+
+
+def _is_usable(folder: Path) -> bool:
+    """Say whether there is such a folder, or can be, and files can be made in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return is_allowed(folder, os.W_OK | os.X_OK)
 
 
 def _ended_with(parent: int) -> Callable[[], None]:

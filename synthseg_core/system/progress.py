@@ -63,13 +63,21 @@ class StatusLine:
             self._bar = None
 
 
+def duration_text(seconds: float) -> str:
+    """Say a time as a person would, such as ``40 s``, ``3 min`` or ``2 h 5 min``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def _tqdm_line(stream: TextIO, *, leave: bool) -> Any:
     from tqdm import tqdm
 
     class Line(tqdm):  # type: ignore[type-arg]
         monitor_interval = 0  # no thread that redraws the line
 
-    return Line(file=stream, bar_format="{desc}", leave=leave, disable=None)
+    return Line(file=stream, bar_format="{desc}", leave=leave, disable=None, dynamic_ncols=True)
 
 
 class CountLine:
@@ -146,4 +154,4 @@ class Progress:
         if not self._done:
             return ""
         seconds = (self._clock() - self._begin) / self._done * (self.total - self._done)
-        return f", about {max(1, round(seconds / 60))} min left"
+        return f", about {duration_text(seconds)} left"

@@ -48,9 +48,10 @@ def snakemake_command(folder: Path, config: Mapping[str, Any], *words: str) -> l
 
 
 def app(bids: Path, out: Path, *words: str | Path, level: str = "participant") -> list[str]:
-    """Return the command line of the front door with the tiny random model."""
+    """Return the command line of the front door with the tiny random model; what Snakemake says is shown."""
     command = [Path(sys.executable).parent / "synthseg-bids", bids, out, level]
-    return [str(word) for word in [*command, "--model", "tiny-random", "--device", "cpu", "--n-cpus", "2", *words]]
+    options = ["--model", "tiny-random", "--device", "cpu", "--n-cpus", "2", "--verbose"]
+    return [str(word) for word in [*command, *options, *words]]
 
 
 def planned(output: str) -> dict[str, int]:

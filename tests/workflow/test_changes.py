@@ -140,14 +140,13 @@ def test_another_option_remakes_what_depends_on_it_and_says_so(trial):
 
 
 def test_parts_side_by_side_make_what_one_run_makes(trial):
-    """Each with a work folder of its own; the group level afterwards."""
+    """At the same time, into one output folder with one work folder; the group level afterwards."""
     from concurrent.futures import ThreadPoolExecutor
 
     apart = trial.folder / "apart"
 
     def part(label):
-        own = ("--participant-label", label, "--work-dir", trial.folder / f"work-{label}")
-        return run(app(trial.bids, apart, *CORTEX, *own), trial.folder)
+        return run(app(trial.bids, apart, *CORTEX, "--participant-label", label), trial.folder)
 
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(part, ("1", "2", "3", "4")))
@@ -158,6 +157,8 @@ def test_parts_side_by_side_make_what_one_run_makes(trial):
     shutil.rmtree(trial.out)
     trial.run(*CORTEX)
     assert contents(apart, without=UNSTABLE) == trial.derivatives()
+    whole = run(app(trial.bids, apart, *CORTEX), trial.folder)
+    assert planned(whole.stdout) == {}
 
 
 def test_other_weights_remake_everything_but_another_place_of_them_nothing(tmp_path):

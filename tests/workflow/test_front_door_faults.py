@@ -26,8 +26,8 @@ def front_door(folder, *words):
 
 
 def results(folder):
-    """Everything but Snakemake's own files, the lock, and what dry runs write."""
-    aside = ("work/.snakemake/", "work/preview/", "work/run.json")
+    """Everything but Snakemake's own files, what it said, the lock, and what dry runs write."""
+    aside = ("work/.snakemake/", "work/preview/", "work/parts/", "work/run.json", "work/snakemake.log", "work/events")
     found = contents(folder / "out")
     return {
         name: text for name, text in found.items() if not name.startswith(aside) and not name.endswith(".preview.json")

@@ -6,11 +6,13 @@ from snakemake.utils import min_version, validate
 
 from synthseg_core.app.configuration import check_rows
 from synthseg_core.app.evaluation_plan import EvaluationPlan
+from synthseg_core.app.events import report_events
 from synthseg_core.app.plan import TWO_PART_STEM, Plan, of_scan, with_signature
 from synthseg_core.app.training_plan import TrainingPlan
 from synthseg_core.bids.names import STEM_PATTERN
 
 min_version("9.0")
+report_events(workflow)
 
 # A plan is made of millions of objects that all stay: looking for garbage among them costs a sixth of the time.
 gc.set_threshold(200_000, 20, 100)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ import yaml
 from synthseg_core.app.bundle import shards_schema
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.layout import Layout
+from synthseg_core.app.parts import link_notes
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.slurm.commands import cancel, require_slurm, slurm_environment, submit, wait_until_gone
 from synthseg_core.app.slurm.record import SlurmRecord
@@ -39,8 +40,6 @@ from synthseg_core.system.atomic import write_text
 from synthseg_core.system.words import counted
 
 _STATUS, _LOG = "status", "slurm.log"
-# Snakemake's notes about each output: what it was made of, and that a job has begun to make it. Of files only.
-_NOTES = ("metadata", "incomplete")
 _PLUGIN = "snakemake_executor_plugin_slurm"
 _SHARD_SCRIPT = """\
 #!/bin/bash
@@ -148,8 +147,8 @@ def run_in_shards(run: ShardedRun, *, wait: bool) -> ChildEnd | None:
     return ChildEnd(int(bool(bad)), interrupted=False)
 
 
-def run_on_slurm(call: SnakemakeCall, layout: Layout) -> ChildEnd:
-    """Run Snakemake to its end, its jobs named so that a later run finds them.
+def run_on_slurm(call: SnakemakeCall, layout: Layout, watch: Callable[[], object] | None = None) -> ChildEnd:
+    """Run Snakemake to its end, its jobs named so that a later run finds them; ``watch`` as for ``run_snakemake``.
 
     Raises
     ------
@@ -166,7 +165,7 @@ def run_on_slurm(call: SnakemakeCall, layout: Layout) -> ChildEnd:
         )
     record = SlurmRecord.of(layout)
     record.begin()
-    end = run_snakemake(replace(call, extra=("--slurm-jobname-prefix", record.name, *call.extra)), "all")
+    end = run_snakemake(replace(call, extra=("--slurm-jobname-prefix", record.name, *call.extra)), "all", watch=watch)
     record.settle()
     return end
 
@@ -207,17 +206,8 @@ def _write_shard(run: ShardedRun, number: int, stems: Sequence[str]) -> None:
         cores=allocation.cpus,
         resources=(*_other(run.call.resources), f"mem_mb={allocation.mem_mb}"),
     )
-    _link_notes(run.call.directory, folder)
+    link_notes(run.call.directory, folder)
     _write_script(folder, f"Shard {number} of a run of synthseg-bids: {counted(len(stems), 'scan')}.", call, "scans")
-
-
-def _link_notes(whole: Path, own: Path) -> None:
-    """Let the Snakemake of a shard keep its notes where those of the whole run are, for every later run."""
-    for name in _NOTES:
-        kept, link = (folder / ".snakemake" / name for folder in (whole, own))
-        kept.mkdir(parents=True, exist_ok=True)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(kept)
 
 
 def _write_group(run: ShardedRun) -> Path:

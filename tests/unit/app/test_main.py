@@ -4,7 +4,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -210,7 +209,7 @@ def test_temporary_files_of_dead_processes_are_removed(bids):
 
 
 def call(tmp_path):
-    return SnakemakeCall(tmp_path, tmp_path / "c.yaml", tmp_path, 3, 0)
+    return SnakemakeCall(tmp_path, tmp_path / "c.yaml", tmp_path, 3, ())
 
 
 def script(tmp_path, monkeypatch, code):
@@ -226,27 +225,21 @@ def test_command_line_of_snakemake(tmp_path):
     assert Path(words[words.index("--snakefile") + 1]).is_file()
 
 
-def test_plan_of_a_dry_run_is_passed_on(tmp_path, monkeypatch, capsys):
-    end = snakemake.dry_run_snakemake(
-        script(tmp_path, monkeypatch, "import sys; print('ä', sys.argv[1:]); sys.exit(3)"), "all"
+def test_what_snakemake_says_goes_to_its_log(tmp_path, monkeypatch, capfd):
+    """The watcher is called while it runs and once afterwards; it sees the events of this run alone."""
+    (tmp_path / "events.jsonl").write_text("of an earlier run\n")
+    code = (
+        "import os, sys, time; open(os.environ['SYNTHSEG_EVENTS'], 'a').write('x\\n')\n"
+        "print('ä', sys.argv[1:]); print('error', file=sys.stderr); time.sleep(0.5); sys.exit(3)"
     )
-    assert (end.status, end.interrupted) == (3, False)
-    assert capsys.readouterr().out == "ä ['all', '--dry-run']\n"
-
-
-def test_plan_that_nobody_reads(tmp_path, monkeypatch):
-    """Snakemake itself would answer a closed pipe with a traceback."""
-
-    def refuse(_text):
-        raise BrokenPipeError
-
-    note = tmp_path / "note"
-    code = f"print('x\\n' * 100_000, flush=True); open({str(note)!r}, 'w').write('to its end')"
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", SimpleNamespace(write=refuse, flush=lambda: None))
-        with pytest.raises(BrokenPipeError):
-            snakemake.dry_run_snakemake(script(tmp_path, monkeypatch, code), "all")
-    assert note.read_text() == "to its end"
+    caller = script(tmp_path, monkeypatch, code)
+    seen = []
+    end = snakemake.run_snakemake(caller, "all", watch=lambda: seen.append(caller.events.is_file()))
+    assert end == ChildEnd(3, interrupted=False)
+    assert len(seen) > 1
+    assert caller.events.read_text() == "x\n"
+    assert sorted(caller.log.read_text().splitlines()) == ["error", "ä ['all']"]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -294,21 +287,21 @@ def test_killed_child_takes_its_jobs_along(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 def test_child_is_asked_to_end_when_the_front_door_is_killed(tmp_path):
-    note = tmp_path / "note"
+    note, log = tmp_path / "note", tmp_path / "snakemake.log"
     inner = (
         f"import signal, time; signal.signal(15, lambda *_: open({str(note)!r}, 'w').close())\n"
-        "print(flush=True); time.sleep(9)"
+        "print('ready', flush=True); time.sleep(30)"
     )
     outer = (
-        "from synthseg_core.app import snakemake as child; import os, sys\n"
+        "from synthseg_core.app import snakemake as child; import sys; from pathlib import Path\n"
         f"child.SnakemakeCall.command = lambda self, *words: [sys.executable, '-c', {inner!r}]\n"
-        "child.run_snakemake(child.SnakemakeCall(None, None, None, 1, 0))"
+        f"here = Path({str(tmp_path)!r}); child.run_snakemake(child.SnakemakeCall(here, here / 'c', here, 1, ()))"
     )
-    with subprocess.Popen([sys.executable, "-c", outer], stdout=subprocess.PIPE) as front:
-        assert front.stdout is not None
-        front.stdout.readline()
+    with subprocess.Popen([sys.executable, "-c", outer]) as front:
+        while front.poll() is None and "ready" not in (log.read_text() if log.is_file() else ""):
+            time.sleep(0.02)
         front.kill()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not note.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert note.exists()

@@ -169,7 +169,7 @@ def test_profile_without_a_key(tmp_path):
 def test_resources_of_a_profile_stay(tmp_path, profile, resources):
     (tmp_path / "config.yaml").write_text(profile)
     assert Profile(tmp_path).resources(500) == resources
-    command = SnakemakeCall(tmp_path, tmp_path / "c.yaml", tmp_path, 2, 0, resources, ("--quiet",)).command("all")
+    command = SnakemakeCall(tmp_path, tmp_path / "c.yaml", tmp_path, 2, (), resources, ("--quiet",)).command("all")
     at = command.index("--resources")
     assert command[at + 1 : at + 1 + len(resources)] == list(resources)
     assert command[at + 1 + len(resources)].startswith("--")

@@ -83,7 +83,7 @@ def two_shards(tmp_path, monkeypatch):
     bids = make_tree(tmp_path / "bids", [f"sub-{number}/anat/sub-{number}_T1w.nii" for number in (1, 2)])
     values = {"input": str(bids), "output": str(tmp_path / "out"), "segment": {"model": "tiny-random"}}
     plan = Plan.from_config(config := checked(values))
-    call = SnakemakeCall(plan.layout.work, plan.layout.run_config, tmp_path, 1, 0)
+    call = SnakemakeCall(plan.layout.work, plan.layout.run_config, tmp_path, 1, ())
     run = ShardedRun(plan, call, config, options(tmp_path, "{shards: 2, scans_per_shard: 1}"))
 
     def end(*statuses):
