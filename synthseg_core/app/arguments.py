@@ -39,6 +39,7 @@ OPTION_NAMES = {
 _EPILOG = """\
 exit status: 0 all well; 1 finished, but some scans failed; 2 usage, configuration, no input, or a known error of the
 only scan; 130 interrupted. Run the same command again to continue after any of them.
+options of fMRIPrep, MRIQC, snakebids and others are understood, or answered with what to do: docs/commands.md.
 """
 
 

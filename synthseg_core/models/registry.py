@@ -15,6 +15,9 @@ DEFAULT_MODEL = "default"
 DEFAULT_FILE = "default.txt"
 """Beside the package's cards; its one line is the name of the default model."""
 
+# Endings of what other programs take for a model.
+_WEIGHTS = (".h5", ".hdf5", ".keras", ".safetensors", ".pt", ".pth", ".onnx")
+
 
 def resources_folder() -> Path:
     """Return the folder of the package's own cards, label tables and weights."""
@@ -44,6 +47,13 @@ def load_card(name_or_path: str | Path) -> ModelCard:
     ModelError
         If there is no such model or the card contradicts itself.
     """
+    if Path(name_or_path).suffix.lower() in _WEIGHTS:
+        raise ModelError(
+            name_or_path,
+            found="a file of weights",
+            expected="a registered model, or a model card, which says what the weights are for",
+            remedy="name the folder of the weights with --weights; see 'synthseg models list'",
+        )
     known = registered_models()
     path = known.get(resolved_name(str(name_or_path)), Path(name_or_path))
     if not is_file(path):

@@ -236,3 +236,10 @@ def test_whole_numbers_stay_as_the_card_writes_them(card, write):
     found = read_card(write(card))
     assert repr(found.grid.voxel_size_mm) == "1"
     assert repr(found.intensity.percentiles) == "(1, 98.5)"
+
+
+@pytest.mark.parametrize("name", ["synthseg_2.0.h5", "weights/other.SAFETENSORS"])
+def test_weights_in_place_of_a_model(name):
+    """As FreeSurfer's command takes them."""
+    with pytest.raises(ModelError, match=r"found a file of weights; .*; name the folder of the weights with --weights"):
+        load_card(name)
