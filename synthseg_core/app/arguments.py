@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from synthseg_core import __version__
-from synthseg_core.bids.discovery import LAYOUTS
+from synthseg_core.bids.search import LAYOUTS
 from synthseg_core.models.registry import default_model
 from synthseg_core.resources import resource
 from synthseg_core.system.command_line import Parser, Several, read_foreign_options
@@ -37,8 +37,9 @@ OPTION_NAMES = {
 """Arguments that set keys of the configuration, by key: what messages call them."""
 
 _EPILOG = """\
-exit status: 0 all well; 1 finished, but some scans failed; 2 usage, configuration, no input, or a known error of the
-only scan; 130 interrupted. Run the same command again to continue after any of them.
+exit status: 0 all well; 1 finished, but some scans failed or were skipped, or a label is not there; 2 usage,
+configuration, no input, or a known error of the only scan; 130 interrupted. Run the same command again to continue
+after any of them.
 options of fMRIPrep, MRIQC, snakebids and others are understood, or answered with what to do: docs/commands.md.
 """
 

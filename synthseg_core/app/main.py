@@ -80,7 +80,7 @@ def _status(args: argparse.Namespace) -> int:
     print(running_text(layout))
     _tell(*departed(layout.output, [status.row for status in tables.statuses]))
     _sum_up(tables, layout.logs)
-    return int(any(status.status in ("failed", "missing") for status in tables.statuses))
+    return int(any(_is_wrong(status, by_label=False) for status in tables.statuses))
 
 
 def _group(config: Mapping[str, Any]) -> int:
@@ -99,28 +99,29 @@ def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tup
     """Run, or only look; a look leaves nothing behind where nothing has been run."""
     layout = layout_of(config)
     require_input(Path(config["input"]), config["layout"])
+    known = Plan.from_config(config)
+    known.require_scans()
     if not args.dry_run or layout.work.is_dir():
-        return _run(args, config, layout, extra)
+        return _run(args, config, known, extra)
     with TemporaryDirectory(prefix=_PREVIEW) as work:
-        config = {**config, "work": work}
-        return _run(args, config, layout_of(config), extra)
+        return _run(args, {**config, "work": work}, known, extra)
 
 
-def _run(args: argparse.Namespace, config: Mapping[str, Any], layout: Layout, extra: tuple[str, ...]) -> int:
-    """Find scans, say what will be done with them, let Snakemake do it, and sum up."""
-    profile = Profile.named(args.profile)
+def _run(args: argparse.Namespace, config: Mapping[str, Any], known: Plan, extra: tuple[str, ...]) -> int:
+    """Say what will be done with the scans that were found, let Snakemake do it, and sum up."""
+    layout, profile = layout_of(config), Profile.named(args.profile)
     shards = shard_options(profile.folder)
     here = profile.executor == "local" and shards is None
     with work_lock(layout, Selection.from_config(config), together=here, force=args.unlock) as lock:
         require_no_jobs(layout, wait=not (args.dry_run or args.no_wait), force=args.unlock)
         call = _call(args, layout, lock, extra)
-        plan = replace(Plan.from_config(config), table=call.config.with_name(layout.scan_table.name))
+        plan = replace(Plan.from_config(config), table=call.config.with_name(layout.scan_table.name)).like(known)
         if here:
             require_device(config["device"])
         whole = not plan.selection.is_partial
         found = findings(plan, validate=whole and not args.skip_bids_validation, everything=args.rerun)
         print("\n".join(found.lines(listed=not args.dry_run)), flush=True)
-        config = {**config, "scans": str(plan.table)}
+        config = {**config, "input": str(plan.dataset), "scans": str(plan.table)}
         if call.cores:
             print(machine_text(call.cores, call.resources), flush=True)
         write_config(call.config, config)
@@ -238,10 +239,12 @@ def _finish(plan: Plan, end: ChildEnd, faults: Sequence[str]) -> int:
     else:
         _tell(*write_group_tables(selected, folder, threshold=plan.quality_threshold))
         _sum_up(selected, folder / f"{SCANS_NAME}.tsv")
-    return exit_status(end, selected.statuses)
+    return exit_status(end, selected.statuses, absent=plan.absent, by_label=plan.selection.is_partial)
 
 
-def exit_status(end: ChildEnd, statuses: Sequence[ScanStatus]) -> int:
+def exit_status(
+    end: ChildEnd, statuses: Sequence[ScanStatus], *, absent: Sequence[str] = (), by_label: bool = False
+) -> int:
     """Return the exit status of a run.
 
     Parameters
@@ -250,19 +253,28 @@ def exit_status(end: ChildEnd, statuses: Sequence[ScanStatus]) -> int:
         How Snakemake ended.
     statuses
         Of the scans that the run was about.
+    absent
+        Participants and sessions that were asked for and are not there.
+    by_label
+        Whether participants or sessions were asked for; then what is not downloaded is no success either.
     """
     if end.interrupted:
         print("synthseg-bids: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
-    wrong = [status for status in statuses if status.status in ("failed", "missing")]
-    if wrong:
-        return 2 if len(statuses) == 1 and wrong[0].recorded else 1
+    wrong = [status for status in statuses if _is_wrong(status, by_label)]
+    if wrong or absent:
+        return 2 if len(statuses) == 1 and wrong and wrong[0].recorded else 1
     return 2 if end.status else 0
 
 
 def _tell(*lines: str) -> None:
     for line in lines:
         print(line)
+
+
+def _is_wrong(status: ScanStatus, by_label: bool) -> bool:
+    """Say whether a scan is no success; a dataset may be downloaded in part, so what is not here is none by itself."""
+    return status.status != "done" and (by_label or not (status.status == "skipped" and status.row.not_downloaded))
 
 
 def _sum_up(tables: GroupTables, see: Path) -> None:

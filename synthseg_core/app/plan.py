@@ -15,13 +15,24 @@ from urllib.parse import quote
 from synthseg_core import __version__
 from synthseg_core.app.jobs import Jobs, segment_job_of, stage_settings
 from synthseg_core.app.layout import Layout, require_own_output
+from synthseg_core.app.no_scans import no_usable_scan
 from synthseg_core.app.requests import date_back, remove_broken_link
 from synthseg_core.app.stage_options import SegmentSettings, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
-from synthseg_core.bids.discovery import Search
+from synthseg_core.bids.discovery import dataset_of
 from synthseg_core.bids.names import STAGES, derivative, products_of
 from synthseg_core.bids.scan_row import ScanRow
-from synthseg_core.bids.scan_table import find_scans, home_of, read_table, select, source_uri, write_table
+from synthseg_core.bids.scan_table import (
+    absent_labels,
+    find_scans,
+    home_of,
+    read_table,
+    select,
+    source_uri,
+    write_table,
+)
+from synthseg_core.bids.search import Search
+from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models.registry import resolved_name
 
@@ -70,8 +81,10 @@ class Plan:
 
     Parameters
     ----------
+    asked
+        The input as it was given, absolute.
     dataset
-        The scans' dataset, absolute.
+        The scans' dataset, absolute: the input, or the only dataset in it.
     table
         The scan table.
     search
@@ -87,6 +100,7 @@ class Plan:
     """
 
     layout: Layout
+    asked: Path
     dataset: Path
     table: Path
     search: Search | None
@@ -111,7 +125,8 @@ class Plan:
         segment = SegmentSettings(resolved_name(options["model"]), options["weights"], options["fast"], options["ct"])
         return cls(
             layout=layout,
-            dataset=Path(config["input"]).absolute(),
+            asked=Path(config["input"]).absolute(),
+            dataset=dataset_of(Path(config["input"]).absolute(), config["layout"]),
             table=Path(config["scans"] or layout.scan_table).absolute(),
             search=search_of(config, layout) if head and not config["scans"] else None,
             selection=Selection.from_config(config),
@@ -122,17 +137,44 @@ class Plan:
 
     @cached_property
     def rows(self) -> tuple[ScanRow, ...]:
-        """All rows of the scan table: found anew where the dataset can be seen, otherwise as written before."""
+        """All rows of the scan table: found anew where the dataset can be seen, otherwise as written before.
+
+        The table is written where there is something to do; where there is not, what an earlier run wrote stays.
+        """
+        if self.search is not None and any(row.usable for row in self.selection.of(self.listed)):
+            write_table(self.table, self.listed)
+        return self.listed
+
+    @cached_property
+    def listed(self) -> tuple[ScanRow, ...]:
+        """The same rows, and nothing is written."""
         if self.search is None or (self.table.is_file() and not self.dataset.exists()):
             return read_table(self.table)
-        if self.found or not self.table.is_file():  # an empty folder is more likely a disk that is not mounted
-            write_table(self.table, self.found)
         return self.found
 
     @cached_property
     def found(self) -> tuple[ScanRow, ...]:
         """Rows of the dataset as it is now; none if there is nothing to search."""
-        return tuple(self._judged(row) for row in find_scans(self.dataset, self.search)) if self.search else ()
+        if self.search is None:
+            return ()
+        return tuple(self._judged(row) for row in find_scans(self.dataset, self.search, self.tally))
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What the search saw and did not list."""
+        inside = self.dataset != self.asked
+        return Tally(notes=[f"read is {self.dataset}, the only BIDS dataset in {self.asked}"] if inside else [])
+
+    def like(self, other: Plan) -> Plan:
+        """Take over what a plan of the same dataset has found, so that it is searched once; return this plan."""
+        vars(self).update({name: value for name, value in vars(other).items() if name in ("found", "tally")})
+        return self
+
+    @cached_property
+    def absent(self) -> tuple[str, ...]:
+        """Participants and sessions that this run is to be about and that no image has, with their prefixes."""
+        selection = self.selection
+        return absent_labels(selection.of(self.listed), selection.participants, selection.sessions)
 
     @cached_property
     def selected(self) -> tuple[ScanRow, ...]:
@@ -225,7 +267,7 @@ class Plan:
         Of each job its first file stands for all of them, so that Snakemake has a target a job and not a dozen. Where
         the first file is there and others are missing, these are named too, or nobody would notice.
         """
-        self._require_scans()
+        self.require_scans()
         stems = [row.scan for row in self.usable]
         hidden = {stem for stem in stems if any(map(_is_broken_link, self._all_of(stem)))} if preview else ()
         for stem in hidden:
@@ -235,7 +277,7 @@ class Plan:
 
     def all_files(self) -> list[str]:
         """Return every file that a run makes."""
-        self._require_scans()
+        self.require_scans()
         return [*map(str, self.dataset_files), *(str(path) for row in self.usable for path in self.files_of(row.scan))]
 
     def _jobs_of(self, stem: str) -> list[list[str]]:
@@ -243,16 +285,11 @@ class Plan:
         jobs = [self.segment_job, *((stage,) for stage in self.stages if stage not in self.segment_job)]
         return [[str(path) for stage in job for path in self.layout.made_by(stage, stem)] for job in jobs]
 
-    def _require_scans(self) -> None:
-        if not self.usable:
-            raise InputError(
-                self.dataset,
-                found=f"no usable scan among {len(self.selected)} selected and {len(self.rows)} listed",
-                expected="at least one",
-                remedy=f"see the problems in {self.table}, and check the selection and the suffixes"
-                if self.rows
-                else "check that the dataset is there, its disk mounted, and the suffixes",
-            )
+    def require_scans(self) -> None:
+        """Refuse a run about no scan with ``InputError``, before anything is written."""
+        selected = self.selection.of(self.listed)
+        if not any(row.usable for row in selected):
+            raise no_usable_scan(self.dataset, self.search, self.tally, self.listed, selected, self.absent)
 
     @property
     def dataset_files(self) -> list[Path]:
@@ -374,7 +411,7 @@ def layout_of(config: Mapping[str, Any]) -> Layout:
             expected="a path that Snakemake can use as a pattern",
             remedy="choose another folder",
         )
-    require_own_output(output, Path(config["input"]).absolute())
+    require_own_output(output, dataset_of(Path(config["input"]).absolute(), config["layout"]))
     return layout
 
 
@@ -386,6 +423,7 @@ def search_of(config: Mapping[str, Any], layout: Layout) -> Search:
         suffixes=tuple(config["suffixes"]),
         datatypes=tuple(config["datatypes"]),
         exclude=(layout.output, layout.work),
+        results=layout.output,
         path_column=config["path_column"],
         filter_file=filter_file,
         database=database,

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.app.jobs import FOLLOWS
+from synthseg_core.app.no_scans import hinted, known_labels
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.requests import NOT_MADE
 from synthseg_core.app.snakemake import begun_files, child_environment
 from synthseg_core.bids.discovery import looks_like_bids
 from synthseg_core.bids.names import STAGES
 from synthseg_core.bids.scan_row import ScanRow
-from synthseg_core.bids.scan_table import absent_labels
 from synthseg_core.errors import Failure, InputError, UsageError
 from synthseg_core.images.formats import check_file
 from synthseg_core.system.words import counted
@@ -59,23 +59,32 @@ class Preflight:
         Every job that will run: stem of its scan, stage that it is called after, and why.
     outdated
         Results that will be made again, each with the reason.
-    left_out
-        Images that look like scans and are not taken, each with the reason.
+    unusable
+        Scans that are known to fail, such as links to nowhere, each with the reason.
+    skipped
+        Images and folders that may hold scans and are not taken, each with the reason.
+    not_downloaded
+        Scans of the dataset that are not here.
     unreadable
         Scans whose first bytes are no image, each with the reason; they are tried and will fail.
     absent
-        Participants and sessions that were asked for and have no scan.
+        Participants and sessions that were asked for and are not there, with those that were perhaps meant.
+    remarks
+        How the input was read, and what was left out of the search, in whole lines.
     advice
         What the BIDS validator says.
     """
 
     scans: int
     done: dict[str, int]
-    to_do: tuple[tuple[str, str, str], ...]
-    outdated: tuple[str, ...]
-    left_out: tuple[str, ...]
-    unreadable: tuple[str, ...]
-    absent: tuple[str, ...]
+    to_do: tuple[tuple[str, str, str], ...] = ()
+    outdated: tuple[str, ...] = ()
+    unusable: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    not_downloaded: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
 
     @property
@@ -89,12 +98,14 @@ class Preflight:
         table += [f"{stage:<12}{count:>8}{self.scans - count:>8}" for stage, count in self.done.items()]
         notes = [
             (f"{counted(len(self.outdated), 'result')} to be made again", self.outdated if listed else ()),
-            (f"{counted(len(self.left_out), 'image')} left out", self.left_out),
+            (f"{counted(len(self.unusable), 'scan')} that cannot be used and will fail", self.unusable),
+            (f"{counted(len(self.skipped), 'image or folder', 'images or folders')} skipped", self.skipped),
+            (f"{counted(len(self.not_downloaded), 'scan')} not downloaded, skipped", self.not_downloaded),
             (f"{counted(len(self.unreadable), 'scan')} that cannot be read and will fail", self.unreadable),
-            (f"{counted(len(self.absent), *_LABELS)} without a scan", self.absent),
+            (f"{counted(len(self.absent), *_LABELS)} not there", self.absent),
         ]
         lists = [line for title, items in notes if items for line in (f"{title}:", *first_of(items))]
-        return [counted(self.scans, "scan"), *table, *lists, *self.advice]
+        return [counted(self.scans, "scan"), *table, *self.remarks, *lists, *self.advice]
 
 
 def findings(plan: Plan, *, validate: bool, everything: bool = False) -> Preflight:
@@ -129,15 +140,23 @@ def examine(plan: Plan, *, everything: bool = False) -> Preflight:
     waiting = {job: sum(stage == job for _, stage, _ in to_do) for job in plan.jobs.stages}
     unreadable = (_fault(row) for row, jobs in reasons.items() if jobs["segment"])
     made_by = {stage: stage if stage in plan.jobs.stages else "segment" for stage in plan.stages}
+    labels = known_labels(plan.rows, plan.tally)
     return Preflight(
         scans=len(plan.usable),
         done={stage: len(plan.usable) - waiting[made_by[stage]] for stage in STAGES if stage in plan.stages},
         to_do=tuple(to_do),
         outdated=tuple(f"{stage} of {stem}: {why}" for stem, stage, why in to_do if why not in (NOT_MADE, FOLLOWS)),
-        left_out=tuple(f"{row.path}: {row.problem}" for row in plan.selected if not row.usable),
+        unusable=_told(row for row in plan.selected if row.problem and row.scan and not row.not_downloaded),
+        skipped=_told(row for row in plan.selected if row.problem and not (row.scan or row.not_downloaded)),
+        not_downloaded=tuple(row.path for row in plan.selected if row.not_downloaded),
         unreadable=tuple(fault for fault in unreadable if fault),
-        absent=absent_labels(plan.selected, plan.selection.participants, plan.selection.sessions),
+        absent=tuple(hinted(label, labels) for label in plan.absent),
+        remarks=tuple(plan.tally.lines([f"sub-{label}" for label in plan.selection.participants])),
     )
+
+
+def _told(rows: Iterable[ScanRow]) -> tuple[str, ...]:
+    return tuple(f"{row.path}: {row.problem}" for row in rows)
 
 
 def _reasons(plan: Plan, row: ScanRow, begun: frozenset[str], everything: bool) -> dict[str, str]:

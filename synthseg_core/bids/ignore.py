@@ -7,11 +7,17 @@ the BIDS validator do not, since nothing in an ignored folder is looked at again
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.search import DATATYPES, Search
+from synthseg_core.bids.tally import Tally
 from synthseg_core.system.paths import is_file
+
+# A word that no pattern has.
+_NO_KIND = "unheardof"
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,37 @@ def is_ignored(path: str, rules: Iterable[IgnoreRule]) -> bool:
         if rule.ignore != ignored and rule.pattern.match(path):
             ignored = rule.ignore
     return ignored
+
+
+def without_ignored(
+    rows: Iterable[ScanRow], rules: Sequence[IgnoreRule], search: Search, tally: Tally
+) -> list[ScanRow]:
+    """Return the rows of a dataset that its ``.bidsignore`` does not name, and count the others.
+
+    Validators need files in ``.bidsignore`` that BIDS has no word for, such as CT. So where it leaves nothing of a kind
+    that is asked for by name, by patterns that are about this kind, these are taken after all.
+    """
+    rows = list(rows)
+    if not rules:
+        return rows
+    ignored = [row for row in rows if is_ignored(row.path, rules)]
+    named = {row.path for row in ignored}
+    present = {row.suffix for row in rows if row.path not in named}
+    asked = [row for row in ignored if _is_asked_for(row, rules, search) and row.suffix not in present]
+    taken = {row.path for row in asked}
+    tally.overruled.update(row.suffix for row in asked)
+    tally.ignored.update(row.suffix or "other names" for row in ignored if row.path not in taken)
+    return [row for row in rows if row.path not in named or row.path in taken]
+
+
+def _is_asked_for(row: ScanRow, rules: Sequence[IgnoreRule], search: Search) -> bool:
+    """Say whether a scan is of a kind that is asked for by name, and is ignored for being of this kind."""
+    if not (search.by_name and row.scan):
+        return False
+    folder, _, name = row.path.rpartition("/")
+    above, _, datatype = folder.rpartition("/")
+    place = folder if datatype in DATATYPES else f"{above}/{_NO_KIND}"
+    return not is_ignored(f"{place}/{name.replace(row.suffix, _NO_KIND)}", rules)
 
 
 def _rule(line: str) -> IgnoreRule:

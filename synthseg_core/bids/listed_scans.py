@@ -16,9 +16,18 @@ from functools import cache
 from pathlib import Path
 
 from synthseg_core.bids.columns import PARTICIPANT_HEADERS
-from synthseg_core.bids.discovery import FOLDER_EXTENSIONS, bids_name, path_label
 from synthseg_core.bids.names import DERIVED, ENTITIES, UNNAMED_SUFFIX, ScanName, label_from
+from synthseg_core.bids.path_names import (
+    PathName,
+    ascii_label,
+    bids_name,
+    former_label,
+    name_from_path,
+    with_former_names,
+)
 from synthseg_core.bids.scan_row import ScanRow, file_problem, legible, named_row, nameless_row
+from synthseg_core.bids.search import FOLDER_EXTENSIONS
+from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError
 from synthseg_core.models.registry import DEFAULT_MODEL, registered_models
 from synthseg_core.system.delimited import (
@@ -46,12 +55,15 @@ class TableEntry:
         What was written in the table for each label of the scan's name.
     understood
         Whether every cell is; a line that is not has a problem of its own, and contradicts no other.
+    former
+        Stem that earlier versions gave to the scan, if it is another.
     """
 
     line: int
     row: ScanRow
     labels: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     understood: bool = True
+    former: str = ""
 
     @property
     def compared(self) -> bool:
@@ -172,7 +184,9 @@ class _Table:
     width: int
 
 
-def table_rows(file: Path, path_column: str | None = None) -> list[ScanRow]:
+def table_rows(
+    file: Path, path_column: str | None = None, results: Path | None = None, tally: Tally | None = None
+) -> list[ScanRow]:
     """Return a row for each line that is not blank, in the order of the table.
 
     Parameters
@@ -181,6 +195,10 @@ def table_rows(file: Path, path_column: str | None = None) -> list[ScanRow]:
         CSV, TSV, or a text file with a path on each line.
     path_column
         Header of the column of paths; ``None``: ``path``, or the only column that looks like it.
+    results
+        Derivative dataset of earlier runs; scans keep the names that they have there.
+    tally
+        Is told which do.
 
     Raises
     ------
@@ -188,7 +206,10 @@ def table_rows(file: Path, path_column: str | None = None) -> list[ScanRow]:
         If the file cannot be read, or it is not clear which column holds the paths.
     """
     table, records = _with_header(absolute(file), path_column)
-    return agreeing_rows(_entry(table, record) for record in records)
+    entries = [_entry(table, record) for record in records]
+    former = {entry.row.scan: entry.former for entry in entries if entry.former}
+    tally = Tally() if tally is None else tally
+    return with_former_names(agreeing_rows(entries), lambda row: former.get(row.scan, ""), results, tally)
 
 
 def _with_header(file: Path, path_column: str | None) -> tuple[_Table, list[Record]]:
@@ -281,12 +302,21 @@ def _shape_fault(table: _Table, cells: Sequence[str]) -> str:
 def _scan_entry(table: _Table, line: int, source: str, path: str, given: Mapping[str, str]) -> TableEntry:
     written = {role: _written(role, text) for role, text in given.items() if role in ENTITIES}
     labels = {role: _label(role, text) for role, text in written.items()}
-    row = named_row(_name(path, labels, given.get("suffix")), path, source)
+    suffix = given.get("suffix")
+    otherwise = bids_name(path) or name_from_path(path)
+    said = otherwise if isinstance(otherwise, PathName) else None
+    row = named_row(_name(path, labels, suffix, otherwise), path, source)
     try:
         row = replace(row, **_options(table, path, given), problem=file_problem(source))
     except InputError as error:  # it has a name, so it is listed as a scan that failed
         return TableEntry(line, legible(replace(row, problem=f"{error.found}; {error.remedy}")), understood=False)
-    return TableEntry(line, legible(row), {(role, labels[role]): text for role, text in written.items()})
+    texts = {(role, labels[role]): text for role, text in written.items()}
+    if said and said.has_contrast and "sub" not in labels:
+        texts["sub", said.label] = said.person
+    told = [*written.values(), suffix or ""]
+    is_new = bool(said and not ("sub" in labels and suffix)) or not all(text.isascii() for text in told)
+    former = _former(path, written, suffix, otherwise) if is_new else row.scan
+    return TableEntry(line, legible(row), texts, former="" if former == row.scan else former)
 
 
 def _options(table: _Table, path: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -298,17 +328,24 @@ def _options(table: _Table, path: str, given: Mapping[str, str]) -> dict[str, st
     return {"model": _model(table, given.get("model")), "ct": _ct(given.get("ct"))}
 
 
-def _name(path: str, labels: Mapping[str, str], suffix: str | None) -> ScanName:
-    """Name a scan by its columns, then by its file name if that is BIDS, then by the path."""
-    known = bids_name(path)
-    entities = {**(known.entities if known else {}), **labels}
-    entities.setdefault("sub", path_label(path))
+def _name(path: str, labels: Mapping[str, str], suffix: str | None, otherwise: ScanName | PathName) -> ScanName:
+    """Name a scan by its columns, otherwise by its file name if that is BIDS, or by the path."""
+    entities = otherwise.entities if isinstance(otherwise, ScanName) else {"sub": otherwise.label}
+    entities = {**entities, **labels}
     if not entities["sub"]:
         raise _bad_cell(path, "no letter or digit in the path", "rename the file, or add a column subject")
-    word = label_from(suffix) if suffix else (known.suffix if known else UNNAMED_SUFFIX)
+    word = label_from(suffix) if suffix else otherwise.suffix
     if not word:
         raise _bad_cell(path, f"{suffix!r} as suffix", "use letters and digits")
     return ScanName(entities, word)
+
+
+def _former(path: str, written: Mapping[str, str], suffix: str | None, otherwise: ScanName | PathName) -> str:
+    """Return the stem that earlier versions gave to a scan, which dropped letters of other scripts; empty if none."""
+    known = otherwise if isinstance(otherwise, ScanName) else ScanName({"sub": former_label(path)}, UNNAMED_SUFFIX)
+    entities = {**known.entities, **{role: _letters(text) for role, text in written.items()}}
+    word = ascii_label(suffix) if suffix else known.suffix
+    return ScanName(entities, word).stem if word and all(entities.values()) else ""
 
 
 def _written(role: str, text: str) -> str:
@@ -319,10 +356,14 @@ def _written(role: str, text: str) -> str:
 
 
 def _label(role: str, text: str) -> str:
-    label = "".join(re.findall(r"[0-9a-zA-Z+]+", text))
+    label = _letters(text) if text.isascii() else label_from(text)
     if not label:
         raise _bad_cell(text, f"{text!r} as {role}", "use letters and digits")
     return label
+
+
+def _letters(text: str) -> str:
+    return "".join(re.findall(r"[0-9a-zA-Z+]+", text))
 
 
 def _model(table: _Table, text: str | None) -> str:

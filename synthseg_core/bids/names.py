@@ -11,7 +11,9 @@ Brain Imaging Data Structure 1.11.1, entity table and common derivatives.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -36,6 +38,8 @@ _BEFORE_SPACE = _RANK["space"] - 0.5
 _PAIR = r"[0-9a-zA-Z]+-[0-9a-zA-Z+]+"
 _NAME = re.compile(rf"(?P<entities>{_PAIR}(?:_{_PAIR})*)_(?P<suffix>[0-9a-zA-Z]+)(?P<extension>\.[^/]+)?")
 _WORD = re.compile(r"[0-9a-zA-Z]+")
+# Among ten thousand names of other scripts, two have the same with a chance of 1 %, and then are told.
+_HASH_LETTERS = 8
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,10 @@ class ScanName:
                 BidsName(self.entities, self.suffix),
                 found=f"the entity {', '.join(derived)}" if derived else "no sub entity",
                 expected="the name of a raw scan",
-                remedy="rename the file, or give the dataset that holds the raw scans",
+                remedy="give the dataset that holds the raw scans, or choose among derivatives with a filter file "
+                "(--bids-filter-file)"
+                if derived
+                else "rename the file",
             )
 
     @property
@@ -252,8 +259,19 @@ def parse_derivative(path: str) -> tuple[ScanName, str]:
 
 
 def label_from(text: str) -> str:
-    """Return the letters and digits of any text, for use as a label; empty if there are none."""
-    return "".join(_WORD.findall(text))
+    """Return the letters and digits of any text, for use as a label; empty if there are none.
+
+    Letters lose their accents. Of other scripts, such as Chinese, labels hold a short hash of the whole text, which is
+    always the same and keeps names apart.
+    """
+    if text.isascii():
+        return "".join(_WORD.findall(text))
+    plain = unicodedata.normalize("NFKD", text)
+    label = "".join(_WORD.findall(plain))
+    if all(letter.isascii() for letter in plain if letter.isalnum()):
+        return label
+    composed = unicodedata.normalize("NFC", text).encode("utf-8", errors="surrogatepass")
+    return label + hashlib.sha256(composed).hexdigest()[:_HASH_LETTERS]
 
 
 def _scan_of(stem: str) -> ScanName | None:

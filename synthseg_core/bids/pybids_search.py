@@ -10,6 +10,7 @@ The form of the filter file is that of fMRIPrep, ``--bids-filter-file``.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -19,16 +20,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
-from synthseg_core.bids.discovery import BIDS_EXTENSIONS, SUFFIXES, Search, placed_row, require_dataset, scan_name
-from synthseg_core.bids.ignore import is_ignored, read_bidsignore
+from synthseg_core.bids.bids_tree import BidsTree, placed_row
+from synthseg_core.bids.discovery import require_dataset
+from synthseg_core.bids.ignore import read_bidsignore, without_ignored
 from synthseg_core.bids.names import DERIVED, ScanName, label_from, parse_name
 from synthseg_core.bids.scan_row import ScanRow, file_problem, legible, nameless_row, without_clashes
+from synthseg_core.bids.search import BIDS_EXTENSIONS, COMPLEX_PARTS, SUFFIXES, Search, is_image, scan_name
+from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import output_error, temporary_name
 from synthseg_core.system.paths import real_path
 from synthseg_core.system.settings import read_mapping
 
 ANY = "*"
+_OPTIONAL = "?"
 DATABASE_FILE = "layout_index.sqlite"
 # What other programs call in their filter files what is no anatomical scan.
 OTHER_KINDS = ("bold", "sbref", "fmap", "dwi", "asl", "m0scan", "pet", "meg", "eeg", "ieeg", "roi", "xfm")
@@ -40,6 +45,8 @@ _LONG = {
 }
 
 
+# How fMRIPrep writes such words where JSON has none, in its own configuration and in ours.
+_WORD = re.compile(r"<?Query\.(NONE|ANY|REQUIRED|OPTIONAL)(?:: \d+>)?")
 _NO_SCANS = re.compile(r"^/(code|models|sourcedata|stimuli|derivatives)(/|$)")
 
 
@@ -59,8 +66,17 @@ class Query:
     filters: Mapping[str, tuple[Any, ...]]
 
 
-def pybids_rows(root: Path, search: Search) -> list[ScanRow]:
-    """Return a row for each scan that pybids finds, sorted by path.
+def pybids_rows(root: Path, search: Search, tally: Tally | None = None) -> list[ScanRow]:
+    """Return a row for each scan that pybids finds, and for each folder that cannot be searched, sorted by path.
+
+    Parameters
+    ----------
+    root
+        The dataset.
+    search
+        What to look for.
+    tally
+        Is told what is left out.
 
     Raises
     ------
@@ -78,15 +94,39 @@ def pybids_rows(root: Path, search: Search) -> list[ScanRow]:
             remedy="pip install 'synthseg-bids[workflow]'",
         )
     root = root.absolute()
+    tally = Tally() if tally is None else tally
     queries = read_queries(search.filter_file, search) if search.filter_file else (_default_query(search),)
     folders = [root, *(folder.absolute() for folder in search.derivatives)]
-    found = (row for folder in folders for row in _rows_of(root, folder, search, queries))
-    unique = {row.source: row for row in map(legible, found)}
+    found = [row for folder in folders for row in _rows_of(root, folder, search, queries, tally)]
+    unique = {row.source: row for row in map(legible, [*found, *_folders_without_scans(root, search, found, tally)])}
     return sorted(without_clashes(unique.values()), key=lambda row: row.path)
 
 
+def _folders_without_scans(root: Path, search: Search, found: Sequence[ScanRow], tally: Tally) -> list[ScanRow]:
+    """Return the folders that our own search cannot search, and count what else it sees."""
+    seen = Tally()
+    rows = list(BidsTree(str(root), search, seen).rows())
+    taken = {row.suffix for row in found} | {f"part-{part}" for part in COMPLEX_PARTS}
+    participants = {row.participant_id for row in [*found, *rows]}
+    tally.other.update({kind: count for kind, count in seen.other.items() if kind not in taken})
+    tally.formats.update(seen.formats)
+    tally.datatypes.update(seen.datatypes)
+    tally.participants.update(seen.participants)
+    tally.without.extend(label for label in seen.without if label not in participants)
+    return [row for row in rows if not (row.scan or is_image(row.path.rpartition("/")[2], BIDS_EXTENSIONS))]
+
+
 def read_queries(path: Path, search: Search) -> tuple[Query, ...]:
-    """Read a filter file; kinds of other data types than the search's are left out.
+    """Read a filter file, as fMRIPrep does: it limits the kinds that it names, and leaves the others as they are.
+
+    Kinds of other data types than the search's are left out.
+
+    Parameters
+    ----------
+    path
+        JSON or YAML.
+    search
+        What is looked for without a filter.
 
     Raises
     ------
@@ -97,13 +137,24 @@ def read_queries(path: Path, search: Search) -> tuple[Query, ...]:
     if not content:
         raise _bad_filter(path, "no names of kinds")
     queries: list[Query] = []
+    named: set[str] = set()
     for name, filters in content.items():
         if not isinstance(filters, dict):
             raise _bad_filter(path, f"{filters!r} as {name}")
         query = _query(path, str(name), cast(dict[Any, Any], filters), search)
         if set(query.filters["datatype"]) & set(search.datatypes):
             queries.append(query)
-    return tuple(queries)
+            named |= _kinds_named(str(name), query, search)
+    others = tuple(suffix for suffix in search.suffixes if suffix not in named)
+    return (*queries, _default_query(replace(search, suffixes=others))) if others else tuple(queries)
+
+
+def _kinds_named(name: str, query: Query, search: Search) -> set[str]:
+    """Return the suffixes that an entry is about: its own, and that of its name; all if it has neither."""
+    suffixes = query.filters["suffix"]
+    if ANY in suffixes:
+        return set(search.suffixes)
+    return {*suffixes, *(suffix for suffix in search.suffixes if suffix.lower() == name.lower())}
 
 
 _FILTER = 'JSON or YAML such as {"t1w": {"suffix": "T1w", "session": null}}'
@@ -121,7 +172,9 @@ def _default_query(search: Search) -> Query:
 
 def _query(path: Path, name: str, filters: Mapping[Any, Any], search: Search) -> Query:
     """Complete the entities of one kind: by its name if that is a kind of scan, otherwise as our own search does."""
-    given = {_LONG.get(str(key), str(key)): _values(path, f"{name}.{key}", value) for key, value in filters.items()}
+    given = {_long(key): _values(path, f"{name}.{key}", value) for key, value in filters.items()}
+    given = {key: tuple(_label(key, value) for value in values) for key, values in given.items()}
+    given = {key: values for key, values in given.items() if _OPTIONAL not in values}
     query = dict(_default_query(search).filters)
     kinds = {suffix.lower(): suffix for suffix in (*SUFFIXES, *search.suffixes)}
     if name.lower() in kinds:
@@ -133,6 +186,20 @@ def _query(path: Path, name: str, filters: Mapping[Any, Any], search: Search) ->
     return Query(name, {**query, **given})
 
 
+def _long(key: Any) -> str:
+    return _LONG.get(str(key), str(key))
+
+
+def _label(key: str, value: Any) -> Any:
+    """Read the words of fMRIPrep, and labels that were written with their keys."""
+    if not isinstance(value, str):
+        return value
+    if word := _WORD.fullmatch(value):
+        return {"NONE": None, "OPTIONAL": _OPTIONAL}.get(word[1], ANY)
+    short = next((short for short, long in _LONG.items() if long == key), key)
+    return value.removeprefix(f"{short}-")
+
+
 def _values(path: Path, place: str, value: Any) -> tuple[Any, ...]:
     values = tuple(cast(list[Any], value)) if isinstance(value, list) else (value,)
     for one in values:
@@ -141,17 +208,17 @@ def _values(path: Path, place: str, value: Any) -> tuple[Any, ...]:
     return values
 
 
-def _rows_of(root: Path, folder: Path, search: Search, queries: Sequence[Query]) -> Iterator[ScanRow]:
+def _rows_of(root: Path, folder: Path, search: Search, queries: Sequence[Query], tally: Tally) -> Iterator[ScanRow]:
     """Search the dataset itself, or one of its derivatives."""
     require_dataset(folder)
     layout = _layout(folder, search, search.database if folder == root else _beside(search.database, folder))
     rules = () if folder != root else read_bidsignore(folder)
     paths = sorted({path for query in queries for path in _found(layout, query, search.filter_file)})
-    for path in paths:
-        relative = Path(os.path.relpath(path, folder)).as_posix()
-        if relative.startswith("sub-") and not is_ignored(relative, rules):
-            row = _row(folder, relative, derived=folder != root or layout.is_derivative)
-            yield replace(row, path=_shown(root, row.source), problem=row.problem or _file_problem(row.source, search))
+    relative = (Path(os.path.relpath(path, folder)).as_posix() for path in paths)
+    derived = folder != root or layout.is_derivative
+    found = (_row(folder, path, derived=derived) for path in relative if path.startswith("sub-"))
+    for row in without_ignored(found, rules, search, tally):
+        yield replace(row, path=_shown(root, row.source), problem=row.problem or _file_problem(row.source, search))
 
 
 def _beside(database: Path | None, folder: Path) -> Path | None:
@@ -211,11 +278,33 @@ def _found(layout: Any, query: Query, filter_file: Path | None) -> list[str]:
 
 
 def _layout(folder: Path, search: Search, database: Path | None) -> Any:
+    _require_description(folder)
     if database is None:
         return _indexed(folder, search, None)
     if not (database / DATABASE_FILE).is_file():
         _make_database(folder, search, database)
     return _saved(folder, database)
+
+
+def _require_description(folder: Path) -> None:
+    """Refuse a description that pybids cannot read, since it would end in an error of its own; none will do."""
+    path = folder / "dataset_description.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return
+    except OSError as error:
+        raise _bad_description(path, error.strerror or str(error)) from error
+    if content and not isinstance(content, dict):
+        raise _bad_description(path, f"JSON that is a {_JSON_KINDS.get(type(content), 'single value')}")
+
+
+_JSON_KINDS = {list: "list", str: "text"}
+
+
+def _bad_description(path: Path, found: str) -> InputError:
+    remedy = "correct the file, or leave filter and database out"
+    return InputError(path, found=found, expected="a JSON object, as pybids needs it", remedy=remedy)
 
 
 def _indexed(folder: Path, search: Search, database: Path | None) -> Any:

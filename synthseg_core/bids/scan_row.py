@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -12,6 +13,10 @@ from synthseg_core.bids.names import ScanName
 
 # File names may have 255 bytes; the longest ending of a derivative and the parts of temporary names need some of them.
 _LONGEST_NAME = 180
+NOT_DOWNLOADED = "not downloaded"
+"""How the problems of images begin that are part of a dataset and not here, as DataLad and git-annex leave them."""
+_ANNEX = "/annex/objects/"
+_FOLDERS = re.compile(r"(sub-[0-9a-zA-Z+]+)(?:/(ses-[0-9a-zA-Z+]+))?(?:/|$)")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class ScanRow:
         """Whether the scan can be given to the workflow."""
         return not self.problem
 
+    @property
+    def not_downloaded(self) -> bool:
+        """Whether the image is missing only because nobody fetched it."""
+        return self.problem.startswith(NOT_DOWNLOADED)
+
 
 COLUMNS = tuple(field.name for field in fields(ScanRow))
 
@@ -72,8 +82,15 @@ def named_row(name: ScanName, path: str, source: str, problem: str = "") -> Scan
 
 
 def nameless_row(path: str, source: str, problem: str) -> ScanRow:
-    """Return the row of what looks like a scan but has no usable name, or is none."""
-    return ScanRow("", "", "", "", path, source, problem)
+    """Return the row of what looks like a scan but has no usable name, or is none; its folders say whose it is."""
+    place = _FOLDERS.match(path)
+    participant, session = place.groups(default="") if place else ("", "")
+    return ScanRow("", participant, session, "", path, source, problem)
+
+
+def folder_row(path: str, root: str, problem: str) -> ScanRow:
+    """Return the row of a folder in which scans were to be found and are not."""
+    return nameless_row(path, f"{root}/{path}", problem)
 
 
 def file_problem(source: str) -> str:
@@ -85,7 +102,9 @@ def file_problem(source: str) -> str:
         return ""
     path = Path(source)
     if path.is_symlink():
-        return "a link to a file that is not there; download it, for instance 'datalad get'"
+        if _ANNEX in f"/{path.readlink().as_posix()}":
+            return f"{NOT_DOWNLOADED}; fetch it, for instance 'datalad get {path.name}'"
+        return "a link to a file that is not there; correct the link, or fetch the file ('datalad get')"
     if path.exists():
         return "not a regular file; put the scan there"
     return "no such file; correct the path"

@@ -11,12 +11,14 @@ from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
 
-from synthseg_core.bids.discovery import LAYOUTS, Search, discover, require_dataset
+from synthseg_core.bids.discovery import discover, require_dataset
 from synthseg_core.bids.listed_scans import EXTENSIONS as TABLE_EXTENSIONS
 from synthseg_core.bids.listed_scans import table_rows
 from synthseg_core.bids.names import parse_stem
 from synthseg_core.bids.pybids_search import pybids_rows
 from synthseg_core.bids.scan_row import COLUMNS, ScanRow
+from synthseg_core.bids.search import LAYOUTS, Search
+from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.paths import is_file
@@ -33,8 +35,17 @@ _STEM_LABELS = re.compile(
 _cells = attrgetter(*COLUMNS)
 
 
-def find_scans(root: Path, search: Search) -> tuple[ScanRow, ...]:
+def find_scans(root: Path, search: Search, tally: Tally | None = None) -> tuple[ScanRow, ...]:
     """Find the scans of a BIDS dataset, of a plain folder, or of those that a table lists.
+
+    Parameters
+    ----------
+    root
+        The input.
+    search
+        What to look for.
+    tally
+        Is told what is left out.
 
     Raises
     ------
@@ -47,8 +58,8 @@ def find_scans(root: Path, search: Search) -> tuple[ScanRow, ...]:
         raise InputError(
             "layout", found=search.layout, expected=" or ".join(LAYOUTS), remedy="correct the configuration"
         )
-    by_pybids = bool(search.filter_file or search.database or search.derivatives)
-    if by_pybids and (_is_table(root, search.layout) or search.layout == "folder"):
+    tally = Tally() if tally is None else tally
+    if search.by_pybids and (_is_table(root, search.layout) or search.layout == "folder"):
         raise UsageError(
             root,
             found="a filter, a database or derivatives for what is no BIDS dataset",
@@ -56,8 +67,8 @@ def find_scans(root: Path, search: Search) -> tuple[ScanRow, ...]:
             remedy="leave them out, or correct input and layout",
         )
     if _is_table(root, search.layout):
-        return tuple(table_rows(root, search.path_column))
-    return tuple(pybids_rows(root, search) if by_pybids else discover(root, search))
+        return tuple(table_rows(root, search.path_column, search.results, tally))
+    return tuple(pybids_rows(root, search, tally) if search.by_pybids else discover(root, search, tally))
 
 
 def require_input(root: Path, layout: str = "auto") -> None:

@@ -73,7 +73,7 @@ def examine(row: ScanRow, dataset: Path, stages: Sequence[str]) -> list[StageSta
 def overall(row: ScanRow, found: Sequence[StageStatus], facts: SidecarFacts) -> ScanStatus:
     """Sum up a scan: the first stage that failed decides, else the first that is missing."""
     if row.problem:
-        return ScanStatus(row, "failed" if row.scan else "skipped", row.problem)
+        return ScanStatus(row, "failed" if row.scan and not row.not_downloaded else "skipped", row.problem)
     stages = {one.stage: one.status for one in found}
     for status in ("failed", "missing"):
         for one in found:

@@ -65,7 +65,7 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
             folder, found="no scan to gather", expected="a scan table with scans", remedy="check the dataset"
         )
     write_missing_copies(folder)
-    notes = write_participants(folder, (status.row.participant_id for status in tables.statuses))
+    notes = write_participants(folder, (status.row.participant_id for status in tables.statuses if status.row.scan))
     entities = entities_of_scans(status.row for status in tables.statuses)
 
     def write(name: str, table: Table) -> None:

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import yaml
 
-from synthseg_core.bids.discovery import Search
 from synthseg_core.bids.scan_table import find_scans, read_table, write_table
+from synthseg_core.bids.search import Search
 
 SUBJECTS = 5000
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from synthseg_core.app.arguments import build_parser as build_app_parser
-from synthseg_core.bids.discovery import SUFFIXES
+from synthseg_core.bids.search import SUFFIXES
 from synthseg_core.cli.demo.__main__ import build_parser as build_demo_parser
 from synthseg_core.cli.demo.phantoms import MODEL
 from synthseg_core.cli.main import COMMANDS, build_parser

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from synthseg_core.app.configuration import checked
-from synthseg_core.bids.discovery import LAYOUTS, SUFFIXES
+from synthseg_core.bids.search import LAYOUTS, SUFFIXES
 from synthseg_core.errors import UsageError
 from tests.pages import ROOT, SPAN, rows
 

@@ -334,7 +334,8 @@ def statuses(*names, recorded=True):
 @pytest.mark.parametrize(
     ("status", "scans", "expected"),
     [
-        (0, statuses("done", "skipped"), 0),
+        (0, statuses("done", "skipped"), 1),
+        (0, statuses("done", "done"), 0),
         (1, statuses("done", "failed"), 1),
         (1, statuses("done", "missing"), 1),
         (1, statuses("failed"), 2),

@@ -45,8 +45,9 @@ def test_plan_without_the_dataset_uses_the_table(bids):
 
 def test_nothing_to_segment_and_unknown_scans(bids):
     plan = Plan.from_config(config(bids, participants=["99"]))
-    with pytest.raises(InputError, match="no usable scan among 0 selected and 3 listed"):
+    with pytest.raises(InputError, match="no usable scan; no sub-99; expected at least one; correct the labels"):
         plan.targets()
+    assert not plan.table.exists()
     with pytest.raises(InputError, match="no usable scan of that name"):
         plan.row_of("sub-99/anat/sub-99_space-T1w")
 

@@ -41,7 +41,8 @@ def test_preflight_counts_by_stage_and_lists_what_is_wrong(tmp_path):
     assert examine(plan, everything=True).done == {"segment": 0, "resample": 0}
     assert [line.partition(":")[0] for line in found.unreadable] == ["sub-4/anat/sub-4_T1w.nii.gz"]
     assert "0 bytes" in found.unreadable[0]
-    assert found.absent == ("sub-5", "sub-9")
+    assert found.absent == ("sub-9",)
+    assert found.skipped == ("sub-5/anat/sub-5_T1w_x.nii.gz: a name that is not BIDS; rename the file",)
     assert "segment            1       2" in found.lines()
     assert not found.is_new
 
@@ -50,7 +51,7 @@ def test_sessions_that_are_not_there_are_told(tmp_path):
     make_tree(tmp_path / "in", ["sub-1/ses-a/anat/sub-1_ses-a_T1w.nii.gz"], GZIP)
     plan = plan_of(tmp_path, sessions=["a", "b"])
     assert examine(plan).absent == ("ses-b",)
-    assert "1 participant or session without a scan:" in examine(plan).lines()
+    assert "1 participant or session not there:" in examine(plan).lines()
 
 
 def test_long_lists_are_cut():

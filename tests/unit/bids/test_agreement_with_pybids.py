@@ -11,9 +11,9 @@ from bids.layout import BIDSLayout, BIDSLayoutIndexer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from synthseg_core.bids.discovery import SUFFIXES, Search
 from synthseg_core.bids.names import BidsName
 from synthseg_core.bids.scan_table import find_scans
+from synthseg_core.bids.search import SUFFIXES, Search
 from tests.phantoms.trees import make_tree
 
 DESCRIPTION = json.dumps({"Name": "shapes", "BIDSVersion": "1.11.1"})
@@ -259,8 +259,9 @@ def test_same_scans_behind_links(tmp_path):
     (tmp_path / "bids").symlink_to(root)
     assert ours(tmp_path / "bids") == theirs(tmp_path / "bids")
     assert len(ours(root)) == 4
-    # The link in a circle is followed once.
-    assert [row.path for row in find_scans(root, Search()) if row.problem] == ["sub-04/ses-1/anat/sub-04_T1w.nii.gz"]
+    # The link in a circle is followed once, and told; so is the link to nowhere.
+    misplaced = ["sub-04/ses-1/anat/sub-04_T1w.nii.gz", "sub-04/ses-1/ses-1", "sub-05"]
+    assert [row.path for row in find_scans(root, Search()) if row.problem] == misplaced
 
 
 labels = st.sampled_from(["1", "01", "a", "A", "a+b", "10"])

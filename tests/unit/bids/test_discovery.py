@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthseg_core.bids import discovery
-from synthseg_core.bids.discovery import Search, discover
+from synthseg_core.bids import bids_tree
+from synthseg_core.bids.discovery import dataset_of, datasets_in, discover
 from synthseg_core.bids.names import ScanName, parse_name
+from synthseg_core.bids.search import Search
+from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError
 from tests.phantoms.trees import make_tree
 from tests.privileges import ordinary_user
@@ -63,7 +65,7 @@ def refuse_folder(monkeypatch, end):
             raise PermissionError(13, "Permission denied", str(folder))
         return scandir(folder)
 
-    monkeypatch.setattr(discovery.os, "scandir", refuse)
+    monkeypatch.setattr(bids_tree.os, "scandir", refuse)
 
 
 def problems(rows):
@@ -226,7 +228,7 @@ def test_plain_folder(tmp_path):
     found = discover(tmp_path, Search(exclude=(tmp_path / "out",)))
     assert stems(found) == [
         "sub-b/anat/sub-b_space-orig",
-        "sub-patientoneT1scan/anat/sub-patientoneT1scan_space-orig",
+        "sub-patientone/anat/sub-patientone_space-T1scan",
         "sub-07/ses-2/anat/sub-07_ses-2_space-T2w",
     ]
     assert problems(found) == {}
@@ -237,7 +239,7 @@ def test_plain_folder_with_clashing_and_nameless_files(tmp_path):
     found = discover(tmp_path, Search(layout="folder"))
     assert stems(found) == []
     reasons = problems(found)
-    assert "same derivative names as ab.nii" in reasons["a_b.nii"]
+    assert "a_b and ab both become sub-ab; rename one" in reasons["a_b.nii"]
     assert "no letter or digit" in reasons["_.nii"]
     assert "unprintable" in reasons[r"'a\tc.nii'"]
 
@@ -276,6 +278,51 @@ def test_dataset_that_may_not_be_looked_into():
             discover(folder, Search())
         with pytest.raises(InputError, match="no such folder"):
             discover(folder / "inside", Search())
+
+
+STUDY = [
+    "rawdata/sub-01/anat/sub-01_T1w.nii.gz",
+    "rawdata/dataset_description.json",
+    "derivatives/freesurfer/sub-01/mri/orig.mgz",
+    "sourcedata/p1/localizer.nii.gz",
+    "code/a.py",
+]
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ([], "rawdata"),
+        (["dataset_description.json"], "rawdata"),
+        (["docs/a.txt"], "rawdata"),
+        (["scans/a.nii"], ""),
+        (["a.nii"], ""),
+        (["other/sub-01/anat/sub-01_T1w.nii"], ""),
+        (["sub-01/anat/sub-01_T1w.nii"], ""),
+    ],
+)
+def test_the_only_dataset_of_a_study_is_taken(tmp_path, more, found):
+    make_tree(tmp_path, [*STUDY, *more])
+    assert dataset_of(tmp_path, "auto") == tmp_path / found
+    assert dataset_of(tmp_path, "folder") == tmp_path
+    assert dataset_of(tmp_path / "rawdata", "auto") == tmp_path / "rawdata"
+
+
+def test_raw_data_among_the_sources_of_a_study(tmp_path):
+    make_tree(
+        tmp_path, ["sourcedata/raw/sub-01/anat/sub-01_T1w.nii", "derivatives/x/a.nii", "dataset_description.json"]
+    )
+    assert dataset_of(tmp_path, "auto") == tmp_path / "sourcedata/raw"
+
+
+def test_plain_folder_with_datasets_in_it_says_so(tmp_path):
+    make_tree(tmp_path, [*STUDY, "other/sub-01/anat/sub-01_T2w.nii", "other/sub-01/func/sub-01_task-a_bold.nii"])
+    tally = Tally()
+    found = discover(tmp_path, Search(), tally)
+    assert datasets_in(tmp_path) == [tmp_path / "other", tmp_path / "rawdata"]
+    assert "read as a plain folder; give the folder of a BIDS dataset to read it as such: other, rawdata" in tally.notes
+    assert not any("bold" in row.path for row in found)
+    assert tally.other == {"bold": 1}
 
 
 def test_missing_dataset(tmp_path):

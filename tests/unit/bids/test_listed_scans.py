@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthseg_core.bids.discovery import Search, looks_like_bids
+from synthseg_core.bids.discovery import looks_like_bids
 from synthseg_core.bids.scan_table import find_scans, home_of, read_table, require_input, source_uri, write_table
+from synthseg_core.bids.search import Search
 from synthseg_core.errors import InputError, UsageError
 from tests.phantoms.trees import make_tree
 

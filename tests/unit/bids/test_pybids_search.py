@@ -7,10 +7,11 @@ import json
 import pytest
 
 from synthseg_core.bids import pybids_search
-from synthseg_core.bids.discovery import Search
 from synthseg_core.bids.names import DERIVED, ENTITIES
 from synthseg_core.bids.pybids_search import DATABASE_FILE, read_queries
 from synthseg_core.bids.scan_table import find_scans, source_uri
+from synthseg_core.bids.search import Search
+from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError, UsageError
 from tests.phantoms.trees import make_tree
 
@@ -55,23 +56,46 @@ def names(rows):
     [
         ({"t1w": {}}, [f"{name}_T1w" for name in T1W]),
         ({"t1w": {"session": None}}, ["sub-02_T1w", "sub-02_acq-x_T1w"]),
+        ({"t1w": {"session": "Query.NONE"}}, ["sub-02_T1w", "sub-02_acq-x_T1w"]),
         ({"t1w": {"session": "*", "run": None}}, ["sub-01_ses-a_T1w"]),
+        ({"t1w": {"session": "<Query.ANY: 2>", "run": "<Query.NONE: 1>"}}, ["sub-01_ses-a_T1w"]),
+        ({"t1w": {"session": "Query.REQUIRED", "run": "Query.OPTIONAL"}}, [f"{name}_T1w" for name in T1W[:3]]),
+        ({"t1w": {"session": "ses-a", "subject": "sub-01"}}, ["sub-01_ses-a_T1w"]),
         ({"t1w": {"run": "*"}}, ["sub-01_ses-b_run-01_T1w", "sub-01_ses-b_run-02_T1w"]),
         ({"t1w": {"run": 1}}, ["sub-01_ses-b_run-01_T1w"]),
         ({"t1w": {"run": "02"}}, ["sub-01_ses-b_run-02_T1w"]),
         ({"t1w": {"run": [None, 2], "acq": None}}, ["sub-01_ses-a_T1w", "sub-01_ses-b_run-02_T1w", "sub-02_T1w"]),
-        ({"t1w": {"acq": "x"}, "flair": {}}, ["sub-01_ses-b_FLAIR", "sub-02_acq-x_T1w"]),
+        ({"t1w": {"acq": "x"}}, ["sub-02_acq-x_T1w"]),
         ({"t1w": {"sub": "02", "desc": None, "acq": None}}, ["sub-02_T1w"]),
         ({"t1w": {"desc": "preproc"}}, []),
-        ({"any": {"suffix": ["FLAIR", "T1map"]}}, ["sub-01_ses-b_FLAIR", "sub-02_T1map"]),
         ({"any": {"subject": "02", "datatype": "*"}}, ["sub-02_T1w", "sub-02_acq-x_T1w"]),
-        ({"any": {"part": "phase"}}, ["sub-02_part-phase_T2starw"]),
-        ({"bold": {"task": "rest"}, "fmap": {"session": None}, "flair": {}}, ["sub-01_ses-b_FLAIR"]),
     ],
 )  # fmt: skip
-def test_filters(bids, filters, expected):
-    rows = filtered(bids, filters)
+def test_filters_of_one_kind(bids, filters, expected):
+    rows = filtered(bids, filters, suffixes=("T1w",))
     assert names(rows) == expected
+    assert all(row.usable for row in rows)
+
+
+ALL_T1W = [f"{name}_T1w" for name in T1W]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"t1w": {"acq": "x"}}, ["sub-01_ses-b_FLAIR", "sub-02_acq-x_T1w"]),
+        ({"T1W": {"acq": "x"}, "flair": {"run": 1}}, ["sub-02_acq-x_T1w"]),
+        ({"flair": {"run": 1}}, ALL_T1W),
+        ({"any": {"suffix": ["FLAIR", "T1map"], "subject": "02"}}, [*ALL_T1W[:3], "sub-02_T1map", *ALL_T1W[3:]]),
+        ({"any": {"subject": "02"}}, ALL_T1W[3:]),
+        ({"any": {"part": "phase"}}, ["sub-02_part-phase_T2starw"]),
+        ({"bold": {"task": "rest"}, "fmap": {"session": None}, "t1w": {"acq": "x"}, "flair": {"run": 1}}, ALL_T1W[4:]),
+        ({"bold": {"task": "rest"}}, [*ALL_T1W[:1], "sub-01_ses-b_FLAIR", *ALL_T1W[1:]]),
+    ],
+)  # fmt: skip
+def test_kinds_that_a_filter_does_not_name_stay_as_they_are(bids, filters, expected):
+    rows = filtered(bids, filters)
+    assert sorted(names(rows)) == sorted(expected)
     assert all(row.usable for row in rows)
 
 
@@ -87,7 +111,8 @@ def test_without_a_filter_the_scans_are_those_of_our_own_search(bids, tmp_path):
 
 def test_filters_in_yaml(bids, tmp_path):
     (tmp_path / "filter.yaml").write_text("t1w:\n  session: null\n  acquisition: '*'\n")
-    assert names(find_scans(bids, Search(filter_file=tmp_path / "filter.yaml"))) == ["sub-02_acq-x_T1w"]
+    search = Search(filter_file=tmp_path / "filter.yaml", suffixes=("T1w",))
+    assert names(find_scans(bids, search)) == ["sub-02_acq-x_T1w"]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +141,36 @@ def test_filter_files_that_cannot_be_read(bids, tmp_path):
 def test_tabs_are_fine_in_json(tmp_path):
     (tmp_path / "f.json").write_text('{\n\t"t1w": {\n\t\t"run": null\n\t}\n}')
     assert read_queries(tmp_path / "f.json", Search())[0].filters["run"] == (None,)
+
+
+@pytest.mark.parametrize("text", ["[1]", '"text"', "5"])
+def test_descriptions_that_pybids_cannot_read_are_told(bids, text):
+    (bids / "dataset_description.json").write_text(text)
+    with pytest.raises(InputError, match=r"dataset_description.json: found JSON that is a .*; expected a JSON object"):
+        filtered(bids, {"t1w": {}})
+
+
+def test_description_that_is_a_folder(bids):
+    make_tree(bids, ["dataset_description.json/"])
+    with pytest.raises(InputError, match=r"dataset_description.json: found Is a directory"):
+        filtered(bids, {"t1w": {}})
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"{}", '{"Name": "é"}'.encode("latin-1"), b"\xef\xbb\xbf{}"])
+def test_descriptions_that_say_nothing_will_do(bids, content):
+    (bids / "dataset_description.json").write_bytes(content)
+    assert len(names(filtered(bids, {"t1w": {}}, suffixes=("T1w",)))) == 5
+
+
+def test_folders_that_cannot_be_searched_are_listed_with_a_filter_too(bids):
+    (bids / "sub-05").symlink_to("gone")
+    make_tree(bids, ["sub-06/anat/", "sub-07/anat/sub-07_t1w.nii", "sub-08/anat/sub-08_MEGRE.nii"])
+    tally = Tally()
+    (bids.parent / "f.json").write_text('{"t1w": {"run": null}}')
+    rows = find_scans(bids, Search(filter_file=bids.parent / "f.json"), tally)
+    assert [row.path for row in rows if row.problem] == ["sub-05", "sub-06/anat"]
+    assert tally.other == {"MEGRE": 1, "T1map": 1}
+    assert tally.without == ["sub-08"]
 
 
 def test_database_is_made_once_and_used_again(bids, tmp_path):
@@ -163,7 +218,8 @@ def derivative_dataset(folder):
 @pytest.mark.parametrize("inside", [True, False])
 def test_derivatives_beside_the_raw_scans(bids, tmp_path, inside):
     folder = derivative_dataset((bids / "derivatives" if inside else tmp_path) / "prep")
-    rows = filtered(bids, {"t1w": {"subject": "02", "acquisition": None}}, derivatives=(folder,))
+    filters = {"t1w": {"subject": "02", "acquisition": None}}
+    rows = filtered(bids, filters, derivatives=(folder,), suffixes=("T1w",))
     assert {row.scan.rpartition("/")[2] for row in rows if row.usable} == {
         "sub-02_space-T1w",
         "sub-02_space-T1wpreproc",
@@ -197,4 +253,4 @@ def test_missing_pybids_is_said(bids, monkeypatch):
 
 def test_every_entity_of_raw_scans_can_be_asked_for(bids):
     keys = [key for key in ENTITIES if key not in (*DERIVED, "sub", "tpl", "cohort", "hemi", "split", "scale")]
-    assert len(names(filtered(bids, {"t1w": dict.fromkeys(keys)}))) == 1
+    assert len(names(filtered(bids, {"t1w": dict.fromkeys(keys)}, suffixes=("T1w",)))) == 1

@@ -37,6 +37,29 @@ def test_what_is_wrong_with_a_file(tmp_path):
     assert "no such file" in file_problem(str(tmp_path / "nobody.nii"))
 
 
+def test_links_of_git_annex_are_not_downloaded(tmp_path):
+    (tmp_path / "scan.nii").symlink_to("../.git/annex/objects/x1/y2/MD5E-s1--a.nii/MD5E-s1--a.nii")
+    (tmp_path / "link.nii").symlink_to("gone.nii")
+    assert nameless_row("a", "/a", file_problem(str(tmp_path / "scan.nii"))).not_downloaded
+    assert not nameless_row("a", "/a", file_problem(str(tmp_path / "link.nii"))).not_downloaded
+    assert not row().not_downloaded
+
+
+@pytest.mark.parametrize(
+    ("path", "participant", "session"),
+    [
+        ("sub-01/ses-2/anat/odd.nii", "sub-01", "ses-2"),
+        ("sub-01/odd.nii", "sub-01", ""),
+        ("sub-01", "sub-01", ""),
+        ("sub-a_b/odd.nii", "", ""),
+        ("x/sub-01/odd.nii", "", ""),
+    ],
+)
+def test_rows_without_a_name_belong_to_whom_their_folders_say(path, participant, session):
+    found = nameless_row(path, f"/data/{path}", "odd")
+    assert (found.participant_id, found.session_id) == (participant, session)
+
+
 @pytest.mark.parametrize("odd", ["a\tb.nii", "a\nb.nii", "caf\udce9.nii"])
 def test_paths_that_no_table_can_hold(odd):
     found = legible(row(odd))

@@ -3,7 +3,8 @@ import pytest
 import yaml
 
 from synthseg_core.bids.description import DATASET_FILES, DatasetFacts, dataset_files
-from synthseg_core.bids.discovery import Search, discover
+from synthseg_core.bids.discovery import discover
+from synthseg_core.bids.search import Search
 from synthseg_core.cli.demo import phantoms as demo
 from synthseg_core.images.affines import voxel_size
 from synthseg_core.models.arrays import load_state

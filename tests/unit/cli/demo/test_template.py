@@ -3,7 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from synthseg_core.bids.discovery import Search, discover
+from synthseg_core.bids.discovery import discover
+from synthseg_core.bids.search import Search
 from synthseg_core.cli.demo import template
 from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import voxel_size
