@@ -103,6 +103,9 @@ def test_repaired_scan_is_the_only_one_that_is_made(mixed, tmp_path):
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*dseg.nii.gz")}
     write_scans(bids, "sub-02/anat/sub-02_T1w.nii.gz")
     (bids / "sub-03/anat/sub-03_T1w.nii.gz").unlink()
+    (bids / "sub-03/anat").rmdir()
+    (bids / "sub-03").rmdir()
+    (bids / "sub-01/anat/sub-01_T1w_old.nii.gz").unlink()
     done = run(app(bids, out), tmp_path)
     assert done.returncode == 0, done.stdout
     assert planned(done.stdout) == {"segment": 1, "all": 1}
