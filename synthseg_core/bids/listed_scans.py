@@ -41,6 +41,7 @@ from synthseg_core.system.delimited import (
     yes_or_no,
 )
 from synthseg_core.system.paths import is_file
+from synthseg_core.system.words import listed
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ _ROLES = {
 }
 # How pandas writes whole numbers of a column that also has empty cells.
 _WHOLE_NUMBER = re.compile(r"(\d+)\.0")
+_CELL_ENDS = re.compile(r'[,;"\t\n]')
 
 
 @dataclass(frozen=True)
@@ -294,6 +296,9 @@ def _absolute(home: str, cell: str) -> str:
 def _shape_fault(table: _Table, cells: Sequence[str]) -> str:
     if any(cells[table.width :]):
         return f"{len(cells)} cells, where the header has {table.width}; put cells that hold a separator in quotes"
+    below = (cell.partition("\n")[2] for cell in cells if "\n" in cell)
+    if taken_in := [word for text in below for word in _CELL_ENDS.split(text) if _looks_like_scan(word)]:
+        return f"a cell in quotes that takes in other lines ({listed(taken_in)}); close its quotation mark"
     if cells[table.path] in EMPTY_CELLS:
         return "no path; fill in the cell, or remove the line"
     return ""

@@ -17,6 +17,7 @@ from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.main import main
 from synthseg_core.images import checks
 from synthseg_core.system.tables import read_tsv
+from tests.pages import ROOT
 from tests.phantoms.scans import phantom, write_nifti
 from tests.phantoms.trees import contents
 
@@ -195,9 +196,13 @@ def test_pybids_with_the_ignore_of_the_page_lists_derivatives_only(dataset):
     ):
         (dataset / name).parent.mkdir(parents=True, exist_ok=True)
         (dataset / name).write_text("x")
-    indexer = BIDSLayoutIndexer(ignore=[re.compile("^/(logs|work)")], index_metadata=False)
-    layout = BIDSLayout(dataset, is_derivative=True, indexer=indexer)
-    assert len(layout.get(subject="01")) == 2 * len(PRODUCTS)
+    pattern = "^/(group_|logs|work)"
+    assert f'ignore=[re.compile("{pattern}")]' in (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+    layout = BIDSLayout(dataset.parents[1])
+    layout.add_derivatives(dataset, indexer=BIDSLayoutIndexer(ignore=[re.compile(pattern)], index_metadata=False))
+    assert len(the_only(layout).get(subject="01")) == 2 * len(PRODUCTS)
+    assert layout.get_collections("subject") == []
+    assert [*layout.get_collections("dataset")[0].variables] == ["age"]
 
 
 def test_no_json_file_has_a_key_that_pybids_takes_for_a_part_of_a_path(dataset):

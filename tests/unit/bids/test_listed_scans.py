@@ -180,6 +180,14 @@ def test_a_line_that_is_not_understood_contradicts_no_other(study, fault, first)
     assert read_table(study / "out.tsv") == tuple(rows)
 
 
+@pytest.mark.parametrize("note", ['"first', '"1'])
+def test_an_open_quote_does_not_take_in_other_scans_without_a_word(study, note):
+    rows = scans(study, f'path,subject,note\na.nii.gz,1,{note}\nb.nii,2,"\nx y/a.nii,3,\n')
+    assert names(rows) == ["sub-3_space-orig"]
+    assert problems(rows) == ["line 2: a cell in quotes that takes in other lines (b.nii); close its quotation mark"]
+    assert problems(scans(study, 'path,subject,note\na.nii.gz,1,"two\nlines, no scan"\n')) == []
+
+
 def test_yes_and_no_as_pandas_writes_them_beside_empty_cells(study):
     assert [row.ct for row in scans(study, "path,ct\na.nii.gz,1.0\nb.nii,0.0\nc.mgz,\n")] == ["true", "false", ""]
 
