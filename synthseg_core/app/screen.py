@@ -28,7 +28,6 @@ _SIDECARS = {"segment": "sidecar", "parcellate": "parcels_sidecar"}
 # A failure is said when Snakemake had the time to say that it tries again.
 _GRACE_S = 1.0
 _REDRAWN_S = 0.5
-_LAST_LINES = 10
 _FEW = 3
 # Errors that come with every failed job.
 _KNOWN = re.compile(r"At least one job did not complete successfully|CalledProcessError")
@@ -216,18 +215,17 @@ def explain(end: ChildEnd, screen: RunScreen, log: Path) -> list[str]:
         return [f"synthseg-bids: error: Snakemake: {line}; its log is {log}" for line in errors[:_FEW]]
     if screen.failed:
         return []
-    ended = f"Snakemake ended with status {end.status}"
-    return [f"synthseg-bids: error: {ended}; its log, {log}, ends with:", *_end_of(log)]
+    return [f"synthseg-bids: error: Snakemake ended with status {end.status}{_last_word(log)}; its log is {log}"]
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _end_of(log: Path) -> list[str]:
-    """Return the last lines of a log, indented; none if it is not there."""
+def _last_word(log: Path) -> str:
+    """Return the last line of a log after a colon; nothing if it is not there."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return []
-    return [f"  {line.rstrip()}" for line in lines if line.strip()][-_LAST_LINES:]
+        return ""
+    return next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
