@@ -49,6 +49,12 @@ unset {foreign}
 export PATH={path}
 # Sockets of this job; the folder of the submitting computer may not be here, and other jobs may run on this one.
 export XDG_RUNTIME_DIR=$(mktemp -d)
+# Nodes may have no home folder that can be written to, and not know the user's name.
+cache=${{XDG_CACHE_HOME:-$HOME/.cache}}
+if ! mkdir -p "$cache" 2> /dev/null || ! [ -w "$cache" ]; then
+  export XDG_CACHE_HOME=$XDG_RUNTIME_DIR SYNTHSEG_MODELS=${{SYNTHSEG_MODELS:-$cache/synthseg}}
+fi
+export LOGNAME=${{LOGNAME:-$(id -un 2> /dev/null || echo "user-$UID")}}
 {command}
 status=$?
 rm -rf "$XDG_RUNTIME_DIR"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 import pytest
 import yaml
@@ -116,6 +117,27 @@ def test_a_shard_that_ends_badly_or_never_ran_counts(two_shards, capsys, statuse
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Shard ")]
     assert len(printed) == bool(said)
     assert said in "".join(printed)
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_a_shard_on_a_node_without_a_home_folder(two_shards, tmp_path, usable):
+    run, end = two_shards
+    end("0", "0")
+    script = (run.folder / "1" / "job.sh").read_text()
+    lines = ["env" if "snakemake" in line else line for line in script.splitlines()]
+    make_tree(tmp_path / "home", ["file"])
+    home = tmp_path / "home" / ("me" if usable else "file")
+    answer = subprocess.run(
+        ["bash", "-c", "\n".join(lines)],
+        env={"HOME": str(home), "PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    seen = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+    assert seen["LOGNAME"]
+    assert seen.get("XDG_CACHE_HOME") == (None if usable else seen["XDG_RUNTIME_DIR"])
+    assert seen.get("SYNTHSEG_MODELS") == (None if usable else f"{home}/.cache/synthseg")
 
 
 def test_interrupt_right_after_the_submission_cancels_the_jobs(two_shards, monkeypatch):
