@@ -124,6 +124,8 @@ def _run(args: argparse.Namespace, config: Mapping[str, Any], known: Plan, extra
         config = {**config, "input": str(plan.dataset), "scans": str(plan.table)}
         if call.cores:
             print(machine_text(call.cores, call.resources), flush=True)
+        elif args.mem:
+            print("--mem is not used: the profile says how much memory a job gets", file=sys.stderr)
         write_config(call.config, config)
         _recover(call, plan, lock, force=args.unlock)
         screen = _screen(plan, call, verbose=args.verbose)

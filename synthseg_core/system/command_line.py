@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 from synthseg_core.system.tables import read_tsv
 
 _VALUE = "{}"
+# En dash, em dash, minus.
+_DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 # Names that differ by a slip of the fingers are at least so alike, of 1.
 _ALIKE, _SUGGESTED = 0.7, 3
 
@@ -85,8 +87,16 @@ class Parser(argparse.ArgumentParser):
         for word in coming:
             if word == "--":
                 return [*found, word, *coming]
+            self._refuse_dash(word, known)
             found += self._translated(word, known, coming) if _is_option(word) else [word]
         return found
+
+    def _refuse_dash(self, word: str, known: Mapping[str, str]) -> None:
+        """Notice an option from a page that made one dash of its two hyphens."""
+        meant = f"--{word.lstrip(_DASHES)}"
+        name = _hyphens(meant.partition("=")[0])
+        if word[:1] in _DASHES and word and (name in known or self._foreign(name)):
+            self.error(f"{word}: found a dash, which text programs make of two hyphens; write {meant}")
 
     def _translated(self, word: str, known: Mapping[str, str], coming: Iterator[str]) -> list[str]:
         name, equals, rest = word.partition("=")

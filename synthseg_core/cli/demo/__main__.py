@@ -12,11 +12,12 @@ from synthseg_core.cli.demo.heads import write_heads, write_scans
 from synthseg_core.errors import SynthSegError
 from synthseg_core.models.registry import DEFAULT_MODEL, load_card
 from synthseg_core.reports.picture import DOTS_PER_INCH, expectation, write_picture
+from synthseg_core.system.command_line import Parser
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser."""
-    parser = argparse.ArgumentParser(prog="python -m synthseg_core.cli.demo", description="The parts of make demo.")
+    parser = Parser(prog="python -m synthseg_core.cli.demo", description="The parts of make demo.")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     dataset = actions.add_parser("dataset", help="write a BIDS dataset made from a template")
     dataset.add_argument("folder", metavar="FOLDER", type=Path)

@@ -14,6 +14,7 @@ FOREIGN = (
     ForeignOption("-s", "this", "--room", ""),
     ForeignOption("--paint-*", "that", "", "rooms have no paint; leave it out"),
 )
+DASH = "found a dash, which text programs make of two hyphens; write"
 
 
 @pytest.fixture
@@ -46,6 +47,7 @@ def parser() -> Parser:
         ("--floor -1", {"floor": -1}),
         ("--lamps a,b c --lamps b,,d", {"lamps": ["a", "b", "c", "d"]}),
         ("-- --space", {"street": "--space"}),
+        ("\N{EN DASH}strand", {"street": "\N{EN DASH}strand"}),
     ],
 )
 def test_what_is_typed_becomes_our_options(parser, typed, found, capsys):
@@ -68,6 +70,11 @@ def test_what_is_typed_becomes_our_options(parser, typed, found, capsys):
         ("--rooms 1", "--rooms: found no such option; did you mean --room?"),
         ("--LIGHT on", "--LIGHT: found no such option; did you mean --light?"),
         ("--spaces 1", "--spaces: found no such option; did you mean --room?"),
+        ("\N{EN DASH}room 3", "\N{EN DASH}room: found a dash, which text programs make of two hyphens; write --room"),
+        (
+            "\N{EM DASH}front_door",
+            "\N{EM DASH}front_door: found a dash, which text programs make of two hyphens; write --front_door",
+        ),
         ("--xyzzy", "--xyzzy: found no such option; see 'house --help'"),
         ("--floor low", "--floor: invalid int value: 'low'; see 'house --help'"),
         ("--lamps ,", "--lamps: found ','; expected at least one LAMP"),
