@@ -75,7 +75,7 @@ def run_lock(
         If the folder cannot be written to.
     """
     with open_lock(path) as file:
-        _acquire(file, path, parts)
+        acquire(file, path, parts=parts)
         former = recorded(file)
         killed = [former, *map(record_of, parts)]
         for one in killed:
@@ -141,6 +141,35 @@ def try_lock(file: TextIO, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
+def acquire(file: TextIO, path: Path, kind: int = fcntl.LOCK_EX, *, parts: Sequence[Path] = ()) -> None:
+    """Lock an open lock file; wait only for the remains of killed runs.
+
+    Parameters
+    ----------
+    file, path
+        The file.
+    kind
+        ``fcntl.LOCK_SH``: together with others of the kind.
+    parts
+        Lock files of those who may hold it together.
+
+    Raises
+    ------
+    UsageError
+        If somebody else holds it.
+    """
+    if try_lock(file, path, kind):
+        return
+    records = [record for record in (recorded(file), *map(record_of, parts)) if record]
+    # No record: the run that holds the lock is just beginning, or just ending.
+    for record in records or [{}]:
+        if not _is_here(record) or is_alive(int(record["pid"])):
+            raise in_use(path, record, "wait for it, end it, or choose another folder with --work-dir")
+    numbers = ", ".join(record["pid"] for record in records)
+    print(f"The run {numbers} was killed; waiting for the jobs that it left running.", flush=True)
+    fcntl.flock(file, kind)
+
+
 def recorded(file: TextIO) -> dict[str, Any]:
     """Return who wrote the file last; empty after a run that came to its end."""
     file.seek(0)
@@ -175,20 +204,6 @@ def who(record: Mapping[str, Any]) -> str:
     if not record:
         return "a process"
     return f"process {record.get('pid')} on {record.get('host')} since {record.get('started')}"
-
-
-def _acquire(file: TextIO, path: Path, parts: Sequence[Path]) -> None:
-    """Lock the file; wait only for the remains of killed runs."""
-    if try_lock(file, path):
-        return
-    records = [record for record in (recorded(file), *map(record_of, parts)) if record]
-    # No record: the run that holds the lock is just beginning, or just ending.
-    for record in records or [{}]:
-        if not _is_here(record) or is_alive(int(record["pid"])):
-            raise in_use(path, record, "wait for it, or end it")
-    numbers = ", ".join(record["pid"] for record in records)
-    print(f"The run {numbers} was killed; waiting for the jobs that it left running.", flush=True)
-    fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _is_here(record: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import (
     RunLock,
+    acquire,
     in_use,
     open_lock,
     record_of,
@@ -52,8 +53,7 @@ def part_lock(layout: Layout, selection: Selection, *, force: bool = False) -> G
     own = part_folder(layout, selection) / layout.lock.name
     with ExitStack() as held:
         whole = held.enter_context(open_lock(layout.lock))
-        if not try_lock(whole, layout.lock, fcntl.LOCK_SH):
-            raise in_use(layout.lock, recorded(whole), "wait for it, or choose another folder with --work-dir")
+        acquire(whole, layout.lock, fcntl.LOCK_SH)
         require_ended(layout.lock, recorded(whole), force=force)
         with entrance(layout):
             for other in part_locks(layout):

@@ -128,6 +128,19 @@ def test_a_part_that_was_killed(layout):
         assert not held.after_crash
 
 
+def test_a_part_waits_for_what_a_killed_run_about_the_whole_left_running(layout, capsys):
+    record = {"pid": dead_pid(), "host": socket.gethostname(), "started": "today"}
+    make_tree(layout.work, ["run.json"], json.dumps(record).encode())
+    code = f"import fcntl, time; f = open({str(layout.lock)!r}); fcntl.flock(f, 2); print(flush=True); time.sleep(0.5)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        with lock(layout, about("01")):
+            assert holder.wait(1) == 0
+    assert "waiting for the jobs" in capsys.readouterr().out
+    with lock(layout, ALL) as held:  # which has to clear what it left behind
+        assert held.after_crash
+
+
 def test_a_part_that_another_computer_recorded(layout):
     leave_record(layout, about("01"), "1", "elsewhere")
     with lock(layout, about("02")):
