@@ -10,6 +10,9 @@ import numpy as np
 
 from synthseg_core.errors import GeometryError
 
+# Half a degree: beyond rounding, below any gantry tilt.
+SHEAR_TOLERANCE_DEGREES = 0.5
+
 Size3: TypeAlias = tuple[float, float, float]
 Shape3: TypeAlias = tuple[int, int, int]
 
@@ -25,6 +28,35 @@ def unit_columns(affine: np.ndarray) -> np.ndarray:
     result = np.array(affine, dtype=np.float64)
     result[:3, :3] /= voxel_size(affine)
     return result
+
+
+def shear_degrees(affine: np.ndarray) -> float:
+    """Return by how much the angle between two axes differs from 90 degrees, at most."""
+    axes = unit_columns(affine)[:3, :3]
+    cosines = np.abs((axes.T @ axes)[np.triu_indices(3, 1)])
+    return float(np.degrees(np.arcsin(min(cosines.max(), 1.0))))
+
+
+def is_sheared(affine: np.ndarray) -> bool:
+    """Say whether axes are not perpendicular, beyond rounding."""
+    return shear_degrees(affine) > SHEAR_TOLERANCE_DEGREES
+
+
+def shear_factor(affine: np.ndarray) -> float:
+    """Return the volume of a voxel relative to that of a box with the same edges.
+
+    Rounded, so that perpendicular axes give 1 in whatever order they are stored.
+    """
+    return round(abs(float(np.linalg.det(unit_columns(affine)[:3, :3]))), 9)
+
+
+def perpendicular_axes(affine: np.ndarray) -> np.ndarray:
+    """Return the perpendicular unit axes (columns) that are nearest to those of an affine.
+
+    The polar factor: other storage orders of a scan give the same axes, as the qform that belongs to a sheared sform.
+    """
+    left, _, right = np.linalg.svd(unit_columns(affine)[:3, :3])
+    return left @ right
 
 
 def affine_fault(affine: np.ndarray) -> str | None:

@@ -8,8 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from synthseg_core.images.affines import Shape3, Size3, isotropic, triple, voxel_size
+from synthseg_core.images.affines import (
+    Shape3,
+    Size3,
+    is_sheared,
+    isotropic,
+    perpendicular_axes,
+    triple,
+    unit_columns,
+    voxel_size,
+)
 
+# Far below the turn from sheared axes to perpendicular ones, far above the noise of headers.
+_PARALLEL = 1e-3
 # Header noise of float32 reaches 1e-7 of a voxel size; a grid may end this much short of the scan's edge, in voxels.
 _FACTOR_DECIMALS, _COUNT_SLACK = 6, 1e-3
 
@@ -19,7 +30,8 @@ class Grid:
     """A grid along the axes of a scan, in the scan's axis order.
 
     Sample ``k`` of an axis lies at ``(n - 1) / 2 + (k - (m - 1) / 2) * step + shift`` in the ``n`` source voxels, with
-    ``m`` samples; without shift both centres coincide.
+    ``m`` samples; without shift both centres coincide. Of a sheared scan that was brought to perpendicular axes this
+    holds for the centres only, and the affine says the rest.
 
     Parameters
     ----------
@@ -30,7 +42,7 @@ class Grid:
     voxel_size
         Edge lengths in mm, as used for volumes.
     step, shift
-        In source voxels.
+        In source voxels, by their edges.
     """
 
     shape: Shape3
@@ -66,8 +78,15 @@ def own_grid(shape: Shape3, affine: np.ndarray) -> Grid:
     return Grid(shape, affine, voxel_size(affine))
 
 
-def centred_grid(shape: Shape3, affine: np.ndarray, voxel_size_mm: float) -> Grid:
+def parallel(first: np.ndarray, second: np.ndarray) -> bool:
+    """Say whether the axes of two affines run in the same directions."""
+    return np.allclose(unit_columns(first)[:3, :3], unit_columns(second)[:3, :3], rtol=0, atol=_PARALLEL)
+
+
+def centred_grid(shape: Shape3, affine: np.ndarray, voxel_size_mm: float, *, straight: bool = True) -> Grid:
     """Return the isotropic grid that covers a scan and shares its centre.
+
+    Its axes are those of the scan, or where these are sheared, and ``straight``, the nearest perpendicular ones.
 
     Examples
     --------
@@ -77,6 +96,8 @@ def centred_grid(shape: Shape3, affine: np.ndarray, voxel_size_mm: float) -> Gri
     >>> grid.affine[:3, 3].round(6).tolist()
     [0.0, 0.0, -0.75]
     """
+    if straight and is_sheared(affine):
+        return _straight_grid(shape, affine, voxel_size_mm)
     factors = np.round(np.array(voxel_size(affine)) / voxel_size_mm, _FACTOR_DECIMALS)
     counts = np.maximum(np.ceil(np.array(shape) * factors - _COUNT_SLACK), 1).astype(int)
     steps = 1 / factors
@@ -84,4 +105,17 @@ def centred_grid(shape: Shape3, affine: np.ndarray, voxel_size_mm: float) -> Gri
     placed = np.array(affine, dtype=np.float64)
     placed[:3, 3] += placed[:3, :3] @ first
     placed[:3, :3] *= steps
+    return Grid(triple(counts.tolist()), placed, isotropic(voxel_size_mm), triple(steps.tolist()))
+
+
+def _straight_grid(shape: Shape3, affine: np.ndarray, voxel_size_mm: float) -> Grid:
+    """Return a grid of perpendicular axes around the slanted box of a sheared scan."""
+    axes = perpendicular_axes(affine)
+    extents = np.abs(axes.T @ affine[:3, :3]) @ np.array(shape)
+    counts = np.maximum(np.ceil(extents / voxel_size_mm - _COUNT_SLACK), 1).astype(int)
+    placed = np.eye(4)
+    placed[:3, :3] = axes * voxel_size_mm
+    centre = affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
+    placed[:3, 3] = centre - placed[:3, :3] @ ((counts - 1) / 2)
+    steps = voxel_size_mm / np.array(voxel_size(affine))
     return Grid(triple(counts.tolist()), placed, isotropic(voxel_size_mm), triple(steps.tolist()))

@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike
 from synthseg_core.errors import InputError
 from synthseg_core.images.affines import Size3, triple
 from synthseg_core.images.formats import check_file, extension
+from synthseg_core.images.intensities import impossible_values
 from synthseg_core.images.mgh import read_mgh
 from synthseg_core.images.nifti import read_nifti
 from synthseg_core.images.npz import NpzArray
@@ -67,6 +68,8 @@ class Opened:
         Edge lengths in mm that the header states beside its affine.
     warnings
         What was mended in the header or is doubtful about it, one line each.
+    impossible
+        Values that stand for "not measured" in such a file, as its voxels are read.
     read_as_whole
         Bytes that have to be read before the chosen voxels can be taken from them.
     """
@@ -77,6 +80,7 @@ class Opened:
     header: Any
     header_voxel_size: Size3
     warnings: tuple[str, ...] = ()
+    impossible: tuple[float, ...] = ()
     read_as_whole: int = 0
 
 
@@ -128,7 +132,8 @@ def read_voxels(
 def _open_npz(path: Path) -> Opened:
     array = NpzArray(path)
     _check_dtype(array.dtype, path)
-    return Opened(path, array, np.eye(4), None, (1.0, 1.0, 1.0), read_as_whole=array.nbytes)
+    values = impossible_values(array.dtype)
+    return Opened(path, array, np.eye(4), None, (1.0, 1.0, 1.0), impossible=values, read_as_whole=array.nbytes)
 
 
 def _open_image(path: Path) -> Opened:
@@ -138,8 +143,9 @@ def _open_image(path: Path) -> Opened:
         header, notes = (read_mgh if mgh else read_nifti)(stream, path)  # type: ignore[arg-type]
     _check_dtype(header.get_data_dtype(), path)
     sizes = triple(float(size) for size in header["delta" if mgh else "pixdim"][0 if mgh else 1 :][:3])
-    affine = np.array(header.get_best_affine(), np.float64)
-    return Opened(path, _array(str(path), header), affine, header, sizes, tuple(notes))
+    affine, array = np.array(header.get_best_affine(), np.float64), _array(str(path), header)
+    values = impossible_values(array.dtype, float(array.slope), float(array.inter))
+    return Opened(path, array, affine, header, sizes, tuple(notes), values)
 
 
 def _array(file: Any, header: Any) -> ArrayProxy:

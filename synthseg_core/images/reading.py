@@ -12,6 +12,7 @@ import numpy as np
 from synthseg_core.errors import InputError
 from synthseg_core.images import checks
 from synthseg_core.images.affines import Shape3, Size3, check_affine, voxel_size
+from synthseg_core.images.intensities import replace_padding
 from synthseg_core.images.opening import Opened, open_image, read_voxels
 from synthseg_core.images.volume import Volume
 from synthseg_core.images.volume_choice import Choice, choose_like_reference, choose_volume
@@ -91,7 +92,7 @@ def read_scan(
     warnings = [*opened.warnings, *choice.warnings, *_check_geometry(opened, choice, quirks)]
     with current().phase("read"):
         data, notes = read_voxels(opened, choice.index)
-    warnings += [*notes, *_check_values(data, path, quirks)]
+    warnings += [*notes, *_check_values(data, opened, quirks)]
     return Scan(Volume(data, opened.affine), opened.header_voxel_size, path, opened.header, tuple(warnings))
 
 
@@ -153,12 +154,12 @@ def _check_geometry(opened: Opened, choice: Choice, quirks: Quirks) -> list[str]
         warnings = [f"{warnings[0]}; the {'header decides' if quirks.header_decides_resampling else 'affine is used'}"]
     if not quirks.accept_featureless:
         checks.check_voxel_size(sizes_mm, opened.path)
-    return warnings + checks.shear(opened.affine) + checks.coverage(choice.shape, sizes_mm)
+    return warnings + checks.shear(opened.affine, ignored=quirks.ignore_shear) + checks.coverage(choice.shape, sizes_mm)
 
 
-def _check_values(data: np.ndarray, path: Path, quirks: Quirks) -> list[str]:
+def _check_values(data: np.ndarray, opened: Opened, quirks: Quirks) -> list[str]:
     if quirks.propagate_nan:
         return checks.report_non_finite(data) + checks.no_contrast(data)
-    warnings = checks.replace_non_finite(data, path)
-    checks.check_contrast(data, path)
+    warnings = checks.replace_non_finite(data, opened.path) + replace_padding(data, opened.impossible)
+    checks.check_contrast(data, opened.path)
     return warnings

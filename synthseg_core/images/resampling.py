@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy.ndimage import affine_transform
 
+from synthseg_core.images.shear import ShearedSampling
 from synthseg_core.images.volume import Volume
 
 
@@ -157,21 +159,31 @@ def nearest_on(labels: Volume, target: Volume) -> Volume:
     return Volume(data, target.affine)
 
 
-def resample_classes(posteriors: np.ndarray, samplings: Sequence[AxisSampling]) -> Iterator[np.ndarray]:
+Samplings: TypeAlias = Sequence[AxisSampling] | ShearedSampling
+"""How an array is read on another grid: axis by axis, or across, where its axes are not parallel."""
+
+
+def resample_classes(posteriors: np.ndarray, samplings: Samplings) -> Iterator[np.ndarray]:
     """Yield each class of (N, I, J, K) posteriors on the new grid, one at a time.
 
     Where ``samplings`` read outside the array (:meth:`AxisSampling.within`) class 0 is 1 and the others are 0.
     """
+    if isinstance(samplings, ShearedSampling):
+        for channel, posterior in enumerate(posteriors):
+            yield samplings.resample(posterior, fill=float(channel == 0))
+        return
     for channel, posterior in enumerate(posteriors):
         yield resample(posterior, samplings) + (_uncovered(samplings, posterior.dtype) if channel == 0 else 0)
 
 
-def argmax_classes(posteriors: np.ndarray, samplings: Sequence[AxisSampling]) -> np.ndarray:
+def argmax_classes(posteriors: np.ndarray, samplings: Samplings) -> np.ndarray:
     """Return the class with the largest resampled posterior, the first on ties, (I, J, K) uint16.
 
     The argmax of :func:`resample_classes`, but one class is held at a time, and of each only the box in which it is
     not zero is resampled.
     """
+    if isinstance(samplings, ShearedSampling):
+        return samplings.argmax(posteriors)
     order = cheapest_order(posteriors.shape[1:], samplings)
     best = resample(posteriors[0], samplings, order) + _uncovered(samplings, posteriors.dtype)
     winner = np.zeros(best.shape, np.uint16)

@@ -1,7 +1,8 @@
 """Bring a scan to the grid and intensities of a network, with the record that leads back.
 
 Steps: resample to the network's voxel size where the scan's differs, reorient to RAS, crop on request, map intensities
-to [0, 1], pad with zeros. An oblique scan stays on its own oblique grid: nothing is rotated.
+to [0, 1], pad with zeros. An oblique scan stays on its own oblique grid: nothing is rotated. Only sheared axes, such as
+those of a tilted gantry, are replaced by the nearest perpendicular ones: a network knows no others.
 """
 
 from __future__ import annotations
@@ -13,21 +14,30 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from synthseg_core.errors import InputError
-from synthseg_core.images.affines import Shape3, Size3, closest_ras, isotropic, triple, unit_columns, voxel_size
+from synthseg_core.images.affines import (
+    Shape3,
+    Size3,
+    closest_ras,
+    is_sheared,
+    isotropic,
+    triple,
+    unit_columns,
+    voxel_size,
+)
 from synthseg_core.images.grids import Grid, centred_grid, own_grid
+from synthseg_core.images.intensities import doubts
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.resampling import AxisSampling, centred_sampling, cheapest_order, resample, sampling_at
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.card import GridSpec, IntensitySpec
 from synthseg_core.quirks import NATIVE, Quirks
-from synthseg_core.segmentation.record import ConformRecord
+from synthseg_core.segmentation.record import ConformRecord, same_grid
 from synthseg_core.system import memory
 
 # Reference: sigma of the pre-filter is 0.25 divided by the factor, in input voxels.
 _PREFILTER_SIGMA = 0.25
 # Float64 copies held at the same time, at most; a test compares the estimate with the measured peak.
 _SCAN_COPIES, _GRID_COPIES = 3, 2
-_CT_AIR_HU = -500.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,8 @@ def conform_to(record: ConformRecord, scan: Scan, config: ConformConfig) -> Conf
 def plan(scan: Scan, config: ConformConfig) -> ConformRecord:
     """Work out grid, crop and padding without touching a voxel; refuse what would not fit in memory."""
     source = own_grid(scan.volume.shape, scan.volume.affine)
-    resampled = _needs_resampling(scan, config)
+    sheared = is_sheared(source.affine) and not config.quirks.ignore_shear
+    resampled = sheared or _needs_resampling(scan, config)
     grid = _grid(source, config) if resampled else replace(source, voxel_size=_trusted_size(scan, config))
     # The reference looks at the grid as it is; where that is not cubic, only directions should count.
     orientation = closest_ras(grid.affine if config.quirks.asymmetric_grid else unit_columns(grid.affine))
@@ -156,7 +167,7 @@ def scan_on(scan: Scan, target: Grid, record: ConformRecord, quirks: Quirks = NA
     quirks
         What to copy from the reference implementation.
     """
-    if target.shape == record.source.shape and target.step == record.source.step:
+    if same_grid(target, record.source):
         return None
     there = replace(record, grid=target, resampled=True, crop=None)
     return Volume(there.to_source_order(_on_grid(scan, there, quirks)), target.affine)
@@ -196,8 +207,10 @@ def _needs_resampling(scan: Scan, config: ConformConfig) -> bool:
 
 
 def _grid(source: Grid, config: ConformConfig) -> Grid:
-    make = _reference_grid if config.quirks.asymmetric_grid else centred_grid
-    return make(source.shape, source.affine, config.grid.voxel_size_mm)
+    size_mm = config.grid.voxel_size_mm
+    if config.quirks.asymmetric_grid:
+        return _reference_grid(source.shape, source.affine, size_mm)
+    return centred_grid(source.shape, source.affine, size_mm, straight=not config.quirks.ignore_shear)
 
 
 def _reference_grid(shape: Shape3, affine: np.ndarray, target_mm: float) -> Grid:
@@ -271,8 +284,12 @@ def _on_grid(scan: Scan, record: ConformRecord, quirks: Quirks) -> np.ndarray:
         return orientation.to_ras(_resampled_like_reference(data, factors))
     ordered = orientation.to_ras(data)
     steps = [record.grid.step[axis] for axis in orientation.axes]
+    sigmas = [_PREFILTER_SIGMA * s if s > 1 else 0.0 for s in steps]
+    if record.straightened:
+        filtered = gaussian_filter(ordered, sigmas) if any(sigmas) else ordered
+        return record.source_sampling().resample(filtered, fill=float(data.min()))
     rules = [centred_sampling(*rule) for rule in zip(record.grid_shape, steps, ordered.shape, strict=True)]
-    return _filtered_and_sampled(ordered, [_PREFILTER_SIGMA * s if s > 1 else 0.0 for s in steps], rules)
+    return _filtered_and_sampled(ordered, sigmas, rules)
 
 
 def _resampled_like_reference(data: np.ndarray, factors: np.ndarray) -> np.ndarray:
@@ -294,7 +311,7 @@ def _normalised(
     image = np.zeros(record.padded_shape)
     core = record.unpad(image)
     core[...] = ras if record.crop is None else ras[triple(slice(a, b) for a, b in zip(*record.crop, strict=True))]
-    warnings = _doubts_about_ct(core, config.ct)
+    warnings = doubts(scan.volume.data, ct=config.ct)
     if config.ct:
         np.clip(core, *config.intensity.ct_window_hu, out=core)
     low, high = np.percentile(core, config.intensity.percentiles)
@@ -306,15 +323,6 @@ def _normalised(
     core -= low
     core /= high - low
     return image, warnings
-
-
-def _doubts_about_ct(values: np.ndarray, ct: bool) -> tuple[str, ...]:
-    lowest = values.min()
-    if ct and lowest >= 0:
-        return ("no voxel is below 0 although CT was asked for: are the values Hounsfield units?",)
-    if not ct and lowest < _CT_AIR_HU:
-        return (f"the smallest value is {lowest:g}: if this is a CT in Hounsfield units, use --ct",)
-    return ()
 
 
 def _check_featureless(value: float, config: ConformConfig, scan: Scan) -> None:

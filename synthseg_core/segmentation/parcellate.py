@@ -27,7 +27,14 @@ from synthseg_core.segmentation.parcels import (
 )
 from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config
 from synthseg_core.segmentation.synthseg import stream_parcel_posteriors
-from synthseg_core.segmentation.volumes import VolumeTable, hard_volumes, parcel_volumes, volume_table, volume_warnings
+from synthseg_core.segmentation.volumes import (
+    VolumeTable,
+    hard_volumes,
+    parcel_volumes,
+    volume_table,
+    volume_warnings,
+    voxel_volume,
+)
 from synthseg_core.system import memory
 from synthseg_core.system.timing import current
 from synthseg_core.system.words import counted
@@ -150,7 +157,7 @@ def _parcellate(
         parcels = rows.result()
         divided = [parcels_on(target, kept, table) for target in targets]
     soft = parcel_volumes(table, parcels.soft_voxels, decision.cortex_mm3)
-    hard = hard_volumes(parcels.label_map, table, record.grid_voxel_size)
+    hard = hard_volumes(parcels.label_map, table, voxel_volume(record.grid))
     volumes = volume_table((table, soft, hard), total_intracranial=False)
     warnings = (*scan.warnings, *conformed.warnings, *model.weights.warnings)
     return ScanParcels(

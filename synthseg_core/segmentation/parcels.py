@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthseg_core.images.affines import Shape3
-from synthseg_core.images.resampling import AxisSampling
+from synthseg_core.images.resampling import AxisSampling, Samplings
+from synthseg_core.images.shear import Corner, ShearedSampling
 from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
 from synthseg_core.quirks import NATIVE, Quirks
 from synthseg_core.segmentation.channels import array_order_sum
 from synthseg_core.segmentation.cleanup import check_channels
 
-# (number in the plane or nothing for its own axis, weight) of the two samples that an interpolation reads.
-_Corner = tuple[np.ndarray, np.ndarray]
+# Number along the axis and weight of one of the two samples that an interpolation reads.
+_End = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Target:
     """
 
     labels: np.ndarray
-    samplings: Sequence[AxisSampling]
+    samplings: Samplings
 
 
 def cortex_of(labels: np.ndarray) -> np.ndarray:
@@ -149,7 +150,7 @@ def needed_voxels(shape: tuple[int, ...], targets: Sequence[Target]) -> np.ndarr
             rows, columns = np.nonzero(inside)
             for (i, j, k), weights in _corners(target.samplings, plane, rows, columns):
                 read = weights > 0
-                needed[i, j[read], k[read]] = True
+                needed[i[read], j[read], k[read]] = True
     return needed
 
 
@@ -178,9 +179,7 @@ class SparsePosteriors:
             where = self._where[row]
             self._values[self._number[row][where]] = plane[:, where].T
 
-    def interpolated(
-        self, samplings: Sequence[AxisSampling], plane: int, rows: np.ndarray, columns: np.ndarray
-    ) -> np.ndarray:
+    def interpolated(self, samplings: Samplings, plane: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return the posteriors (N, V) at voxels of one plane of another grid, all of whose sources were kept."""
         result = np.zeros((len(rows), self._values.shape[1]), np.float32)
         for (i, j, k), weights in _corners(samplings, plane, rows, columns):
@@ -214,20 +213,21 @@ def _unpadded_planes(
         yield row - first, rows[:, row - start, below : below + shape[1], behind : behind + shape[2]]
 
 
-def _corners(
-    samplings: Sequence[AxisSampling], plane: int, rows: np.ndarray, columns: np.ndarray
-) -> Iterator[tuple[tuple[int, np.ndarray, np.ndarray], np.ndarray]]:
-    """Yield the source voxels of some voxels of a plane, and their weights (V,), for each corner that has any."""
+def _corners(samplings: Samplings, plane: int, rows: np.ndarray, columns: np.ndarray) -> Iterator[Corner]:
+    """Yield the source voxels of some voxels of a plane, and their weights, for each corner that has any."""
+    if isinstance(samplings, ShearedSampling):
+        yield from ((index, weights.astype(np.float32)) for index, weights in samplings.corners(plane, rows, columns))
+        return
     first, second, third = samplings
     for i, its_weight in _pair(first, np.array([plane])):
         for j, row_weights in _pair(second, rows):
             for k, column_weights in _pair(third, columns):
                 weights = (its_weight * row_weights * column_weights).astype(np.float32)
                 if weights.any():
-                    yield (int(i[0]), j, k), weights
+                    yield (np.broadcast_to(i, j.shape), j, k), weights
 
 
-def _pair(sampling: AxisSampling, at: np.ndarray) -> tuple[_Corner, _Corner]:
+def _pair(sampling: AxisSampling, at: np.ndarray) -> tuple[_End, _End]:
     return (
         (sampling.lower[at], sampling.lower_weight[at]),
         (sampling.upper[at], sampling.upper_weight[at]),

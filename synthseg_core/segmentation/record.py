@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from synthseg_core.images.affines import Orientation, Shape3, Size3, triple
-from synthseg_core.images.grids import Grid, centred_grid
-from synthseg_core.images.resampling import AxisSampling, argmax_classes, centred_sampling
+from synthseg_core.images.grids import Grid, centred_grid, parallel
+from synthseg_core.images.resampling import Samplings, argmax_classes, centred_sampling
+from synthseg_core.images.shear import ShearedSampling
 from synthseg_core.images.volume import Volume
 
 
@@ -99,8 +100,20 @@ class ConformRecord:
         space_first = np.moveaxis(array, (-3, -2, -1), (0, 1, 2))
         return np.moveaxis(self.orientation.from_ras(space_first), (0, 1, 2), (-3, -2, -1))
 
-    def samplings(self, target: Grid) -> list[AxisSampling]:
+    @property
+    def straightened(self) -> bool:
+        """Whether the network's grid has perpendicular axes in place of the scan's sheared ones."""
+        return not parallel(self.grid.affine, self.source.affine)
+
+    def source_sampling(self) -> ShearedSampling:
+        """Return where the voxels of a straightened grid lie in the scan; both in RAS order."""
+        whole = (0, 0, 0), self._in_ras(self.source.shape)
+        return self._across(self.source, self.grid, whole)
+
+    def samplings(self, target: Grid) -> Samplings:
         """Return the rules that take the unpadded network's grid (RAS) to ``target``, which is given in RAS order."""
+        if not parallel(target.affine, self.grid.affine):
+            return self._across(self.grid, target, self.crop or ((0, 0, 0), self.grid_shape))
         rules = []
         for world, axis in enumerate(self.orientation.axes):
             shift = (target.shift[axis] - self.grid.shift[axis]) / self.grid.step[axis]
@@ -143,6 +156,11 @@ class ConformRecord:
             pad_start=triple(content["pad_start"]),
             padded_shape=triple(content["padded_shape"]),
         )
+
+    def _across(self, source: Grid, target: Grid, window: tuple[Shape3, Shape3]) -> ShearedSampling:
+        there, here = (self.orientation.affine_to_ras(grid.affine, grid.shape) for grid in (source, target))
+        shapes = self._in_ras(target.shape), self._in_ras(source.shape)
+        return ShearedSampling(np.linalg.inv(there) @ here, *shapes, window)
 
     def _in_ras(self, values: Sequence[Any]) -> tuple[Any, Any, Any]:
         return triple(values[axis] for axis in self.orientation.axes)

@@ -38,6 +38,7 @@ from synthseg_core.segmentation.volumes import (
     soft_volumes,
     volume_table,
     volume_warnings,
+    voxel_volume,
 )
 from synthseg_core.system import memory
 from synthseg_core.system.timing import Timer, current
@@ -159,7 +160,7 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: Timer) 
     with times.phase("clean-up"):
         label_map = _label_map(structures, parcels, card, conformed.record, answer)
         counted = structures.labels if answer is conformed.record.grid else label_map.data
-        hard = hard_volumes(counted, card.labels, answer.voxel_size)
+        hard = hard_volumes(counted, card.labels, voxel_volume(answer, options.quirks))
     volumes = _volumes(structures, hard, parcels, models, conformed.record, options.quirks)
     return Segmentation(
         labels=card.labels,
@@ -239,14 +240,15 @@ def _volumes(
     record: ConformRecord,
     quirks: Quirks,
 ) -> VolumeTable:
-    card, size = models.segmentation.card, record.grid_voxel_size
-    soft = soft_volumes(structures.posteriors, size, single_precision=quirks.float32_volumes and record.crop is None)
+    card, voxel_mm3 = models.segmentation.card, voxel_volume(record.grid, quirks)
+    single = quirks.float32_volumes and record.crop is None
+    soft = soft_volumes(structures.posteriors, voxel_mm3, single_precision=single)
     groups = [(card.labels, soft, hard)]
     if parcels is not None and models.parcellation is not None:
         table = models.parcellation.card.labels
         cortex = {side: float(soft[channel]) for side, channel in card.labels.cortex_channels().items()}
         scaled = parcel_volumes(table, parcels.soft_voxels, cortex)
-        groups.append((table, scaled, hard_volumes(parcels.label_map, table, size)))
+        groups.append((table, scaled, hard_volumes(parcels.label_map, table, voxel_mm3)))
     return volume_table(*groups, total_intracranial=card.inference.total_intracranial)
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthseg_core.errors import GeometryError
-from synthseg_core.images.affines import Size3
+from synthseg_core.images.affines import shear_factor
+from synthseg_core.images.grids import Grid
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard
+from synthseg_core.quirks import NATIVE, Quirks
 from synthseg_core.system.tables import format_tsv
 
 TOTAL_NAME = "total intracranial"
@@ -65,15 +67,15 @@ class VolumeTable:
         return format_tsv((_cells(row) for row in self.rows), COLUMNS)
 
 
-def soft_volumes(posteriors: np.ndarray, voxel_size: Size3, *, single_precision: bool = False) -> np.ndarray:
+def soft_volumes(posteriors: np.ndarray, voxel_mm3: float, *, single_precision: bool = False) -> np.ndarray:
     """Sum posteriors over space, in float64.
 
     Parameters
     ----------
     posteriors : (N, I, J, K)
         Class probabilities; they sum to one over ``N``.
-    voxel_size
-        Edge lengths, mm.
+    voxel_mm3
+        Volume of a voxel, from :func:`voxel_volume`.
     single_precision
         Add voxel by voxel in float32 instead, as the reference does (quirk ``float32_volumes``).
 
@@ -81,17 +83,12 @@ def soft_volumes(posteriors: np.ndarray, voxel_size: Size3, *, single_precision:
     -------
     (N,)
         Volumes, mm³, in channel order, background included.
-
-    Raises
-    ------
-    GeometryError
-        If an edge is not positive and finite.
     """
     if single_precision:
         sums = [_one_after_the_other(channel) for channel in posteriors]
     else:
         sums = [np.sum(channel, dtype=np.float64) for channel in posteriors]
-    return np.array(sums) * voxel_mm3(voxel_size)
+    return np.array(sums) * voxel_mm3
 
 
 def _one_after_the_other(channel: np.ndarray) -> float:
@@ -100,19 +97,13 @@ def _one_after_the_other(channel: np.ndarray) -> float:
     return float(np.cumsum(values, dtype=np.float32)[-1]) if values.size else 0.0
 
 
-def hard_volumes(label_map: np.ndarray, table: LabelTable, voxel_size: Size3) -> np.ndarray:
-    """Count the voxels of each label, plane by plane; (N,) mm³ in channel order, background included.
-
-    Raises
-    ------
-    GeometryError
-        If an edge is not positive and finite.
-    """
+def hard_volumes(label_map: np.ndarray, table: LabelTable, voxel_mm3: float) -> np.ndarray:
+    """Count the voxels of each label, plane by plane; (N,) mm³ in channel order, background included."""
     counts = np.zeros(max(table.labels) + 1, dtype=np.int64)
     for plane in label_map:
         values = plane[plane < counts.size]
         counts += np.bincount(values.ravel(), minlength=counts.size)
-    return counts[list(table.labels)] * voxel_mm3(voxel_size)
+    return counts[list(table.labels)] * voxel_mm3
 
 
 def parcel_volumes(table: LabelTable, soft_voxels: np.ndarray, cortex_mm3: Mapping[str, float]) -> np.ndarray:
@@ -160,16 +151,24 @@ def volume_table(
     return VolumeTable((*total, *(row for group in groups for row in group)))
 
 
-def voxel_mm3(voxel_size: Size3) -> float:
-    """Return the volume of a voxel, mm³, refusing edges that are not positive and finite."""
-    if not all(math.isfinite(edge) and edge > 0 for edge in voxel_size):
+def voxel_volume(grid: Grid, quirks: Quirks = NATIVE) -> float:
+    """Return the volume of a voxel of a grid, mm³: the product of its edges, less what shear takes away.
+
+    With the quirk ``ignore_shear`` nothing is taken away.
+
+    Raises
+    ------
+    GeometryError
+        If an edge is not positive and finite.
+    """
+    if not all(math.isfinite(edge) and edge > 0 for edge in grid.voxel_size):
         raise GeometryError(
             "voxel size",
-            found=f"{' x '.join(f'{edge:g}' for edge in voxel_size)} mm",
+            found=f"{' x '.join(f'{edge:g}' for edge in grid.voxel_size)} mm",
             expected="three positive, finite edges",
             remedy="repair the header of the scan",
         )
-    return float(np.prod(voxel_size))
+    return float(np.prod(grid.voxel_size)) * (1.0 if quirks.ignore_shear else shear_factor(grid.affine))
 
 
 def _rows(

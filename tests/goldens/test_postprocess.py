@@ -16,7 +16,7 @@ from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
 from synthseg_core.quirks import REFERENCE
 from synthseg_core.segmentation.cleanup import clean_up, label_map_from, unpad
 from synthseg_core.segmentation.record import ConformRecord
-from synthseg_core.segmentation.volumes import VolumeTable, parcel_volumes, soft_volumes, volume_table
+from synthseg_core.segmentation.volumes import VolumeTable, parcel_volumes, soft_volumes, volume_table, voxel_volume
 from tests.phantoms.parcels import divide_cortex
 
 CASES = (
@@ -79,7 +79,7 @@ def _run(folder: Path, case: dict) -> Result:
     mode = "threshold" if case["fast"] or not case["topology"] else "topology"
     patch = clean_up(_posteriors(folder, case), table, record.pad, mode, REFERENCE)
     seg = label_map_from(patch, table)
-    soft = soft_volumes(patch, record.grid_voxel_size)
+    soft = soft_volumes(patch, voxel_volume(record.grid, REFERENCE))
     structures = [(table, soft, None)]
     if case["parc"]:
         parcels = LabelTable.builtin(PARCELS)
@@ -119,7 +119,7 @@ def _record(case: dict) -> ConformRecord:
 
 def _check_sums(result: Result, case: dict) -> None:
     """Sums per channel, not rounded; voxels outside a cropped patch count as background."""
-    sums = soft_volumes(result.posteriors, case["im_res"])
+    sums = soft_volumes(result.posteriors, float(np.prod(case["im_res"])))
     np.testing.assert_allclose(sums, case["volumes64"], rtol=1e-6, equal_nan=True)
 
 

@@ -59,6 +59,31 @@ def all_orientations():
     return list(itertools.product(itertools.permutations(range(3)), itertools.product((False, True), repeat=3)))
 
 
+def tilted_affine(voxel_size=(1.0, 1.0, 2.5), degrees=20.0, shape=SHAPE) -> np.ndarray:
+    """Axes of a tilted gantry: the slices are shifted against each other; the centre is at the origin."""
+    angle = np.deg2rad(degrees)
+    affine = oblique_affine(voxel_size, degrees=7.0)
+    shear = np.eye(3)
+    shear[1:, 2] = np.sin(angle), np.cos(angle)
+    affine[:3, :3] = affine[:3, :3] @ np.diag(1 / np.array(voxel_size)) @ shear @ np.diag(voxel_size)
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return affine
+
+
+def world_head(affine: np.ndarray, shape) -> np.ndarray:
+    """One head in the world, sampled on any grid: an ellipsoid at the origin with a smooth edge, 0 to 100.
+
+    Half axes of 14, 17 and 12 mm; half of the edge is where it ends.
+    """
+    voxels = np.indices(shape).reshape(3, -1)
+    x, y, z = affine[:3, :3] @ voxels + affine[:3, 3:]
+    radius = np.sqrt((x / 14) ** 2 + (y / 17) ** 2 + (z / 12) ** 2)
+    return (100 / (1 + np.exp((radius - 1) * 20))).reshape(shape)
+
+
+HEAD_MM3 = 4 / 3 * np.pi * 14 * 17 * 12
+
+
 def write_nifti(path: Path, volume: Volume, dtype="float32") -> Path:
     """Write a phantom with nibabel, as a scanner's converter would."""
     import nibabel as nib

@@ -21,6 +21,7 @@ from synthseg_core.models.card import GridSpec
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation.conform import ConformConfig, conform, plan
 from synthseg_core.segmentation.record import ConformRecord, label_map_on
+from synthseg_core.segmentation.volumes import voxel_volume
 from tests.phantoms.scans import all_orientations, nested_ellipsoids, oblique_affine, phantom, reoriented
 
 GRID = GridSpec(1.0, 8, 16)
@@ -153,7 +154,7 @@ def test_soft_volumes_do_not_depend_on_the_axis_order(shape, sizes, axes):
     for source in (volume, reoriented(volume, axes, (False, False, False))):
         result = conform(_scan(source), CONFIG)
         voxels = _fake_posteriors(result.record.unpad(result.image)).sum(axis=(1, 2, 3), dtype=np.float64)
-        found.append(voxels * np.prod(result.record.grid_voxel_size))
+        found.append(voxels * voxel_volume(result.record.grid))
     np.testing.assert_array_equal(found[0], found[1])
 
 

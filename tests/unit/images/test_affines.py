@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import GeometryError
-from synthseg_core.images.affines import Orientation, check_affine, closest_ras, voxel_size
-from tests.phantoms.scans import oblique_affine
+from synthseg_core.images.affines import (
+    Orientation,
+    check_affine,
+    closest_ras,
+    is_sheared,
+    perpendicular_axes,
+    shear_degrees,
+    shear_factor,
+    voxel_size,
+)
+from tests.phantoms.scans import oblique_affine, tilted_affine
 
 DATA = np.arange(24).reshape(2, 3, 4)
 
@@ -93,3 +102,23 @@ def test_singular_affine_is_refused(columns):
 def test_small_and_large_voxels_are_not_singular():
     check_affine(oblique_affine((1e-3, 1e-3, 1e-3)), "scan.nii")
     check_affine(oblique_affine((0.1, 500.0, 1e3)), "scan.nii")
+
+
+@pytest.mark.parametrize("degrees", [0, 0.4, 10, 20, -30])
+def test_shear(degrees):
+    affine = tilted_affine((0.5, 0.6, 5.0), degrees)
+    assert shear_degrees(affine) == pytest.approx(abs(degrees), abs=1e-6)
+    assert is_sheared(affine) == (abs(degrees) > 0.5)
+    assert shear_factor(affine) == pytest.approx(np.cos(np.deg2rad(degrees)))
+    assert shear_factor(affine) * np.prod(voxel_size(affine)) == pytest.approx(abs(np.linalg.det(affine[:3, :3])))
+
+
+def test_perpendicular_axes_are_as_near_as_can_be():
+    """Half of the tilt falls to each of the two axes; axes that are perpendicular already are kept."""
+    affine = tilted_affine(degrees=20)
+    axes = perpendicular_axes(affine)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-12)
+    cosines = (axes * affine[:3, :3] / voxel_size(affine)).sum(axis=0)
+    np.testing.assert_allclose(np.degrees(np.arccos(np.minimum(cosines, 1))), [0, 10, 10], atol=1e-5)
+    plain = oblique_affine((1.0, 2.0, 3.0))
+    np.testing.assert_allclose(perpendicular_axes(plain), plain[:3, :3] / (1, 2, 3), atol=1e-12)

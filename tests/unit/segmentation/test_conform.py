@@ -17,10 +17,19 @@ from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.card import GridSpec, IntensitySpec
 from synthseg_core.quirks import NATIVE, REFERENCE
-from synthseg_core.segmentation.conform import ConformConfig, conform, plan, reference_positions
+from synthseg_core.segmentation.conform import ConformConfig, conform, plan, reference_positions, scan_at
 from synthseg_core.segmentation.record import ConformRecord, label_map_on
+from synthseg_core.segmentation.volumes import voxel_volume
 from synthseg_core.system import memory
-from tests.phantoms.scans import nested_ellipsoids, oblique_affine, phantom, reoriented
+from tests.phantoms.scans import (
+    HEAD_MM3,
+    nested_ellipsoids,
+    oblique_affine,
+    phantom,
+    reoriented,
+    tilted_affine,
+    world_head,
+)
 
 SMALL = GridSpec(1.0, 8, 16)
 
@@ -335,3 +344,88 @@ def test_a_scan_without_background_is_taken_whole(quirks):
 def test_nothing_but_background_is_not_cropped():
     scan = scan_of(Volume(np.zeros((20, 20, 20)), np.eye(4)))
     assert conform(scan, ConformConfig(grid=SMALL, quirks=REFERENCE, autocrop=True)).record.crop is None
+
+
+# --- tilted gantry ---------------------------------------------------------------------------------------------------
+
+TILTED = (44, 50, 24)
+
+
+def _tilted(degrees, voxel_size=(1.0, 1.0, 2.0), shape=TILTED) -> Scan:
+    affine = tilted_affine(voxel_size, degrees, shape)
+    return scan_of(Volume(world_head(affine, shape), affine))
+
+
+def _inside(conformed) -> tuple[np.ndarray, np.ndarray]:
+    """Where the head is on the network's grid, RAS, and the same as posteriors of two classes."""
+    inside = (conformed.record.unpad(conformed.image) > 0.5).astype(np.float32)
+    return inside, np.stack([1 - inside, inside])
+
+
+@pytest.mark.parametrize("voxel_size", [(1.0, 1.0, 2.0), (1.0, 1.0, 1.0), (0.8, 0.9, 2.5)])
+@pytest.mark.parametrize("degrees", [0, 10, 20, 30, -30])
+def test_one_head_has_one_volume_whatever_the_tilt(degrees, voxel_size):
+    """On the network's grid, on a grid of 1 mm and on the scan's own one; and it lies where it is in the world."""
+    scan = _tilted(degrees, voxel_size)
+    conformed = conform(scan, ConformConfig(grid=GridSpec(1.0, 8, 16)))
+    record = conformed.record
+    assert record.straightened == (degrees != 0)
+    inside, posteriors = _inside(conformed)
+    assert inside.sum() * voxel_volume(record.grid) == pytest.approx(HEAD_MM3, rel=0.03)
+    for grid in (record.source, record.isotropic_grid(1.0)):
+        labels = label_map_on(grid, posteriors, record, (0, 17))
+        np.testing.assert_array_equal(labels.affine, grid.affine)
+        assert np.count_nonzero(labels.data) * voxel_volume(grid) == pytest.approx(HEAD_MM3, rel=0.06)
+        centre = labels.affine @ [*np.argwhere(labels.data).mean(axis=0), 1]
+        np.testing.assert_allclose(centre[:3], 0, atol=0.3)
+    native = label_map_on(record.source, posteriors, record, (0, 1)).data
+    assert (native != (scan.volume.data > 50)).mean() < 0.01
+
+
+@pytest.mark.parametrize("degrees", [0, 20])
+def test_the_reference_takes_sheared_axes_as_they_are(degrees):
+    scan = _tilted(degrees)
+    conformed = conform(scan, ConformConfig(grid=GridSpec(1.0, 8, 16), quirks=REFERENCE))
+    assert not conformed.record.straightened
+    inside, _ = _inside(conformed)
+    found = inside.sum() * voxel_volume(conformed.record.grid, REFERENCE)
+    assert found == pytest.approx(HEAD_MM3 / np.cos(np.radians(degrees)), rel=0.03)
+
+
+def test_crop_of_a_tilted_scan_comes_back_to_its_place():
+    scan = _tilted(20)
+    conformed = conform(scan, ConformConfig(grid=GridSpec(1.0, 8, 8), crop=(16, 16, 16)))
+    record = conformed.record
+    _, posteriors = _inside(conformed)
+    native = label_map_on(record.source, posteriors, record, (0, 1))
+    assert 0 < native.data.sum() * voxel_volume(record.source) < 18**3
+    outside = scan.volume.data < 40
+    assert not native.data[outside].any()
+
+
+def test_tilted_scan_at_1_mm():
+    """Straight, also where the edges are of 1 mm already; what the scan does not cover has its smallest value."""
+    scan = _tilted(20, (1.0, 1.0, 1.0), (30, 30, 30))
+    volume, interpolated = scan_at(scan, 1.0)
+    assert interpolated
+    np.testing.assert_allclose(volume.affine[:3, :3].T @ volume.affine[:3, :3], np.eye(3), atol=1e-9)
+    expected = world_head(volume.affine, volume.shape)
+    covered = np.linalg.inv(scan.volume.affine) @ volume.affine
+    places = np.einsum("ab,bijk->aijk", covered[:3, :3], np.indices(volume.shape)) + covered[:3, 3, None, None, None]
+    within = ((places > 0) & (places < 29)).all(axis=0)
+    np.testing.assert_allclose(volume.data[within], expected[within], atol=12)
+    assert np.abs(volume.data[within] - expected[within]).mean() < 1
+    assert volume.data[((places < -1) | (places > 30)).any(axis=0)].max() == scan.volume.data.min()
+
+
+def test_small_shear_is_left_alone():
+    record = plan(_tilted(0.4, (1.0, 1.0, 1.0)), ConformConfig(grid=SMALL))
+    assert not record.resampled
+    assert record.grid.shape == record.source.shape
+
+
+def test_record_of_a_tilted_scan_survives_json():
+    record = plan(_tilted(20), ConformConfig(grid=SMALL))
+    again = ConformRecord.from_json(json.loads(json.dumps(record.to_json())))
+    assert again.straightened
+    np.testing.assert_array_equal(again.source_sampling().matrix, record.source_sampling().matrix)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import InputError, ModelError
+from synthseg_core.images.affines import is_sheared
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.table import LabelTable
@@ -19,11 +20,12 @@ from synthseg_core.segmentation import quality as quality_module
 from synthseg_core.segmentation.conform import conform
 from synthseg_core.segmentation.segment import Segmentation, segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config, segmenter_of
+from synthseg_core.segmentation.volumes import voxel_volume
 from synthseg_core.system import memory
 from synthseg_core.system.timing import Timer
 from tests.phantoms.models import COARSE, PARCELLATION, ROBUST, STRUCTURE_LABELS, TINY, TinyModel, write_family
 from tests.phantoms.parcels import parcel_posteriors
-from tests.phantoms.scans import phantom, reoriented
+from tests.phantoms.scans import phantom, reoriented, tilted_affine
 
 FITTING, RESAMPLED = (1.0, 1.0, 1.0), (1.1, 0.8, 2.4)
 LEFT_PARCELS, RIGHT_PARCELS = {1001, 1005}, {2001, 2005}
@@ -402,3 +404,36 @@ def test_labels_without_sides_or_order(folder):
     result = _segment(loaded, RESAMPLED)
     assert _values(result.label_map) == {0, 60001}
     assert _values(result.label_map_on(result.record.source)) == {0, 60001}
+
+
+@pytest.mark.parametrize("name", ["tiny", "coarse"])
+def test_tilted_scan(models, name):
+    """Outputs on the scan's own grid and at 1 mm come from one answer; only the latter have perpendicular axes."""
+    shape = (24, 26, 18)
+    affine = tilted_affine((1.0, 1.0, 1.4), 20, shape)
+    result = segment_scan(_scan(Volume(phantom(shape=shape).data, affine)), models[name])
+    native, isotropic = (result.label_map_on(g) for g in (result.record.source, result.record.isotropic_grid(1.0)))
+    assert native.shape == shape
+    np.testing.assert_array_equal(native.affine, affine)
+    assert result.resampled is not None
+    for volume in (isotropic, result.label_map, result.posteriors, result.resampled):
+        assert not is_sheared(volume.affine)
+    np.testing.assert_allclose(isotropic.voxel_size, 1)
+    whole = np.prod(result.label_map.shape) * voxel_volume(result.record.grid)
+    soft = sum(row.soft_mm3 for row in result.volumes.rows[1:])
+    assert soft == pytest.approx(result.posteriors.data[..., 1:].sum() * voxel_volume(result.record.grid), rel=1e-5)
+    assert 0 < soft < whole
+    for label in (3, 42):
+        assert np.linalg.norm(_centre_of(native, label) - _centre_of(isotropic, label)) < 1.5
+
+
+def test_tilted_scan_in_the_name_of_the_reference(models):
+    """Nothing is straightened, and a voxel counts as a box of its edges."""
+    shape = (24, 26, 18)
+    affine = tilted_affine((1.0, 1.0, 1.0), 20, shape)
+    scan = _scan(Volume(phantom(shape=shape).data, affine))
+    result = segment_scan(scan, models["tiny"], SegmentOptions(quirks=REFERENCE))
+    assert result.label_map.shape == shape
+    np.testing.assert_array_equal(result.label_map.affine, affine)
+    hard = {row.label: row.hard_mm3 for row in result.volumes.rows}
+    assert hard[3] == pytest.approx(np.count_nonzero(result.label_map.data == 3))

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from synthseg_core.errors import GeometryError
+from synthseg_core.images.grids import Grid
 from synthseg_core.labels.table import LabelTable
+from synthseg_core.quirks import REFERENCE
 from synthseg_core.segmentation.volumes import (
     StructureVolume,
     VolumeTable,
@@ -14,7 +16,7 @@ from synthseg_core.segmentation.volumes import (
     parcel_volumes,
     soft_volumes,
     volume_table,
-    voxel_mm3,
+    voxel_volume,
 )
 from synthseg_core.system.tables import read_tsv
 
@@ -38,49 +40,55 @@ def test_soft_volumes_by_hand():
     posteriors = np.zeros((2, 2, 3, 4), dtype=np.float32)
     posteriors[1, 0] = 0.5
     posteriors[0] = 1 - posteriors[1]
-    np.testing.assert_allclose(soft_volumes(posteriors, (1.0, 2.0, 0.5)), [18, 6])
+    np.testing.assert_allclose(soft_volumes(posteriors, 1.0), [18, 6])
 
 
 def test_soft_volumes_do_not_lose_small_values():
     """2^24 + 1 voxels of probability 1: a float32 sum would stop at 2^24."""
     posteriors = np.broadcast_to(np.float32(1), (1, 257, 257, 257))
-    assert soft_volumes(posteriors, (1, 1, 1))[0] == 257**3
+    assert soft_volumes(posteriors, 1)[0] == 257**3
 
 
 def test_single_precision_adds_one_voxel_after_the_other():
     posteriors = np.full((1, 3, 5, 7), 2.0**-24, np.float32)
     posteriors[0, 0, 0, 0] = 1
-    assert soft_volumes(posteriors, (1, 1, 1), single_precision=True)[0] == 1
-    assert soft_volumes(posteriors[..., ::-1], (1, 1, 1), single_precision=True)[0] > 1
-    assert soft_volumes(posteriors, (1, 1, 1))[0] == 1 + 104 * 2.0**-24
+    assert soft_volumes(posteriors, 1, single_precision=True)[0] == 1
+    assert soft_volumes(posteriors[..., ::-1], 1, single_precision=True)[0] > 1
+    assert soft_volumes(posteriors, 1)[0] == 1 + 104 * 2.0**-24
 
 
 def test_soft_volumes_of_nan_are_nan():
     posteriors = np.ones((2, 2, 2, 2), dtype=np.float32)
     posteriors[1, 0, 0, 0] = np.nan
-    assert np.isnan(soft_volumes(posteriors, (1, 1, 1))).tolist() == [False, True]
+    assert np.isnan(soft_volumes(posteriors, 1)).tolist() == [False, True]
 
 
 def test_hard_volumes_count_labels_in_channel_order():
     label_map = np.array([[[0, 7, 7], [2, 90, 0]], [[7, 5, 2000], [0, 0, 0]]], dtype=np.int32)
-    np.testing.assert_allclose(hard_volumes(label_map, FOUR, (1, 1, 2)), [10, 6, 2, 2])
+    np.testing.assert_allclose(hard_volumes(label_map, FOUR, 2), [10, 6, 2, 2])
 
 
-def test_voxel_volume():
-    assert voxel_mm3((1.5, 2.0, 0.5)) == 1.5
+def _grid(*sizes, tilt_degrees=0.0) -> Grid:
+    affine = np.diag([*sizes, 1.0])
+    angle = np.radians(tilt_degrees)
+    affine[1:3, 2] = sizes[2] * np.sin(angle), sizes[2] * np.cos(angle)
+    return Grid((4, 5, 6), affine, sizes)
+
+
+@pytest.mark.parametrize("tilt", [0, 10, 20, 30, -30])
+def test_voxel_volume(tilt):
+    """A box of the same edges, which the tilt makes lower by its cosine; the reference takes the box."""
+    grid = _grid(1.5, 2.0, 0.5, tilt_degrees=tilt)
+    assert voxel_volume(grid) == pytest.approx(1.5 * np.cos(np.radians(tilt)))
+    assert voxel_volume(grid) == pytest.approx(abs(np.linalg.det(grid.affine[:3, :3])))
+    assert voxel_volume(grid, REFERENCE) == 1.5
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-@pytest.mark.parametrize(
-    "measure",
-    [
-        lambda size: soft_volumes(np.ones((1, 2, 2, 2)), size),
-        lambda size: hard_volumes(np.ones((2, 2, 2), dtype=int), FOUR, size),
-    ],
-)
-def test_impossible_voxel_sizes_are_refused(measure, bad):
+def test_impossible_voxel_sizes_are_refused(bad):
+    grid = Grid((4, 5, 6), np.eye(4), (1.0, bad, 2.0))
     with pytest.raises(GeometryError, match="voxel size: found 1 x .* x 2 mm; expected three positive"):
-        measure((1.0, bad, 2.0))
+        voxel_volume(grid)
 
 
 def test_parcels_add_up_to_their_side():
