@@ -19,6 +19,7 @@ SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.05, 20.0
 # A quaternion in float32 places the far corner of a head to about 1e-3 mm; half a millimetre is a real conflict.
 FORM_TOLERANCE_MM = 0.5
 SIZE_TOLERANCE_MM = 0.01
+_FAR_MM = 10_000.0
 THIN_SLICES = 10
 SMALL_EXTENT_MM = 50.0
 _UNIT_IN_MM = {"meter": 1000.0, "micron": 0.001}
@@ -95,7 +96,8 @@ def form_conflict(forms: Forms, shape: Shape3) -> list[str]:
         return []
     mirrored = np.linalg.det(forms.sform[:3, :3]) * np.linalg.det(forms.qform[:3, :3]) < 0
     turn = "one mirrors the other" if mirrored else f"by {_angle(forms.sform, forms.qform):.1f} degrees"
-    return [f"sform and qform differ by up to {distance_mm:.1f} mm and {turn}; the sform is used"]
+    far = f"up to {distance_mm:.1f} mm" if distance_mm < _FAR_MM else f"more than {_FAR_MM / 1000:g} m"
+    return [f"sform and qform differ by {far} and {turn}; the sform is used"]
 
 
 def shear(affine: np.ndarray, *, ignored: bool = False) -> list[str]:

@@ -124,8 +124,10 @@ def read_voxels(
     with _reading(opened.path):
         if extension(opened.path) not in _COMPRESSED:
             return _converted(opened.array, index, dtype), []
+        stored = opened.array
+        spec = stored.shape, stored.dtype, stored.offset, stored.slope, stored.inter
         with gzip.open(opened.path) as stream:
-            data = _converted(_array(stream, opened.header), index, dtype)
+            data = _converted(ArrayProxy(stream, spec, mmap=False), index, dtype)
             return data, _read_to_the_end(stream)
 
 
@@ -143,13 +145,12 @@ def _open_image(path: Path) -> Opened:
         header, notes = (read_mgh if mgh else read_nifti)(stream, path)  # type: ignore[arg-type]
     _check_dtype(header.get_data_dtype(), path)
     sizes = triple(float(size) for size in header["delta" if mgh else "pixdim"][0 if mgh else 1 :][:3])
-    affine, array = np.array(header.get_best_affine(), np.float64), _array(str(path), header)
+    affine = np.array(header.get_best_affine(), np.float64)
+    array = ArrayProxy(str(path), header, mmap=False)
+    if not mgh:
+        header["vox_offset"] = 0  # true of this file only; results get their own
     values = impossible_values(array.dtype, float(array.slope), float(array.inter))
     return Opened(path, array, affine, header, sizes, tuple(notes), values)
-
-
-def _array(file: Any, header: Any) -> ArrayProxy:
-    return ArrayProxy(file, header, mmap=False)
 
 
 def _converted(array: Any, index: tuple[slice | int, ...], dtype: DTypeLike | None) -> np.ndarray:

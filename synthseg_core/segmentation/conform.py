@@ -38,6 +38,7 @@ from synthseg_core.system import memory
 _PREFILTER_SIGMA = 0.25
 # Float64 copies held at the same time, at most; a test compares the estimate with the measured peak.
 _SCAN_COPIES, _GRID_COPIES = 3, 2
+_ENDLESS_VOXELS = 2.0**31  # more than in any scan, and still countable
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def plan(scan: Scan, config: ConformConfig) -> ConformRecord:
     source = own_grid(scan.volume.shape, scan.volume.affine)
     sheared = is_sheared(source.affine) and not config.quirks.ignore_shear
     resampled = sheared or _needs_resampling(scan, config)
+    if resampled:
+        _require_samples(scan, config)
     grid = _grid(source, config) if resampled else replace(source, voxel_size=_trusted_size(scan, config))
     # The reference looks at the grid as it is; where that is not cubic, only directions should count.
     orientation = closest_ras(grid.affine if config.quirks.asymmetric_grid else unit_columns(grid.affine))
@@ -272,6 +275,16 @@ def _require_memory(scan: Scan, record: ConformRecord, config: ConformConfig) ->
     shape = " x ".join(map(str, record.padded_shape))
     needed = 8 * (voxels + math.prod(record.padded_shape))
     memory.require(needed, scan.source, f"{shape} voxels of {config.grid.voxel_size_mm:g} mm", config.memory_bytes)
+
+
+def _require_samples(scan: Scan, config: ConformConfig) -> None:
+    """Refuse a grid beyond all bounds before its samples are counted; the reference takes any voxel size."""
+    target_mm = config.grid.voxel_size_mm
+    counts = [max(n * edge / target_mm, 1.0) for n, edge in zip(scan.volume.shape, scan.volume.voxel_size, strict=True)]
+    shape = " x ".join(f"{count:.6g}" for count in counts)
+    voxels = int(min(math.prod(counts), _ENDLESS_VOXELS**2))
+    if voxels > _ENDLESS_VOXELS:
+        memory.require(8 * voxels, scan.source, f"{shape} voxels of {target_mm:g} mm", config.memory_bytes)
 
 
 def _on_grid(scan: Scan, record: ConformRecord, quirks: Quirks) -> np.ndarray:

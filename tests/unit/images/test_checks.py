@@ -78,6 +78,12 @@ def test_forms_that_disagree():
     assert "differ by up to 20.0 mm and one mirrors the other" in form_conflict(Forms(plain, mirrored), (11, 13, 17))[0]
 
 
+def test_forms_that_are_worlds_apart():
+    far = np.eye(4)
+    far[0, 3] = 1e30
+    assert "differ by more than 10 m and by 0.0 degrees" in form_conflict(Forms(np.eye(4), far), (11, 13, 17))[0]
+
+
 def test_no_form_at_all():
     assert "left and right cannot be known" in form_conflict(Forms(None, None), (11, 13, 17))[0]
 

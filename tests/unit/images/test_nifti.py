@@ -245,6 +245,15 @@ def test_room_without_extension(tmp_path):
     assert _scan(tmp_path, extension=b"\1\0\0\0" + bytes(60)).warnings == ()
 
 
+@pytest.mark.parametrize("room", [5, 37])
+def test_any_offset_behind_the_header(tmp_path, room, capfd):
+    """Nothing is said about offsets that other programs would not like, neither on reading nor on writing."""
+    scan = _scan(tmp_path, extension=bytes(4 + room))
+    assert scan.warnings == ()
+    assert _result(tmp_path, scan).dataobj.offset == 352
+    assert capfd.readouterr().err == ""
+
+
 def test_other_byte_order(tmp_path):
     header = nib.Nifti1Header(nifti_bytes()[:348]).as_byteswapped(">")
     content = header.binaryblock + b"\1\0\0\0" + struct.pack(">ii", 20, 6) + b"text".ljust(12, b"\0")

@@ -346,6 +346,14 @@ def test_nothing_but_background_is_not_cropped():
     assert conform(scan, ConformConfig(grid=SMALL, quirks=REFERENCE, autocrop=True)).record.crop is None
 
 
+@pytest.mark.parametrize("size", [1e12, 1e30, 1e38])
+def test_a_grid_beyond_all_bounds_is_refused_before_its_samples_are_counted(size):
+    """The reference takes any voxel size."""
+    scan = scan_of(phantom((1.0, 1.0, size)))
+    with pytest.raises(InputError, match="voxels of 1 mm"):
+        plan(scan, ConformConfig(grid=SMALL, quirks=REFERENCE))
+
+
 # --- tilted gantry ---------------------------------------------------------------------------------------------------
 
 TILTED = (44, 50, 24)
