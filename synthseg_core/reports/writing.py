@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthseg_core.bids.columns import ENTITY_NAMES, column_meanings
 from synthseg_core.bids.names import PRODUCTS
-from synthseg_core.bids.participants import write_participants
+from synthseg_core.bids.participants import participant_folders, write_participants
 from synthseg_core.errors import InputError
 from synthseg_core.reports.gathering import GroupTables
 from synthseg_core.system.atomic import atomic_path, write_bytes, write_json
@@ -49,7 +50,8 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     Returns
     -------
     tuple of str
-        What of the participants' table of the raw dataset could not be used, a line for each kind of fault.
+        What of the participants' table of the raw dataset could not be used, a line for each kind of fault; and
+        files that could not be written beside single results.
 
     Raises
     ------
@@ -64,8 +66,8 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
         raise InputError(
             folder, found="no scan to gather", expected="a scan table with scans", remedy="check the dataset"
         )
-    write_missing_copies(folder)
-    notes = write_participants(folder, (status.row.participant_id for status in tables.statuses if status.row.scan))
+    notes = write_missing_copies(folder)
+    notes += write_participants(folder, (status.row.participant_id for status in tables.statuses if status.row.scan))
     entities = entities_of_scans(status.row for status in tables.statuses)
 
     def write(name: str, table: Table) -> None:
@@ -88,18 +90,30 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     return notes
 
 
-def write_missing_copies(folder: Path) -> None:
-    """Write the JSON files at 1 mm that results of earlier versions lack: what the one beside the other map says."""
-    for product in PRODUCTS.values():
-        if not product.copy_of:
-            continue
-        ending, original = product.ending(""), PRODUCTS[product.copy_of].ending("")
-        image_ending = ending.replace(product.extension, ".nii.gz")
-        for image in sorted(folder.glob(f"sub-*/**/*{image_ending}")):
-            first = image.name.removesuffix(image_ending)
-            copy, source = image.with_name(first + ending), image.with_name(first + original)
-            if source.is_file() and not os.path.lexists(copy):  # a link to nowhere has its content elsewhere
-                write_bytes(copy, source.read_bytes())
+def write_missing_copies(folder: Path) -> tuple[str, ...]:
+    """Write the JSON files at 1 mm that results of earlier versions lack, and return why some could not be written."""
+    faults: list[str] = []
+    for copy, source in list(_missing_copies(folder)):
+        try:
+            write_bytes(copy, source.read_bytes())
+        except OSError as error:
+            faults.append(str(error))
+    return tuple(faults)
+
+
+def _missing_copies(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Return files that lack beside label maps, each with the one beside the other map of its scan."""
+    copies = [product for product in PRODUCTS.values() if product.copy_of]
+    for participant in participant_folders(folder):
+        for place, _, names in os.walk(folder / participant):
+            known = {*names}
+            for product in copies:
+                ending, original = product.ending(""), PRODUCTS[product.copy_of].ending("")
+                image = ending.replace(product.extension, ".nii.gz")
+                for scan in (name.removesuffix(image) for name in names if name.endswith(image)):
+                    source = Path(place, f"{scan}{original}")
+                    if f"{scan}{ending}" not in known and source.is_file():
+                        yield source.with_name(f"{scan}{ending}"), source
 
 
 def _mend_meanings(folder: Path) -> None:

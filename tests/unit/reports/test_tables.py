@@ -7,8 +7,10 @@ import pandas as pd
 from synthseg_core.bids.columns import ENTITY_NAMES
 from synthseg_core.bids.names import ScanName, derivative, products_of
 from synthseg_core.bids.scan_row import ScanRow, named_row, nameless_row
-from synthseg_core.reports import gather, write_group_tables
+from synthseg_core.errors import OutputError
+from synthseg_core.reports import gather, write_group_tables, writing
 from synthseg_core.reports.tables import Table, entities_of_scans, with_entities
+from synthseg_core.reports.writing import write_missing_copies
 from synthseg_core.system.tables import read_tsv
 
 STAGES = ("segment", "parcellate", "qc")
@@ -91,3 +93,24 @@ def test_json_files_of_earlier_versions_are_mended(tmp_path):
     write_group_tables(gather([scan(sub="1")], tmp_path), tmp_path)
     assert "suffix" in json.loads(path.read_text())["EntityColumns"]
     assert not set(json.loads(path.read_text())) & ENTITY_NAMES
+
+
+def test_missing_copies_are_written_and_a_closed_folder_costs_no_other(tmp_path, monkeypatch):
+    rows = [scan(sub="1"), scan(sub="2", run="1")]
+    finished(tmp_path, *rows)
+    copies = [tmp_path / derivative(row.scan, name) for row in rows for name in ("sidecar_1mm", "parcels_sidecar_1mm")]
+    for copy in copies:
+        copy.unlink()
+    original = writing.write_bytes
+
+    def closed(path, content):
+        if "sub-1" in path.name:
+            raise OutputError(path, found="a closed folder", expected="one to write to", remedy="open it")
+        original(path, content)
+
+    monkeypatch.setattr(writing, "write_bytes", closed)
+    assert [fault.partition(": ")[0] for fault in write_missing_copies(tmp_path)] == [*map(str, copies[:2])]
+    assert [copy.is_file() for copy in copies] == [False, False, True, True]
+    monkeypatch.undo()
+    assert write_missing_copies(tmp_path) == ()
+    assert all(copy.read_text() == "{}" for copy in copies)
