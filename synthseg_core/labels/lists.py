@@ -11,6 +11,8 @@ from synthseg_core.errors import InputError
 from synthseg_core.resources import resource
 from synthseg_core.system.tables import read_tsv
 
+GROUPS_COLUMN = "output_groups"
+"""Column with the tissue group of each label."""
 _COLUMNS = ("value", "name", "side", "counterpart")
 
 
@@ -34,6 +36,8 @@ class GenerationLabels:
         Values of tissue outside the brain, which skull stripping removes.
     source
         Where the list came from, for messages.
+    groups
+        Tissue group of each label, 0..G-1 without a gap, 0 the background; empty: the list has none.
     columns
         Names of the columns that ``classes`` and ``outputs`` were read from; ``None`` for a list made otherwise.
 
@@ -51,6 +55,7 @@ class GenerationLabels:
     extracerebral: tuple[int, ...] = ()
     source: str = "label list"
     columns: tuple[str, str] | None = None
+    groups: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.values or self.values[0] != 0:
@@ -67,6 +72,13 @@ class GenerationLabels:
             raise self._fault(
                 f"{self.n_neutral} unsided of {len(self.values)} labels", "as many labels on the left as on the right"
             )
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        if self.groups and (len(self.groups) != len(self.values) or self.groups[0] != 0):
+            raise self._fault("groups that do not begin with 0, or not one for each value", "a group for each value")
+        if self.groups and sorted(set(self.groups)) != list(range(max(self.groups) + 1)):
+            raise self._fault("groups with a gap", f"every group from 0 to {max(self.groups)}")
 
     @classmethod
     def builtin(cls, name: str = "generation_54", classes: str = "class", outputs: str = "output") -> GenerationLabels:
@@ -75,7 +87,7 @@ class GenerationLabels:
 
     @classmethod
     def read(cls, path: Path, classes: str = "class", outputs: str = "output") -> GenerationLabels:
-        """Read a list with the columns value, name, side, counterpart and optionally extracerebral.
+        """Read a list with the columns value, name, side, counterpart and optionally extracerebral and output_groups.
 
         Parameters
         ----------
@@ -85,8 +97,9 @@ class GenerationLabels:
             Columns that give the Gaussian class and the target value of each label.
         """
         rows = read_tsv(path, required=(*_COLUMNS, classes, outputs))
+        wanted = {"value", "counterpart", classes, outputs, *({GROUPS_COLUMN} & set(rows[0] if rows else ()))}
         try:
-            numbers = {c: tuple(int(row[c]) for row in rows) for c in ("value", "counterpart", classes, outputs)}
+            numbers = {column: tuple(int(row[column]) for row in rows) for column in wanted}
         except ValueError as error:
             raise InputError(path, found=str(error), expected="whole numbers", remedy="correct the table") from error
         sides = [row["side"] for row in rows]
@@ -100,6 +113,7 @@ class GenerationLabels:
             extracerebral=tuple(int(row["value"]) for row in rows if row.get("extracerebral") == "yes"),
             source=str(path),
             columns=(classes, outputs),
+            groups=numbers.get(GROUPS_COLUMN, ()),
         )
         found._check_order(sides, numbers["counterpart"])
         return found
@@ -111,6 +125,11 @@ class GenerationLabels:
     def n_classes(self) -> int:
         """Number of Gaussians."""
         return max(self.classes) + 1
+
+    @property
+    def n_groups(self) -> int:
+        """Number of tissue groups, background included; 0: the list has none."""
+        return max(self.groups, default=-1) + 1
 
     @cached_property
     def swap_index(self) -> tuple[int, ...]:

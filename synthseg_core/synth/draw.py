@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
 from synthseg_core.errors import InputError
 from synthseg_core.images.affines import Shape3, Size3, triple
 from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.synth.group_channels import GroupDraw, draw_groups
 from synthseg_core.synth.intensities import draw_mixture
 from synthseg_core.synth.randomness import chance, generator, normal, spread, uniform
 from synthseg_core.synth.recipe import BackgroundSpec, DeformationSpec, Recipe
@@ -22,7 +24,7 @@ from synthseg_core.synth.shapes import SampleShape
 from synthseg_core.system.settings import build
 
 # Streams of one sample's seed: numbers in a draw, then fields and noise that are made when it is applied.
-NUMBERS, ELASTIC, NOISE, BIAS, LOW_RESOLUTION, BACKGROUND = range(6)
+NUMBERS, ELASTIC, NOISE, BIAS, LOW_RESOLUTION, BACKGROUND, GROUPS, GROUPS_ELASTIC = range(8)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Draw:
         One per contrast.
     missing_share
         Part of the second channel that is missing: axis, first and last share of the field of view; ``None``: nothing.
+    groups
+        How the group channels differ from the labels; ``None``: the recipe has none.
     """
 
     seed: int
@@ -108,10 +112,18 @@ class Draw:
     flip: bool
     channels: tuple[ChannelDraw, ...]
     missing_share: tuple[int, float, float] | None = None
+    groups: GroupDraw | None = None
 
     def to_json(self) -> str:
         """Return the draw as JSON; numbers keep all their digits."""
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(self.to_content(), indent=1)
+
+    def to_content(self) -> dict[str, Any]:
+        """Return nested entries; those of group channels, which came later, only where there are some."""
+        content = asdict(self)
+        if self.groups is None:
+            del content["groups"]
+        return content
 
     @classmethod
     def from_json(cls, text: str) -> Draw:
@@ -164,7 +176,15 @@ def draw_sample(
         flip=chance(recipe.flip_probability, source),
         channels=tuple(_draw_channel(recipe, labels, shape, c, source) for c in range(recipe.channels)),
         missing_share=_missing(recipe.partial_view_probability, source),
+        groups=_groups(recipe, labels, seed),
     )
+
+
+def _groups(recipe: Recipe, labels: GenerationLabels, seed: int) -> GroupDraw | None:
+    """Draw from a stream of its own: the rest of a sample is the same with group channels and without."""
+    if recipe.group_channels is None:
+        return None
+    return draw_groups(recipe.group_channels, labels.n_groups, generator(spread(seed, GROUPS)))
 
 
 def draw_map(recipe: Recipe, n_maps: int, source: torch.Generator) -> int:

@@ -18,16 +18,17 @@ from torch import Tensor
 
 from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import Shape3
-from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.labels.lists import GROUPS_COLUMN, GenerationLabels
 from synthseg_core.networks.devices import exact_float32
 from synthseg_core.synth.channel import Channel
 from synthseg_core.synth.deformation import Warp, affine_matrix, elastic_displacement, whole, window
-from synthseg_core.synth.draw import ELASTIC, Draw, draw_sample
+from synthseg_core.synth.draw import ELASTIC, GROUPS_ELASTIC, Draw, draw_sample
 from synthseg_core.synth.fields import resize_nearest
+from synthseg_core.synth.group_channels import GroupDraw, deformed_again, group_channels
 from synthseg_core.synth.intensities import check_priors
 from synthseg_core.synth.maps import LabelMaps
 from synthseg_core.synth.randomness import generator
-from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.recipe import DeformationSpec, Recipe
 from synthseg_core.synth.shapes import SampleShape, sample_shape
 
 
@@ -43,6 +44,13 @@ def check_setup(recipe: Recipe, labels: GenerationLabels, n_maps: int) -> None:
             found=f"a label list whose background has class {labels.classes[0]}",
             expected="class 0",
             remedy="number the classes from the background on",
+        )
+    if recipe.group_channels is not None and not labels.groups:
+        raise UsageError(
+            "recipe: group_channels",
+            found=f"{labels.source} without tissue groups",
+            expected=f"the column {GROUPS_COLUMN}",
+            remedy="add it to the label list, or leave group_channels out of the recipe",
         )
     weights = recipe.map_weights
     if weights is not None and (len(weights) != n_maps or min(weights) < 0 or sum(weights) <= 0):
@@ -64,6 +72,8 @@ def check_draw(draw: Draw, recipe: Recipe, labels: GenerationLabels, shape: Samp
         "another number of classes": all(len(one.means) == len(one.stds) == labels.n_classes for one in draw.channels),
         f"a crop at {corner}": all(0 <= start <= n - crop for start, n, crop in limits),
         f"{len(draw.shearing)} shears": len(draw.shearing) == 6,
+        "other group channels": (recipe.group_channels is None) == (draw.groups is None)
+        and (draw.groups is None or len(draw.groups.morphology) == labels.n_groups),
         "a background of its own": recipe.background.mode != "keep"
         or all(one.background is None for one in draw.channels),
     }
@@ -136,7 +146,8 @@ class SyntheticScan:
     Parameters
     ----------
     image : (C, I, J, K) float32
-        In 0..1, RAS+; each contrast followed by the map of its samples if the recipe asks for one.
+        In 0..1, RAS+; each contrast followed by the map of its samples if the recipe asks for one, and last the tissue
+        groups, likewise.
     index_map : (I, J, K)
         Position of each voxel's target value in ``target_values``: the class index of a network trained on it. uint8,
         or int16 for more than 256 values.
@@ -196,6 +207,7 @@ class BrainGenerator:
         device = maps.indices.device
         self._classes = torch.tensor(self.labels.classes, device=device)
         self._targets = class_indices(self.labels).to(device)
+        self._groups = torch.tensor(self.labels.groups, dtype=torch.uint8, device=device)
         self._swap = torch.tensor(self.labels.swap_index, dtype=maps.indices.dtype, device=device)
 
     @property
@@ -226,7 +238,8 @@ class BrainGenerator:
     def _applied(self, draw: Draw) -> Sample:
         index_map, corner = self._deformed(draw)
         channels = [Channel(self.recipe, self.shape, draw, number) for number in range(self.recipe.channels)]
-        image = torch.cat([channel.render(self._classes, index_map) for channel in channels])
+        rendered = [channel.render(self._classes, index_map) for channel in channels]
+        image = torch.cat([*rendered, *self._group_channels(draw, corner)])
         target = resize_nearest(self._targets[index_map.int()], self.shape.output)
         return Sample(
             image, target, self.labels.target_values, self._affine(draw, corner), replace(draw, corner=corner)
@@ -234,22 +247,42 @@ class BrainGenerator:
 
     def _deformed(self, draw: Draw) -> tuple[Tensor, Shape3]:
         """Return the deformed, cropped, possibly mirrored map of list positions, and the corner of the crop."""
-        source = self.maps.indices[draw.map_index]
-        warp = self._warp(draw)
-        corner = draw.corner or self._around_brain(warp, source, draw)
-        index_map = warp.pull(source, window(corner, self.shape.crop))
+        warp = self._warp(draw, self.recipe.deformation, draw.stream(ELASTIC))
+        corner = draw.corner or self._around_brain(warp, self.maps.indices[draw.map_index], draw)
+        index_map = self._pulled(draw, warp, corner, self.shape.crop)
+        return (self._swap[index_map.int()].flip(0) if draw.flip else index_map), corner
+
+    def _pulled(self, draw: Draw, warp: Warp, corner: Shape3, shape: Shape3) -> Tensor:
+        """Return the list positions of a window of the deformed map, without labels that the sample drops."""
+        index_map = warp.pull(self.maps.indices[draw.map_index], window(corner, shape))
         if draw.dropped:
             keep = torch.arange(len(self.labels), dtype=index_map.dtype, device=index_map.device)
             keep[list(self.labels.indices_of(draw.dropped))] = 0
             index_map = keep[index_map.int()]
-        return (self._swap[index_map.int()].flip(0) if draw.flip else index_map), corner
+        return index_map
 
-    def _warp(self, draw: Draw) -> Warp:
-        elastic, spec = None, self.recipe.deformation
+    def _group_channels(self, draw: Draw, corner: Shape3) -> list[Tensor]:
+        """Return the tissue groups as channels, mirrored as the labels are; none where the recipe has none."""
+        spec = self.recipe.group_channels
+        if spec is None or draw.groups is None:
+            return []
+        first = self._warp(draw, self.recipe.deformation, draw.stream(ELASTIC))
+        second = None
+        if draw.groups.deformed:
+            second = self._warp(draw.groups, spec.deformation, draw.stream(GROUPS_ELASTIC))
+
+        def pull(start: Shape3, shape: Shape3) -> Tensor:
+            return self._groups[self._pulled(draw, first, start, shape).int()]
+
+        groups = deformed_again(pull, second, corner, self.shape.crop, self.maps.indices.device)
+        channels = group_channels(groups.flip(0) if draw.flip else groups, draw.groups, spec.radius_voxels)
+        return [resize_nearest(channel, self.shape.output)[None] for channel in channels]
+
+    def _warp(self, draw: Draw | GroupDraw, spec: DeformationSpec, seed: int) -> Warp:
+        elastic = None
         if draw.elastic_std_voxels > 0:
-            source = generator(draw.stream(ELASTIC))
             elastic = elastic_displacement(
-                self.maps.shape, draw.elastic_std_voxels, spec, source, self.maps.indices.device
+                self.maps.shape, draw.elastic_std_voxels, spec, generator(seed), self.maps.indices.device
             )
         matrix = affine_matrix(draw.rotation_deg, draw.shearing, draw.scaling, spec.affine_order)
         return Warp(self.maps.shape, matrix, draw.translation_voxels, elastic, spec.centred_grid)

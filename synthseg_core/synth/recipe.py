@@ -8,11 +8,13 @@ training scripts). Voxels are those of the label maps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from synthseg_core.errors import UsageError
 from synthseg_core.synth.priors import IntensityPriors
 from synthseg_core.synth.randomness import Range
+from synthseg_core.system.settings import to_content
 
 AFFINE_ORDERS = ("scale_shear_rotate", "rotate_shear_scale")
 CROP_CENTRES = ("anywhere", "brain")
@@ -267,6 +269,46 @@ class BackgroundSpec:
 
 
 @dataclass(frozen=True)
+class GroupChannelsSpec:
+    """Tissue groups as further channels after the image, as the last network of the robust chain is given them.
+
+    Parameters
+    ----------
+    deformation_probability
+        How often the groups are deformed a second time.
+    deformation
+        The second deformation.
+    dilation_probability, erosion_probability
+        How often a channel is dilated, and how often eroded.
+    radius_voxels
+        By how much.
+    """
+
+    deformation_probability: float = 0.9
+    deformation: DeformationSpec = field(
+        default_factory=lambda: DeformationSpec(
+            rotation_deg=Range(-3, 3),
+            shearing=Range(-0.007, 0.007),
+            scaling=Range(0.95, 1.05),
+            translation_voxels=Range(-2, 2),
+            elastic_std_voxels=1.5,
+        )
+    )
+    dilation_probability: float = 0.45
+    erosion_probability: float = 0.45
+    radius_voxels: float = 1.0
+
+    def __post_init__(self) -> None:
+        probability = self.deformation_probability
+        require("deformation_probability", probability, 0 <= probability <= 1, "between 0 and 1")
+        total = self.dilation_probability + self.erosion_probability
+        least = min(self.dilation_probability, self.erosion_probability)
+        require("dilation and erosion", total, least >= 0 and total <= 1, "probabilities that add up to 1 or less")
+        require("radius_voxels", self.radius_voxels, self.radius_voxels >= 0, "0 or more")
+        require("quarter_turns", "it in group_channels", not self.deformation.quarter_turns, "none in group_channels")
+
+
+@dataclass(frozen=True)
 class DropLabels:
     """Labels that become background in a part of the samples, as in skull-stripped training.
 
@@ -325,6 +367,8 @@ class Recipe:
         Every how many-th voxel of the maps is used, 1 for all; lengths in voxels are those of the maps that are left.
     map_weights
         Relative weights with which maps are drawn; ``None``: equal.
+    group_channels
+        Tissue groups (column ``output_groups`` of the label list) as channels after the image; ``None``: none.
     """
 
     channels: int = 1
@@ -346,6 +390,7 @@ class Recipe:
     output_column: str = "output"
     map_step: int = 1
     map_weights: tuple[float, ...] | None = None
+    group_channels: GroupChannelsSpec | None = None
 
     def __post_init__(self) -> None:
         require("channels", self.channels, self.channels >= 1, "1 or more")
@@ -368,3 +413,10 @@ class Recipe:
         priors = self.mixture.priors
         fits = priors is None or not priors.block_per_channel or len(priors.means) == self.channels
         require("priors", f"{len(priors.means) if priors else 0} blocks", fits, "one block per channel")
+
+    def to_content(self) -> dict[str, Any]:
+        """Return nested entries; group channels, which came later, only where there are some."""
+        content = {entry.name: to_content(getattr(self, entry.name)) for entry in fields(self)}
+        if self.group_channels is None:
+            del content["group_channels"]
+        return content

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from synthseg_core.errors import GeometryError, InputError
+from synthseg_core.errors import GeometryError, InputError, UsageError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.synth.cornucopia import BACKENDS, CornucopiaGenerator, Generator, generator_of, require_cornucopia
@@ -166,6 +166,13 @@ def prepare(
     """
     if backend == "cornucopia":
         require_cornucopia()
+    if experiment.recipe.group_channels is not None:
+        raise UsageError(
+            "recipe: group_channels",
+            found="them in a training",
+            expected="none: only the last network of a robust chain is given them, and chains are not assembled yet",
+            remedy="leave them out, or make such samples with synthseg generate",
+        )
     experiment = replace(experiment, recipe=divisible(experiment.recipe, experiment.training.network.levels))
     table = target_table(given.labels)
     maps = _read(given.maps, given, experiment.recipe, progress)
