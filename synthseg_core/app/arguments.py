@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from synthseg_core import __version__
+from synthseg_core.app.machine import available_cores
 from synthseg_core.bids.search import LAYOUTS
 from synthseg_core.models.registry import default_model
 from synthseg_core.resources import resource
@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.foreign = read_foreign_options(resource("options", "synthseg-bids.tsv"))
+    parser.spare_words = "participant gathers as well, and lists follow their option, as in --participant-label 01 02"
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("bids_dir", type=Path, help="BIDS dataset, a folder of scans, or a CSV/TSV table of scans")
     parser.add_argument("output_dir", type=Path, help="derivative dataset to write")
@@ -194,7 +195,11 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
     group.add_argument("--device", metavar="auto|cpu|cuda|mps", help="where the network runs (default: auto)")
     group.add_argument(
-        "--n-cpus", type=_cores, default=_cpus(), metavar="N", help="CPU cores for all jobs together (default: all)"
+        "--n-cpus",
+        type=_cores,
+        default=available_cores(),
+        metavar="N",
+        help="CPU cores for all jobs together (default: all)",
     )
     group.add_argument(
         "--mem",
@@ -219,11 +224,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--unlock", action="store_true", help="continue a run that was killed on another computer")
 
 
-def memory_text(megabytes: int) -> str:
-    """Return an amount of memory as people write it."""
-    return f"{megabytes} MB" if megabytes < 1000 else f"{round(megabytes / 1000, 1):g} GB"
-
-
 def _without(prefix: str, labels: Sequence[str] | None) -> list[str] | None:
     """Return labels without the key of their entity, each once."""
     return None if labels is None else list(dict.fromkeys(label.removeprefix(prefix) for label in labels))
@@ -238,7 +238,7 @@ def _derivative(text: str) -> Path:
 def _cores(text: str) -> int:
     """Read a number of cores, or ``all``."""
     if text == "all":
-        return _cpus()
+        return available_cores()
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a number of cores, 1 or more, or all")
     return int(text)
@@ -257,11 +257,6 @@ def _megabytes(text: str) -> int:
         )
     power = " kmgt".index(unit)
     return max(1, round(number * ((1024**power if binary else 1000**power) / 1e6)))
-
-
-def _cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _absolute_card(model: str | None) -> str | None:

@@ -15,7 +15,6 @@ from synthseg_core.app.arguments import (
     build_parser,
     build_status_parser,
     config_values,
-    memory_text,
     split_off_snakemake,
 )
 from synthseg_core.app.bundle import Profile
@@ -24,6 +23,7 @@ from synthseg_core.app.continued import with_model
 from synthseg_core.app.gather import layout_from, look_at, rows_to_gather, running_text, stages_to_gather
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import RunLock
+from synthseg_core.app.machine import machine_text
 from synthseg_core.app.parts import describe_once, forget_parts, work_lock
 from synthseg_core.app.plan import Plan, Selection, layout_of
 from synthseg_core.app.preflight import Preflight, findings, first_of, require_device
@@ -187,22 +187,6 @@ def _call(args: argparse.Namespace, layout: Layout, lock: RunLock, extra: tuple[
         resources=resources,
         extra=(*(["--forceall"] if args.rerun else []), *extra),
     )
-
-
-def machine_text(cores: int, resources: Sequence[str]) -> str:
-    """Say what all jobs on this machine may use together, and that it does not have as much memory.
-
-    Parameters
-    ----------
-    cores
-        CPU cores.
-    resources
-        Amounts as Snakemake takes them, ``mem_mb=16000`` among them.
-    """
-    amounts = {name: amount for name, _, amount in (pair.partition("=") for pair in resources)}
-    megabytes, there = int(amounts["mem_mb"]), physical_bytes() // 10**6
-    text = f"{cores} CPU {'core' if cores == 1 else 'cores'} and {memory_text(megabytes)} of memory for all jobs"
-    return text if megabytes <= there else f"{text}, though this machine has {memory_text(there)}"
 
 
 def _recover(call: SnakemakeCall, plan: Plan, lock: RunLock, *, force: bool) -> None:

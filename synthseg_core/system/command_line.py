@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 from synthseg_core.system.tables import read_tsv
 
 _VALUE = "{}"
+# How argparse begins what it says of words that are left over.
+_SPARE = "unrecognized arguments: "
 # En dash, em dash, minus.
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 # Names that differ by a slip of the fingers are at least so alike, of 1.
@@ -62,11 +64,15 @@ def read_foreign_options(path: Path) -> tuple[ForeignOption, ...]:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser as the module says; ``foreign`` holds options of other programs, and each mistake costs one line."""
+    """A parser as the module says; its attributes are set by whoever makes it.
+
+    ``foreign`` holds options of other programs, ``spare_words`` what to say where there are more words than arguments.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "allow_abbrev": False})
         self.foreign: tuple[ForeignOption, ...] = ()
+        self.spare_words = ""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Parse what the user typed, in our own words."""
@@ -77,6 +83,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2 and one line."""
         line = " ".join(message.removeprefix("argument ").split())
+        if self.spare_words and line.startswith(_SPARE):
+            line = f"{line.removeprefix(_SPARE)}: found more words than anything asks for; {self.spare_words}"
         # What says what was found says what to do as well.
         self.exit(2, f"{self.prog}: error: {line if ': found ' in line else f'{line}; {self._see_help()}'}\n")
 

@@ -6,9 +6,8 @@ import shlex
 
 import pytest
 
-from synthseg_core.app.arguments import OPTION_NAMES, build_parser, config_values, memory_text, split_off_snakemake
+from synthseg_core.app.arguments import OPTION_NAMES, build_parser, config_values, split_off_snakemake
 from synthseg_core.app.configuration import checked
-from synthseg_core.app.main import machine_text
 from synthseg_core.errors import UsageError
 from synthseg_core.resources import resource
 from synthseg_core.system.command_line import read_foreign_options
@@ -141,7 +140,11 @@ def test_values_that_do_not_fit_are_told_by_their_option(typed, said):
         ("--qc-thresh 0.5", "--qc-thresh: found no such option; did you mean --qc-threshold?"),
         ("--nthread 4", "--nthread: found no such option; did you mean --n-cpus?"),
         ("--wibble", "--wibble: found no such option; see 'synthseg-bids --help'"),
-        ("group", "unrecognized arguments: group; see 'synthseg-bids --help'"),
+        (
+            "group",
+            "group: found more words than anything asks for; participant gathers as well, and lists follow their "
+            "option, as in --participant-label 01 02",
+        ),
         ("--n-cpus two", "--n-cpus: found 'two'; expected a number of cores, 1 or more, or all"),
         ("--qc-threshold high", "--qc-threshold: invalid float value: 'high'; see 'synthseg-bids --help'"),
     ],
@@ -175,12 +178,3 @@ def test_memory_that_is_none(text, capsys):
 def test_memory_that_looks_like_gigabytes(capsys):
     expected = "--mem: found 32, which is 32 MB; expected 500 MB or more for a scan; for gigabytes write 32G"
     assert refused("--mem 32", capsys) == expected
-
-
-def test_the_amounts_that_result_are_told_with_their_unit(monkeypatch):
-    monkeypatch.setattr("synthseg_core.app.main.physical_bytes", lambda: 64 * 10**9)
-    assert machine_text(8, ("gpu=1", "mem_mb=16000")) == "8 CPU cores and 16 GB of memory for all jobs"
-    assert machine_text(1, ("mem_mb=900",)) == "1 CPU core and 900 MB of memory for all jobs"
-    too_much = "8 CPU cores and 16000 GB of memory for all jobs, though this machine has 64 GB"
-    assert machine_text(8, ("mem_mb=16000000",)) == too_much
-    assert memory_text(33547) == "33.5 GB"
