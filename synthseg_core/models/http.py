@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import http.client
 import re
-import socket
 import ssl
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests import exceptions
+from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError
 
 from synthseg_core import __version__
 
 _BLOCK_BYTES = 1 << 16
 _SCHEMES = ("http", "https")
+_MOST_REDIRECTIONS = 10
 _TRY_AGAIN = (408, 425, 429)
 _RANGE_NOT_SATISFIABLE = 416
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_FAULTS = (OSError, http.client.HTTPException, ValueError)  # ValueError: addresses that cannot be taken apart
+_NO_ADDRESS = (exceptions.InvalidURL, exceptions.MissingSchema, exceptions.InvalidSchema, exceptions.InvalidHeader)
 
 
 class MirrorError(Exception):
@@ -115,45 +115,37 @@ def get(url: str, offset: int, validator: str | None, policy: Policy) -> Iterato
     """
     if not url.lower().startswith(tuple(f"{scheme}://" for scheme in _SCHEMES)):
         raise MirrorError("an address that is neither http nor https")
-    try:
-        request = urllib.request.Request(url, headers=_headers(offset, validator))
-        response = _opener().open(request, timeout=policy.timeout_s)
-    except _FAULTS as error:
-        raise _named(error, policy) from error
-    with response:
-        yield _reply(response, offset, validator, policy)
+    with _Session() as session:
+        try:
+            response = session.get(url, headers=_headers(offset, validator), timeout=policy.timeout_s, stream=True)
+        except (OSError, ValueError) as error:  # ValueError: addresses that cannot be taken apart
+            raise _named(error, policy) from error
+        with response:
+            yield _reply(response, offset, validator, policy)
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but not out of https and not to other protocols."""
+class _Session(requests.Session):
+    """Trusts the certificates of the system; follows redirections, but not out of https and not to other protocols."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        """Return the next request, or refuse."""
-        before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
-        if after not in _SCHEMES or (before == "https" and after == "http"):
-            fp.close()
-            raise MirrorError(f"a redirection from {before} to {after}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_redirects = _MOST_REDIRECTIONS
+        self.verify = ssl.get_default_verify_paths().cafile or True
 
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener that knows http and https alone; proxies are read from the environment each time."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
-    ):
-        opener.add_handler(handler)
-    return opener
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a redirection leads, or refuse to go there."""
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            before, after = urlsplit(resp.url).scheme, urlsplit(urljoin(resp.url, target)).scheme
+            if after not in _SCHEMES or (before == "https" and after == "http"):
+                resp.close()
+                raise MirrorError(f"a redirection from {before} to {after}")
+        return target
 
 
 def _headers(offset: int, validator: str | None) -> dict[str, str]:
-    headers = {"User-Agent": f"synthseg-bids/{__version__}", "Accept-Encoding": "identity"}
+    # A connection for each request: one that is used again may have been closed meanwhile.
+    headers = {"User-Agent": f"synthseg-bids/{__version__}", "Accept-Encoding": "identity", "Connection": "close"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
         if validator:
@@ -163,19 +155,28 @@ def _headers(offset: int, validator: str | None) -> dict[str, str]:
 
 def _named(error: Exception, policy: Policy) -> Exception:
     """Return our own error for one of the network's."""
-    if isinstance(error, HTTPError):
-        error.close()
-        return _status_error(error.code, str(error.reason))
-    reason = error.reason if isinstance(error, URLError) else error
-    if isinstance(reason, TimeoutError):
+    if isinstance(error, (exceptions.Timeout, ReadTimeoutError, TimeoutError)):
         return TransientError(f"no answer within {policy.timeout_s:g} s")
-    if isinstance(reason, socket.gaierror):
+    if any(isinstance(cause, NameResolutionError) for cause in _causes(error)):
         return MirrorError("a host name that does not resolve")
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return MirrorError(f"a certificate that is not accepted ({reason.verify_message})")
-    if isinstance(reason, (ValueError, http.client.InvalidURL)):
-        return MirrorError(f"an address that cannot be used ({reason})")
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return MirrorError(f"a certificate that is not accepted ({cause.verify_message})")
+    if isinstance(error, exceptions.TooManyRedirects):
+        return MirrorError("redirections without end")
+    if isinstance(error, _NO_ADDRESS) or not isinstance(error, (OSError, HTTPError)):
+        return MirrorError(f"an address that cannot be used ({error})")
+    reason = list(_causes(error))[-1]
     return TransientError(f"a connection that failed ({str(reason) or type(reason).__name__})")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it tells of, the first cause last."""
+    told: BaseException | None = error
+    while told is not None:
+        yield told
+        inner = [one for one in (getattr(told, "reason", None), *told.args) if isinstance(one, BaseException)]
+        told = inner[0] if inner else told.__cause__ or told.__context__
 
 
 def _status_error(code: int, reason: str) -> Exception:
@@ -185,16 +186,18 @@ def _status_error(code: int, reason: str) -> Exception:
     return TransientError(text) if code in _TRY_AGAIN or code >= 500 else MirrorError(text)
 
 
-def _reply(response: Any, offset: int, validator: str | None, policy: Policy) -> Reply:
+def _reply(response: requests.Response, offset: int, validator: str | None, policy: Policy) -> Reply:
+    if response.status_code >= 400:
+        raise _status_error(response.status_code, response.reason or "")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise MirrorError("a compressed transfer that was not asked for")
     etag = response.headers.get("ETag", "")
     strong = etag if etag.startswith('"') else None
     blocks = _blocks(response, policy)
-    if response.status == 200:
+    if response.status_code == 200:
         return Reply(0, _length(response.headers.get("Content-Length")), strong, blocks)
-    if response.status != 206:
-        raise MirrorError(f"HTTP {response.status}")
+    if response.status_code != 206:
+        raise MirrorError(f"HTTP {response.status_code}")
     parsed = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if not parsed or int(parsed[1]) != offset:
         raise RangeError("an answer for another range than asked for")
@@ -207,13 +210,14 @@ def _length(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _blocks(response: Any, policy: Policy) -> Iterator[bytes]:
+def _blocks(response: requests.Response, policy: Policy) -> Iterator[bytes]:
     """Yield what arrives, as it arrives: waiting for full blocks would hide a stall."""
     began, received = time.monotonic(), 0
+    response.raw.enforce_content_length = False  # what is missing is told with the numbers of the whole file
     while True:
         try:
-            block = response.read1(_BLOCK_BYTES)
-        except _FAULTS as error:
+            block = response.raw.read1(_BLOCK_BYTES)
+        except (OSError, HTTPError) as error:
             raise _named(error, policy) from error
         if not block:
             return

@@ -266,10 +266,10 @@ def test_without_a_checksum_only_an_etag_allows_going_on(server, target):
         (server_side.status(407), "HTTP 407"),
         (server_side.status(204, b""), "HTTP 204"),
         (server_side.endless, "more than 409608 bytes"),
-        (server_side.redirect("/net.h5"), "HTTP 302"),
+        (server_side.redirect("/net.h5"), "redirections without end"),
         (server_side.redirect("ftp://127.0.0.1/net.h5"), "a redirection from http to ftp"),
         (server_side.redirect("http://[::1/"), "an address that cannot be used"),
-        (server_side.redirect("file:///etc/passwd"), "HTTP 302|a redirection from http to file"),
+        (server_side.redirect("file:///etc/passwd"), "a redirection from http to file"),
     ],
 )
 def test_what_a_mirror_serves_instead_is_named_and_the_next_one_is_asked(server, target, behaviour, said):

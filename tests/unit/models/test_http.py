@@ -2,63 +2,87 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import socket
 import ssl
-from urllib.error import URLError
-from urllib.request import Request
 
 import pytest
+import requests
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import MaxRetryError, NameResolutionError, ProtocolError, SSLError
+from urllib3.poolmanager import PoolManager
 
-from synthseg_core.models import http
-from synthseg_core.models.http import MirrorError, Policy, TransientError, get, host_of
-
-
-class RefusingOpener:
-    def __init__(self, error):
-        self.error = error
-
-    def open(self, request, timeout):
-        raise self.error
+from synthseg_core.models.http import MirrorError, Policy, TransientError, _Session, get, host_of
 
 
-def refused_certificate() -> URLError:
+def refused_certificate() -> requests.exceptions.SSLError:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_message = "self-signed certificate"
-    return URLError(error)
+    return requests.exceptions.SSLError(MaxRetryError(PoolManager(), "/x", SSLError(error)))
+
+
+def unresolved() -> requests.exceptions.ConnectionError:
+    cause = NameResolutionError("example.org", HTTPSConnection("example.org"), socket.gaierror(-2, "not known"))
+    return requests.exceptions.ConnectionError(MaxRetryError(PoolManager(), "/x", cause))
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
         (refused_certificate(), MirrorError, r"a certificate that is not accepted \(self-signed certificate\)"),
-        (URLError(socket.gaierror(-2, "Name or service not known")), MirrorError, "does not resolve"),
-        (URLError(TimeoutError("timed out")), TransientError, "no answer within 3 s"),
-        (ConnectionResetError(104, "Connection reset by peer"), TransientError, "Connection reset by peer"),
+        (unresolved(), MirrorError, "does not resolve"),
+        (requests.exceptions.ConnectTimeout("timed out"), TransientError, "no answer within 3 s"),
+        (
+            requests.exceptions.ReadTimeout("timed out"),
+            TransientError,
+            "no answer within 3 s",
+        ),
+        (
+            requests.exceptions.ConnectionError(ProtocolError("aborted", ConnectionResetError(104, "reset by peer"))),
+            TransientError,
+            "reset by peer",
+        ),
         (ConnectionAbortedError(), TransientError, "ConnectionAbortedError"),
-        (http.http.client.BadStatusLine("junk"), TransientError, "junk"),
-        (http.http.client.InvalidURL("nonnumeric port: 'x'"), MirrorError, "nonnumeric port"),
+        (requests.exceptions.ConnectionError(http.client.BadStatusLine("junk")), TransientError, "junk"),
+        (requests.exceptions.InvalidURL("nonnumeric port: 'x'"), MirrorError, "nonnumeric port"),
+        (requests.exceptions.TooManyRedirects("30"), MirrorError, "redirections without end"),
     ],
 )
 def test_faults_of_the_network_are_named(monkeypatch, error, kind, said):
-    monkeypatch.setattr(http, "_opener", lambda: RefusingOpener(error))
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(_Session, "get", refuse)
     with pytest.raises(kind, match=said), get("https://example.org/x", 0, None, Policy(timeout_s=3)):
         pass
 
 
+def redirected(target: str) -> requests.Response:
+    response = requests.Response()
+    response.status_code, response.url = 302, "https://example.org/"
+    response.headers["Location"] = target
+    response.raw = io.BytesIO()
+    return response
+
+
 @pytest.mark.parametrize("target", ["http://example.org/x", "ftp://example.org/x", "data:text/plain,x"])
 def test_redirections_out_of_https_are_refused(target):
-    body = io.BytesIO()
     with pytest.raises(MirrorError, match="a redirection from https to"):
-        http._Redirects().redirect_request(Request("https://example.org/"), body, 302, "Found", {}, target)
-    assert body.closed
+        _Session().get_redirect_target(response := redirected(target))
+    assert response.raw.closed
 
 
-def test_a_redirection_within_https_keeps_the_range():
-    request = Request("https://example.org/", headers={"Range": "bytes=7-"})
-    following = http._Redirects().redirect_request(request, io.BytesIO(), 302, "Found", {}, "https://other.example/x")
-    assert following is not None
-    assert following.get_header("Range") == "bytes=7-"
+@pytest.mark.parametrize("target", ["https://other.example/x", "/elsewhere", "//other.example/x"])
+def test_redirections_within_https_are_followed(target):
+    assert _Session().get_redirect_target(redirected(target)) == target
+
+
+def test_certificates_of_the_system_are_trusted(monkeypatch, tmp_path):
+    """Hospitals have authorities of their own, which their computers know."""
+    (tmp_path / "own.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own.pem"))
+    assert _Session().verify == str(tmp_path / "own.pem")
 
 
 def test_a_chunked_transfer_that_ends_early_can_be_tried_again(server):
