@@ -52,12 +52,14 @@ def write_participants(dataset: Path, participants: Iterable[str]) -> tuple[str,
     if not folders:
         _remove_copies(dataset, raw)
         return ()
-    wanted = {participant for participant in (*participants, *folders) if participant}
+    present = {participant for participant in participants if participant}
+    wanted = present | {*folders}
     place = absolute((raw or dataset) / NAME)
     source = raw if raw and _is_there(place) else dataset
     table, notes = _table(source, wanted, participant_folders(raw) if raw else ())
     if source == raw:
-        notes += (f"{place}: no row for {listed(table.missing)}",) if table.missing else ()
+        missing = [participant for participant in table.missing if participant in present]
+        notes += (f"{place}: no row for {listed(missing)}",) if missing else ()
     elif raw and table.columns:
         why = "a link to nowhere" if place.is_symlink() else "no such file any more"
         notes += (f"{place}: {why}; what an earlier run has copied from it is kept",)
@@ -81,13 +83,16 @@ def departed(dataset: Path, rows: Collection[ScanRow], excluded: Collection[str]
     Parameters
     ----------
     dataset
-        Derivative dataset.
+        Derivative dataset; its ``dataset_description.json`` says where the raw one is.
     rows
-        All rows of the scan table.
+        All rows of the scan table; who has a folder in the raw dataset is there, whatever the rows are about.
     excluded
         Labels, without ``sub-``, that the run was to leave out.
     """
-    known = {row.participant_id for row in rows} | {row.path.partition("/")[0] for row in rows}
+    raw = _raw_folder(dataset)
+    if raw is None:  # then nobody can say who has left it
+        return []
+    known = {row.participant_id for row in rows} | {*participant_folders(raw)}
     folders = participant_folders(dataset)
     told = {
         "that the dataset no longer has": [name for name in folders if name not in known],

@@ -6,7 +6,7 @@ import pytest
 
 from synthseg_core.bids.names import ScanName
 from synthseg_core.bids.participants import departed, write_participants
-from synthseg_core.bids.scan_row import named_row, nameless_row
+from synthseg_core.bids.scan_row import named_row
 
 TABLE = "participant_id\tage\tsex\nsub-02\t31\tF\nsub-01\t28\tM\nsub-09\t5\tM\n"
 
@@ -127,6 +127,7 @@ def test_everybody_with_a_folder_has_a_row(write):
     assert [line.split("\t")[0] for line in write("sub-01", table=TABLE).splitlines()[1:]] == [
         "sub-01", "sub-09", "sub-77",
     ]  # fmt: skip
+    assert write.notes == (), "sub-77 has left the dataset, so no row is missed"
 
 
 def test_no_table_where_nobody_has_a_folder(write):
@@ -138,16 +139,22 @@ def test_no_table_where_nobody_has_a_folder(write):
     assert [path.name for path in write.dataset.iterdir()] == ["dataset_description.json"]
 
 
-def test_results_of_people_who_left(tmp_path):
+def test_results_of_people_who_left(write):
+    """Who has a folder in the raw dataset is there, also where a run was about other scans."""
+    dataset = write.dataset
     for name in ("sub-01", "sub-02", "sub-98", "sub-99"):
-        (tmp_path / name / "anat").mkdir(parents=True)
-        (tmp_path / name / "anat" / "x.nii.gz").touch()
-    (tmp_path / "sub-97" / "anat").mkdir(parents=True)
+        (dataset / name / "anat").mkdir(parents=True)
+        (dataset / name / "anat" / "x.nii.gz").touch()
+    (dataset / "sub-97" / "anat").mkdir(parents=True)
+    (write.raw / "sub-02").mkdir()
     rows = [named_row(ScanName({"sub": "01"}, "T1w"), "sub-01/anat/sub-01_T1w.nii", "/gone")]
-    rows.append(nameless_row("sub-02/anat/x.nii", "/gone", "odd"))
-    assert departed(tmp_path, rows) == ["results of 2 participants that the dataset no longer has: sub-98, sub-99"]
+    assert departed(dataset, rows) == ["results of 2 participants that the dataset no longer has: sub-98, sub-99"]
     rows += [named_row(ScanName({"sub": "99"}, "T1w"), "x", "/gone")]
-    assert departed(tmp_path, rows, ["99", "55"]) == [
+    assert departed(dataset, rows, ["99", "55"]) == [
         "results of 1 participant that the dataset no longer has: sub-98",
         "results of 1 participant that this run leaves out: sub-99",
     ]
+    (write.raw / "sub-98").mkdir()
+    assert departed(dataset, rows) == []
+    write.raw.rename(write.raw.with_name("elsewhere"))
+    assert departed(dataset, []) == []
