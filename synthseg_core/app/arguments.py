@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.foreign = read_foreign_options(resource("options", "synthseg-bids.tsv"))
-    parser.spare_words = "participant gathers as well, and lists follow their option, as in --participant-label 01 02"
+    parser.order = "BIDS_DIR OUTPUT_DIR participant|group come first, lists last; participant gathers as well"
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("bids_dir", type=Path, help="BIDS dataset, a folder of scans, or a CSV/TSV table of scans")
     parser.add_argument("output_dir", type=Path, help="derivative dataset to write")

@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 from synthseg_core.system.tables import read_tsv
 
 _VALUE = "{}"
-# How argparse begins what it says of words that are left over.
-_SPARE = "unrecognized arguments: "
+# How argparse begins what it says of words that are missing or left over.
+_MISSING_OR_LEFT = ("the following arguments are required: ", "unrecognized arguments: ")
 # En dash, em dash, minus.
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 # Names that differ by a slip of the fingers are at least so alike, of 1.
@@ -66,13 +66,13 @@ def read_foreign_options(path: Path) -> tuple[ForeignOption, ...]:
 class Parser(argparse.ArgumentParser):
     """A parser as the module says; its attributes are set by whoever makes it.
 
-    ``foreign`` holds options of other programs, ``spare_words`` what to say where there are more words than arguments.
+    ``foreign`` holds options of other programs, ``order`` what to say where words are missing or too many.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "allow_abbrev": False})
         self.foreign: tuple[ForeignOption, ...] = ()
-        self.spare_words = ""
+        self.order = ""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Parse what the user typed, in our own words."""
@@ -83,10 +83,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2 and one line."""
         line = " ".join(message.removeprefix("argument ").split())
-        if self.spare_words and line.startswith(_SPARE):
-            line = f"{line.removeprefix(_SPARE)}: found more words than anything asks for; {self.spare_words}"
+        advice = self.order if line.startswith(_MISSING_OR_LEFT) and self.order else self._see_help()
         # What says what was found says what to do as well.
-        self.exit(2, f"{self.prog}: error: {line if ': found ' in line else f'{line}; {self._see_help()}'}\n")
+        self.exit(2, f"{self.prog}: error: {line if ': found ' in line else f'{line}; {advice}'}\n")
 
     def _in_our_words(self, words: Sequence[str]) -> list[str]:
         known = {_hyphens(option): option for option in self._option_string_actions}

@@ -13,6 +13,7 @@ from synthseg_core.resources import resource
 from synthseg_core.system.command_line import read_foreign_options
 
 FOREIGN = read_foreign_options(resource("options", "synthseg-bids.tsv"))
+ORDER = "BIDS_DIR OUTPUT_DIR participant|group come first, lists last; participant gathers as well"
 
 
 def parsed(text):
@@ -140,17 +141,20 @@ def test_values_that_do_not_fit_are_told_by_their_option(typed, said):
         ("--qc-thresh 0.5", "--qc-thresh: found no such option; did you mean --qc-threshold?"),
         ("--nthread 4", "--nthread: found no such option; did you mean --n-cpus?"),
         ("--wibble", "--wibble: found no such option; see 'synthseg-bids --help'"),
-        (
-            "group",
-            "group: found more words than anything asks for; participant gathers as well, and lists follow their "
-            "option, as in --participant-label 01 02",
-        ),
+        ("group", f"unrecognized arguments: group; {ORDER}"),
         ("--n-cpus two", "--n-cpus: found 'two'; expected a number of cores, 1 or more, or all"),
         ("--qc-threshold high", "--qc-threshold: invalid float value: 'high'; see 'synthseg-bids --help'"),
     ],
 )
 def test_mistakes_cost_one_line(typed, said, capsys):
     assert refused(typed, capsys) == said
+
+
+def test_a_list_that_takes_the_words_behind_it(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        build_parser().parse_args(["in", "out", "--participant-label", "01", "participant"])
+    expected = f"synthseg-bids: error: the following arguments are required: analysis_level; {ORDER}\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_a_level_that_is_none(capsys):
