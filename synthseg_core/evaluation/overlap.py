@@ -33,11 +33,6 @@ class Overlap:
     both: _Array
 
     @property
-    def absent_both(self) -> _Array:
-        """Say for each label whether neither map has it, (N,) bool; its Dice is NaN."""
-        return (self.first + self.second) == 0
-
-    @property
     def dice(self) -> _Array:
         """Dice of each label, (N,) float64: 0 if one map lacks it, NaN if both do."""
         with np.errstate(invalid="ignore"):

@@ -102,11 +102,7 @@ def gather(rows: Iterable[ScanRow], dataset: Path, stages: Sequence[str] = ("seg
     Parameters
     ----------
     rows
-        Of the scan table.
-    rows
         The scan table.
-    dataset
-        Derivative dataset.
     dataset
         Derivative dataset.
     stages

@@ -37,13 +37,9 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     Parameters
     ----------
     tables
-        What was gathered.
-    tables
         From :func:`synthseg_core.reports.gathering.gather`.
     folder
         Derivative dataset; the tables go to its top.
-    folder
-        Derivative dataset.
     threshold
         Scores below it are flagged; nothing is left out because of it.
 

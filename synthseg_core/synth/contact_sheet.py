@@ -71,13 +71,9 @@ def write_contact_sheet(path: Path, rows: Sequence[SheetRow], labels: Generation
     Parameters
     ----------
     path
-        Its name.
-    path
         The PNG file.
     rows
-        From top to bottom.
-    rows
-        Samples, one a row.
+        Samples, one a row, from top to bottom.
     labels
         Label list of the samples; left and right of a pair get the same hue, the right one darker.
     """

@@ -28,8 +28,6 @@ def write_snapshot(folder: Path, image: NDArray[Any], truth: NDArray[Any], predi
     ----------
     folder
         Of the training.
-    folder
-        Of the training.
     image : (I, J, K)
         In RAS+ order.
     truth, predicted : (I, J, K)

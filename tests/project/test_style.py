@@ -76,13 +76,16 @@ def _missing_docstrings(tree: ast.Module) -> Iterator[str]:
 
 
 def _missing_parameters(tree: ast.Module) -> Iterator[str]:
-    """A docstring names all parameters or none."""
+    """A docstring names all parameters, each once, or none."""
     for name, node in _public(tree):
         _, found, section = (ast.get_docstring(node) or "").partition("Parameters\n---")
         if not found or isinstance(node, ast.ClassDef):
             continue
         section = re.split(r"\n\n(?=[A-Z]\w+\n---)", section)[0]
-        named = set(re.findall(r"\w+", " ".join(re.findall(r"^(\S[^:\n]*)", section, re.MULTILINE))))
+        names = re.findall(r"\w+", " ".join(re.findall(r"^(\S[^:\n]*)", section, re.MULTILINE)))
+        named = set(names)
+        if twice := sorted({one for one in names if names.count(one) > 1}):
+            yield f"{name} (line {node.lineno}) has a docstring that names twice: {', '.join(twice)}"
         arguments = {one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
         if missing := sorted(arguments - named - {"self", "cls"}):
             yield f"{name} (line {node.lineno}) has parameters that its docstring does not name: {', '.join(missing)}"

@@ -56,11 +56,10 @@ def test_several_labels_as_the_reference_counts_them():
     np.testing.assert_allclose(reordered.reference_dice, [0.6666644, 0.999995, 0.6666644], atol=1e-7)
 
 
-def test_absent_from_one_is_0_and_from_both_is_nan_and_flagged():
+def test_absent_from_one_is_0_and_from_both_is_nan():
     found = overlap(CUBE, np.zeros_like(CUBE), (7, 9))
     assert found.dice[0] == 0
     assert np.isnan(found.dice[1])
-    assert found.absent_both.tolist() == [False, True]
     assert (found.first.tolist(), found.second.tolist()) == ([216, 0], [0, 0])
 
 
