@@ -56,7 +56,7 @@ def rows_of(paths: SamplePaths) -> list[SheetRow]:
     record = SampleRecord.read(paths.record)
     labels = read_stored(paths.labels)
     each = 1 if record.recipe.sampling_map == "none" else 2
-    several = record.recipe.channels * each > 1
+    several = record.recipe.channels * each > 1 or record.recipe.group_channels is not None
     rows = []
     for number in range(record.recipe.channels):
         image = read_scan(paths.image, volume=number * each if several else None).volume.data
