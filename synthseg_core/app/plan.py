@@ -21,7 +21,7 @@ from synthseg_core.app.stage_options import SegmentSettings, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
 from synthseg_core.bids.discovery import dataset_of
 from synthseg_core.bids.names import STAGES, derivative, products_of
-from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.bids.scan_row import ScanRow, pointer_problem
 from synthseg_core.bids.scan_table import (
     absent_labels,
     find_scans,
@@ -364,7 +364,8 @@ class Plan:
             return row
         if "{" in row.source:  # Snakemake takes braces in a path for wildcards, and cannot be told otherwise
             return replace(row, problem="a brace in the path, which Snakemake cannot take; rename it")
-        return replace(row, problem=self._model_problem(row.model)) if row.model else row
+        problem = pointer_problem(row.source) or (self._model_problem(row.model) if row.model else "")
+        return replace(row, problem=problem) if problem else row
 
     @cache  # noqa: B019 -- a process has one plan
     def _model_problem(self, model: str) -> str:

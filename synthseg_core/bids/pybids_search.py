@@ -24,12 +24,12 @@ from synthseg_core.bids.bids_tree import BidsTree, placed_row
 from synthseg_core.bids.discovery import require_dataset
 from synthseg_core.bids.ignore import read_bidsignore, without_ignored
 from synthseg_core.bids.names import DERIVED, ScanName, label_from, parse_name
-from synthseg_core.bids.scan_row import ScanRow, file_problem, legible, nameless_row, without_clashes
+from synthseg_core.bids.scan_row import ScanRow, file_problem, folder_row, legible, nameless_row, without_clashes
 from synthseg_core.bids.search import BIDS_EXTENSIONS, COMPLEX_PARTS, SUFFIXES, Search, is_image, scan_name
 from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import output_error, temporary_name
-from synthseg_core.system.paths import real_path
+from synthseg_core.system.paths import is_allowed, real_path
 from synthseg_core.system.settings import read_mapping
 
 ANY = "*"
@@ -113,7 +113,12 @@ def _folders_without_scans(root: Path, search: Search, found: Sequence[ScanRow],
     tally.datatypes.update(seen.datatypes)
     tally.participants.update(seen.participants)
     tally.without.extend(label for label in seen.without if label not in participants)
-    return [row for row in rows if not (row.scan or is_image(row.path.rpartition("/")[2], BIDS_EXTENSIONS))]
+    folders = [row for row in rows if not (row.scan or is_image(row.path.rpartition("/")[2], BIDS_EXTENSIONS))]
+    told = {row.path for row in folders}
+    closed = (path.relative_to(root).as_posix() for path in _closed_folders(root))
+    problem = "a folder that may not be looked into; correct its permissions"
+    more = (folder_row(path, str(root), problem) for path in closed if path.startswith("sub-") and path not in told)
+    return [*folders, *more]
 
 
 def read_queries(path: Path, search: Search) -> tuple[Query, ...]:
@@ -311,11 +316,18 @@ def _indexed(folder: Path, search: Search, database: Path | None) -> Any:
     """Let pybids look at all files; what it validates we judge ourselves, with a reason."""
     from bids.layout import BIDSLayout, BIDSLayoutIndexer
 
-    inside = (path.relative_to(folder).as_posix() for path in search.exclude if path.is_relative_to(folder))
+    passed_by = (*search.exclude, *_closed_folders(folder))
+    inside = (path.relative_to(folder).as_posix() for path in passed_by if path.is_relative_to(folder))
     ignore = [_NO_SCANS, *(re.compile(f"^/{re.escape(path)}(/|$)") for path in inside)]
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore)
     config = ["bids", "derivatives"]
     return BIDSLayout(folder, validate=False, config=config, indexer=indexer, database_path=database)
+
+
+def _closed_folders(folder: Path) -> list[Path]:
+    """Return the folders that may not be looked into, at which pybids would stop."""
+    inside = (Path(here, name) for here, names, _ in os.walk(folder) for name in names)
+    return [path for path in inside if not (path.is_symlink() or is_allowed(path, os.R_OK | os.X_OK))]
 
 
 def _make_database(folder: Path, search: Search, database: Path) -> None:

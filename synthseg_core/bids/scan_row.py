@@ -10,12 +10,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from synthseg_core.bids.names import ScanName
+from synthseg_core.system.file_identity import FileKind, kind_of_file
 
 # File names may have 255 bytes; the longest ending of a derivative and the parts of temporary names need some of them.
 _LONGEST_NAME = 180
 NOT_DOWNLOADED = "not downloaded"
 """How the problems of images begin that are part of a dataset and not here, as DataLad and git-annex leave them."""
 _ANNEX = "/annex/objects/"
+# git-annex takes files of more than 32 KiB for contents.
+_LARGEST_POINTER = 32768
 _FOLDERS = re.compile(r"(sub-[0-9a-zA-Z+]+)(?:/(ses-[0-9a-zA-Z+]+))?(?:/|$)")
 
 
@@ -108,6 +111,21 @@ def file_problem(source: str) -> str:
     if path.exists():
         return "not a regular file; put the scan there"
     return "no such file; correct the path"
+
+
+def pointer_problem(source: str) -> str:
+    """Say that a file only stands for one that was not downloaded; empty if it is the file itself, or cannot be read.
+
+    Where links are no use, git-annex and git-lfs leave a few lines of text in place of the data.
+    """
+    try:
+        if not 0 < os.stat(source).st_size <= _LARGEST_POINTER:  # noqa: PTH116 - tens of thousands, text already
+            return ""
+        kind = kind_of_file(Path(source))
+    except OSError:
+        return ""
+    remedy = {FileKind.ANNEX_POINTER: "datalad get", FileKind.LFS_POINTER: "git lfs pull"}.get(kind)
+    return f"{NOT_DOWNLOADED}; fetch it, for instance '{remedy}'" if remedy else ""
 
 
 def legible(row: ScanRow) -> ScanRow:

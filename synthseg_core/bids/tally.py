@@ -19,6 +19,10 @@ from synthseg_core.system.file_identity import FileKind, kind_of_file
 from synthseg_core.system.words import counted
 
 _KINDS_SHOWN = 8
+_MP2RAGE = (
+    "MP2RAGE images are parts of a scan; the UNIT1 image that was made of them is segmented, also from a derivative "
+    "dataset with --derivatives"
+)
 _LABELS_SHOWN = 5
 # Of a folder that is looked through only to say what is in it.
 _MOST_LOOKED_AT = 2000
@@ -78,6 +82,8 @@ class Tally:
             for counts, what, remedy in images
             if counts
         ]
+        if self.other["MP2RAGE"]:
+            lines.append(_MP2RAGE)
         if without:
             lines.append(f"{counted(len(without), 'participant')} without a scan of these kinds: {_first(without)}")
         return [*self.notes, *lines]

@@ -89,8 +89,14 @@ BAD_SCANS: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (_truncated, "a damaged or truncated file"),
     "page": (_content(b"<!DOCTYPE html><html>404</html>"), "a web page"),
     "text": (_content(b"subject,age\n1,20\n"), "unknown content"),
-    "annex": (_content(b"/annex/objects/MD5E-s123--abc.nii.gz\n"), "a git-annex pointer"),
-    "lfs": (_content(b"version https://git-lfs.github.com/spec/v1\noid sha256:12\n"), "a git-lfs pointer"),
+    "annex": (
+        _content(b"/annex/objects/MD5E-s123--abc.nii.gz\n"),
+        "not downloaded; fetch it, for instance 'datalad get'",
+    ),
+    "lfs": (
+        _content(b"version https://git-lfs.github.com/spec/v1\noid sha256:12\n"),
+        "not downloaded; fetch it, for instance 'git lfs pull'",
+    ),
     "dicom": (_content(bytes(128) + b"DICM"), "a DICOM file"),
     "folder": (lambda path: path.mkdir(), "not a regular file"),
     "link": (lambda path: path.symlink_to("gone"), "a link to a file that is not there"),

@@ -14,6 +14,7 @@ from synthseg_core.bids.search import Search
 from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError, UsageError
 from tests.phantoms.trees import make_tree
+from tests.privileges import ordinary_user
 
 T1W = ["sub-01_ses-a", "sub-01_ses-b_run-01", "sub-01_ses-b_run-02", "sub-02", "sub-02_acq-x"]
 RAW = [
@@ -171,6 +172,20 @@ def test_folders_that_cannot_be_searched_are_listed_with_a_filter_too(bids):
     assert [row.path for row in rows if row.problem] == ["sub-05", "sub-06/anat"]
     assert tally.other == {"MEGRE": 1, "T1map": 1}
     assert tally.without == ["sub-08"]
+
+
+def test_folders_without_permission_cost_nothing_but_themselves():
+    with ordinary_user() as folder:
+        root = make_tree(folder / "bids", [f"sub-0{n}/anat/sub-0{n}_T1w.nii" for n in (1, 2, 3)])
+        (root / "sub-06").symlink_to("sub-06")
+        (root / "sub-02").chmod(0)
+        (root / "sub-03/anat").chmod(0o444)
+        rows = filtered(root, {"t1w": {}})
+        (root / "sub-02").chmod(0o755)
+        (root / "sub-03/anat").chmod(0o755)
+    assert names(rows) == ["sub-01_T1w"]
+    assert {row.path for row in rows if row.problem} >= {"sub-02", "sub-06"}
+    assert any(row.participant_id == "sub-03" and row.problem for row in rows)
 
 
 def test_database_is_made_once_and_used_again(bids, tmp_path):

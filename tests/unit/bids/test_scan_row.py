@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from synthseg_core.bids.names import parse_stem
-from synthseg_core.bids.scan_row import file_problem, legible, named_row, nameless_row, without_clashes
+from synthseg_core.bids.scan_row import file_problem, legible, named_row, nameless_row, pointer_problem, without_clashes
 
 STEM = "sub-01/ses-2/anat/sub-01_ses-2_run-1_space-T1w"
 
@@ -43,6 +43,23 @@ def test_links_of_git_annex_are_not_downloaded(tmp_path):
     assert nameless_row("a", "/a", file_problem(str(tmp_path / "scan.nii"))).not_downloaded
     assert not nameless_row("a", "/a", file_problem(str(tmp_path / "link.nii"))).not_downloaded
     assert not row().not_downloaded
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        (b"/annex/objects/MD5E-s10--abc.nii.gz\n", "datalad get"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+        (b"", ""),
+        (b"\x1f\x8b", ""),
+    ],
+)
+def test_pointers_are_not_downloaded(tmp_path, content, remedy):
+    (tmp_path / "scan.nii.gz").write_bytes(content)
+    problem = pointer_problem(str(tmp_path / "scan.nii.gz"))
+    assert bool(problem) == nameless_row("a", "/a", problem).not_downloaded == bool(remedy)
+    assert remedy in problem
+    assert pointer_problem(str(tmp_path / "gone")) == ""
 
 
 @pytest.mark.parametrize(

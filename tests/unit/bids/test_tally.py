@@ -21,6 +21,12 @@ def test_lines():
     assert Tally().lines() == []
 
 
+def test_parts_of_a_scan_lead_to_the_scan():
+    tally = Tally()
+    tally.other["MP2RAGE"] = 2
+    assert "UNIT1 image that was made of them is segmented, also from a derivative dataset with" in tally.lines()[1]
+
+
 def test_many_kinds_are_cut():
     assert kinds_text({f"k{n}": 1 for n in range(10)}).endswith("k7 1, 2 more kinds")
 
