@@ -28,7 +28,7 @@ _SIDECARS = {"segment": "sidecar", "parcellate": "parcels_sidecar"}
 # A failure is said when Snakemake had the time to say that it tries again.
 _GRACE_S = 1.0
 _REDRAWN_S = 0.5
-_FEW = 3
+_FEW = _NAMED = 3
 # Errors that come with every failed job.
 _KNOWN = re.compile(r"At least one job did not complete successfully|CalledProcessError")
 
@@ -167,17 +167,22 @@ class RunScreen:
         """Return the status line: how far it is, how long it takes, what runs, and the last doubt."""
         if not self._jobs:
             return "planning"
-        scans = dict.fromkeys(Path(self._path(job.scan)).name for job in self._running.values())
         last = next(reversed(self._warned), "")
         parts = [
             f"{len(self._finished)} of {counted(len(self._left), 'scan')} done",
             f"{len(self.failed)} failed" if self.failed else "",
             f"{len(self._warned)} doubtful" if self._warned else "",
             self._time_left(),
-            f"now {', '.join(scans)}" if scans else "",
+            self._now(),
             f"last warning: {Path(self._path(last)).name}: {self._warned[last]}" if last else "",
         ]
         return "; ".join(part for part in parts if part)
+
+    def _now(self) -> str:
+        """Name what runs, or waits in the queue of a cluster."""
+        names = list(dict.fromkeys(Path(self._path(job.scan)).name for job in self._running.values()))
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return f"now {', '.join(names[:_NAMED])}{more}" if names else ""
 
     def _time_left(self) -> str:
         done = len(self._finished) + len(self.failed)

@@ -89,6 +89,16 @@ def test_a_terminal_shows_one_line_and_the_failures(tmp_path):
     assert terminal.screen()[1:] == [""]
 
 
+def test_what_waits_in_a_queue_does_not_fill_the_line(tmp_path):
+    terminal = Terminal()
+    run = Run(tmp_path, terminal)
+    run.tell("begun", *range(1, 9))
+    run.wait(1)
+    names = ", ".join(f"sub-0{number}_T1w.nii.gz" for number in (1, 2, 3))
+    assert terminal.shown()[-1] == f"0 of 8 scans done; now {names} and 5 more"
+    run.screen.close()
+
+
 def test_a_log_has_a_line_for_each_scan_that_ends(tmp_path):
     log = io.StringIO()
     run = Run(tmp_path, log, stages=("segment", "qc"))
