@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 BLANK = " \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0\u200b\u2028\u2029\ufeff"
 """Characters that mean nothing around a cell; a mark of the byte order gets into files that were put together."""
@@ -41,14 +41,15 @@ class People:
         for label, person in zip(labels, exact, strict=True):
             if person is None:
                 written[_alike(label)].add(label)
+        taken = {*exact}
         return [
-            ([person], True) if person else self._similar(label, exact, len(written[_alike(label)]) == 1)
+            ([person], True) if person else self._similar(label, taken, len(written[_alike(label)]) == 1)
             for label, person in zip(labels, exact, strict=True)
         ]
 
-    def _similar(self, label: str, exact: Sequence[str | None], alone: bool) -> tuple[list[str], bool]:
+    def _similar(self, label: str, taken: Container[str | None], alone: bool) -> tuple[list[str], bool]:
         """Return whose label this is but for zeros and capitals: nobody's who has a row of the very label."""
-        alike = [person for person in sorted(self._alike.get(_alike(label), ())) if person not in exact]
+        alike = [person for person in sorted(self._alike.get(_alike(label), ())) if person not in taken]
         return alike, alone and len(alike) == 1
 
     def named_in(self, cells: Iterable[str]) -> list[str]:

@@ -156,10 +156,11 @@ def _with_header(path: Path, lines: Sequence[tuple[int, str]], notes: _Notes) ->
                     notes.add("above the names of the columns, and not used, are lines", *above)
                 return cut.cells, [_cut(n, text, separator) for n, text in lines[place + 1 :]]
         above += [] if line.startswith(("#", "sep=")) else [f"{number}"]
-    found = " ".join(lines[0][1].split())[:60] if lines else "nothing"
+    first = " ".join(lines[0][1].split())[:60] if lines else "nothing"
+    found = western(first) or first
     raise InputError(
         path,
-        found=f"no column participant_id ({ascii(found)[1:-1]})",
+        found=f"no column participant_id ({found if found.isprintable() else ascii(found)[1:-1]})",
         expected="a table with tabs whose first line names its columns",
         remedy="name the column of the participants participant_id",
     )
