@@ -219,6 +219,7 @@ def _finish(plan: Plan, end: ChildEnd, faults: Sequence[str]) -> int:
         return 2
     folder = plan.layout.output
     selected = gather(plan.selected, folder, plan.stages)
+    _tell(*(f"  not there: {label}" for label in plan.absent))
     _tell(*departed(folder, plan.rows, plan.selection.exclude_participants))
     if plan.selection.is_partial:
         _sum_up(selected, plan.layout.logs)

@@ -106,7 +106,7 @@ def file_problem(source: str) -> str:
     path = Path(source)
     if path.is_symlink():
         if _ANNEX in f"/{path.readlink().as_posix()}":
-            return f"{NOT_DOWNLOADED}; fetch it, for instance 'datalad get {path.name}'"
+            return f"{NOT_DOWNLOADED}; fetch it, for instance 'datalad get'"
         return "a link to a file that is not there; correct the link, or fetch the file ('datalad get')"
     if path.exists():
         return "not a regular file; put the scan there"

@@ -11,8 +11,9 @@ from synthseg_core.bids.search import Search
 from synthseg_core.bids.tally import image_in
 from synthseg_core.system.settings import known_mapping
 
-# Folders at the top of a BIDS dataset, or of a study, that hold no participants.
+# Folders at the top of a BIDS dataset, or of a study, that hold no participants, and how others begin.
 NO_PARTICIPANTS = ("code", "derivatives", "models", "phenotype", "rawdata", "sourcedata", "stimuli")
+_NO_PARTICIPANT = (".", "tpl-", "atlas-", "cohort-")
 _SUBJECT = re.compile(r"sub(?:jects?|j)?(?=[-_. \d])[-_. ]*", re.IGNORECASE)
 _SESSION = re.compile(r"ses(?:sion|s)?(?=[-_. \d])[-_. ]*", re.IGNORECASE)
 
@@ -25,7 +26,12 @@ def is_derivative(folder: Path) -> bool:
 def participant_like(folder: Path, search: Search) -> str:
     """Return the label of the participant whose folder this may be, without ``sub-``; empty if it is something else."""
     name = folder.name
-    if name.startswith(".") or name in NO_PARTICIPANTS or is_excluded(folder, search) or is_derivative(folder):
+    if (
+        name.startswith(_NO_PARTICIPANT)
+        or name in NO_PARTICIPANTS
+        or is_excluded(folder, search)
+        or is_derivative(folder)
+    ):
         return ""
     prefix = _SUBJECT.match(name)
     if not (prefix or any(letter.isdigit() for letter in name) or _has_datatype(folder, search)):

@@ -13,6 +13,7 @@ import numpy as np
 
 from synthseg_core.errors import GeometryError, InputError
 from synthseg_core.images.affines import Shape3, Size3, is_sheared, shear_degrees, shear_factor, voxel_size
+from synthseg_core.system.words import counted
 
 # Finer than any in-vivo scan, and coarser than any localiser; beyond them the unit is almost certainly wrong.
 SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.05, 20.0
@@ -119,7 +120,7 @@ def coverage(shape: Shape3, sizes_mm: Size3) -> list[str]:
     extents = [n * size for n, size in zip(shape, sizes_mm, strict=True)]
     thinnest = int(np.argmin(shape))
     if shape[thinnest] <= THIN_SLICES:
-        slices = f"{shape[thinnest]} slice{'s' if shape[thinnest] > 1 else ''}"
+        slices = counted(shape[thinnest], "slice")
         return [f"only {slices} ({extents[thinnest]:.0f} mm) along axis {thinnest + 1}; results are poor"]
     if min(extents) < SMALL_EXTENT_MM:
         return [f"the field of view of {sizes_text(extents)} is smaller than a brain; results may be poor"]

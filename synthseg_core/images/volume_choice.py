@@ -8,6 +8,7 @@ from pathlib import Path
 
 from synthseg_core.errors import InputError
 from synthseg_core.images.affines import Shape3, triple
+from synthseg_core.system.words import counted
 
 # Reference rule: a last axis of at most this many entries holds channels.
 _MOST_CHANNELS = 10
@@ -54,7 +55,7 @@ def choose_volume(stored: tuple[int, ...], volume: int | None, path: Path) -> Ch
     if volume is not None and not 0 <= volume < count:
         raise InputError(
             path,
-            found=f"{count} volume{'s' if count > 1 else ''}, but number {volume} was asked for",
+            found=f"{counted(count, 'volume')}, but number {volume} was asked for",
             expected=f"a number from 0 to {count - 1}" if count > 1 else "number 0",
             remedy="correct the volume number",
         )

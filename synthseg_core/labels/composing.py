@@ -12,6 +12,7 @@ from synthseg_core.labels.counting import LabelScan, MapCounts
 from synthseg_core.labels.known import COUNTS, FACTS, OPPOSITE, LabelEntry, guessed
 from synthseg_core.labels.lists import SCAN_LIKE, values_text
 from synthseg_core.system.tables import format_tsv
+from synthseg_core.system.words import counted
 
 _TO_LIST = "correct the table given with --names or --update"
 # A label that keeps this far from the middle, in parts of the head's width, lies on one side.
@@ -86,7 +87,7 @@ def compose(
 
 def list_text(composed: ComposedList, scan: LabelScan) -> str:
     """Return the list as a table that :meth:`GenerationLabels.read` accepts."""
-    maps = f"{len(scan.maps)} label map{'s' if len(scan.maps) > 1 else ''}"
+    maps = counted(len(scan.maps), "label map")
     i, j, k = scan.shape
     grid = f"{i} x {j} x {k} voxels of {sizes_text(scan.voxel_size)} (RAS)"
     remark = f"# Labels of {maps} of {grid}, written by synthseg labels scan.\n"

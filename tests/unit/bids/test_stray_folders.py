@@ -20,6 +20,8 @@ from tests.phantoms.trees import make_tree
         ("01/notes.txt", ""),
         ("derivatives/sub-01/a.nii", ""),
         (".hidden1/a.nii", ""),
+        ("tpl-MNI152/anat/tpl-MNI152_T1w.nii", ""),
+        ("atlas-4S/anat/a.nii", ""),
     ],
 )
 def test_participants(tmp_path, path, label):
