@@ -13,7 +13,7 @@ LAYOUTS = ("auto", "bids", "folder", "table")
 SUFFIXES = ("T1w", "T2w", "T2starw", "FLAIR", "PDw", "inplaneT1", "inplaneT2", "FLASH", "UNIT1")
 DATATYPES = ("anat",)
 BIDS_EXTENSIONS = (".nii.gz", ".nii")
-FOLDER_EXTENSIONS = (*BIDS_EXTENSIONS, ".mgz")
+FOLDER_EXTENSIONS = (*BIDS_EXTENSIONS, ".mgz", ".mgh")
 COMPLEX_PARTS = ("phase", "real", "imag")
 # Folders of a participant in BIDS 1.11.1 that hold no scans of anatomy.
 OTHER_DATATYPES = (

@@ -110,8 +110,10 @@ def conform(scan: Scan, config: ConformConfig) -> Conformed:
 
 def conform_to(record: ConformRecord, scan: Scan, config: ConformConfig) -> Conformed:
     """Do what :func:`conform` does on a grid that is known already."""
-    ras = _on_grid(scan, record, config.quirks)
-    image, warnings = _normalised(ras, record, config, scan)
+    # NaN and infinite voxels that stay, as in the reference, were reported when the scan was read.
+    with np.errstate(all="ignore" if config.quirks.propagate_nan else None):
+        ras = _on_grid(scan, record, config.quirks)
+        image, warnings = _normalised(ras, record, config, scan)
     if not record.resampled:
         return Conformed(image, record, None, warnings)
     return Conformed(image, record, Volume(record.to_source_order(ras), record.grid_affine), warnings)

@@ -150,7 +150,7 @@ x y/a.nii,--,,
     expected = [
         "line 3: no path",
         "line 5: no such file",
-        "line 6: none of .nii.gz, .nii, .mgz",
+        "line 6: none of .nii.gz, .nii, .mgz, .mgh",
         "line 7: a link to a file that is not there",
         "line 8: not a regular file",
         "line 9: 'maybe' as ct; write 1 or true",

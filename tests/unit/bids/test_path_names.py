@@ -17,6 +17,7 @@ from tests.phantoms.trees import make_tree
         ("Smith Anna/FLAIR.nii", "Smith Anna", "FLAIR"),
         ("Smith Anna/t2_flair.mgz", "Smith Anna", "t2flair"),
         ("p1/T1 scan.nii.gz", "p1", "T1scan"),
+        ("p1/T1.mgh", "p1", "T1"),
         ("p1/p1_T1.nii.gz", "p1", "T1"),
         ("BraTS_001/BraTS_001_t1ce.nii.gz", "BraTS_001", "t1ce"),
         ("p1/T1/image.nii.gz", "p1/image", "T1"),

@@ -74,7 +74,9 @@ def test_padding_is_named_with_what_to_do(value, low, high, where):
     assert line.endswith("if that is padding, replace it by the value of the background")
 
 
-@pytest.mark.parametrize("data", [_scan(), _padded(0, 800, 1500), _scan(-400, 300), _padded(1500), _padded(np.nan)])
+@pytest.mark.parametrize(
+    "data", [_scan(), _padded(0, 800, 1500), _scan(-400, 300), _padded(1500), _padded(np.nan), _padded(-np.inf)]
+)
 def test_nothing_to_doubt(data):
     assert doubts(data, ct=False) == ()
 

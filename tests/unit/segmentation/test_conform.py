@@ -354,6 +354,15 @@ def test_a_grid_beyond_all_bounds_is_refused_before_its_samples_are_counted(size
         plan(scan, ConformConfig(grid=SMALL, quirks=REFERENCE))
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 1e308])
+@pytest.mark.parametrize("voxel_size", [(1.0, 1.0, 1.0), (1.3, 0.8, 2.0)])
+def test_values_beyond_all_bounds_in_the_reference_say_nothing_of_their_own(value, voxel_size, recwarn):
+    volume = phantom(voxel_size)
+    volume.data[3:6], volume.data[9, 9, 9] = value, -np.inf
+    conform(scan_of(volume), ConformConfig(grid=SMALL, quirks=REFERENCE))
+    assert not recwarn.list
+
+
 # --- tilted gantry ---------------------------------------------------------------------------------------------------
 
 TILTED = (44, 50, 24)
