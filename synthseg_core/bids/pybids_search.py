@@ -2,10 +2,6 @@
 
 pybids takes seconds for a thousand participants, so it is asked only where these are wanted; the scans that it names
 are judged like those of our own search.
-
-References
-----------
-The form of the filter file is that of fMRIPrep, ``--bids-filter-file``.
 """
 
 from __future__ import annotations
@@ -14,56 +10,26 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from synthseg_core.bids.bids_tree import BidsTree, placed_row
 from synthseg_core.bids.discovery import require_dataset
+from synthseg_core.bids.filters import ANY, Query, default_query, read_queries
 from synthseg_core.bids.ignore import read_bidsignore, without_ignored
 from synthseg_core.bids.names import DERIVED, ScanName, label_from, parse_name
 from synthseg_core.bids.scan_row import ScanRow, file_problem, folder_row, legible, nameless_row, without_clashes
-from synthseg_core.bids.search import BIDS_EXTENSIONS, COMPLEX_PARTS, SUFFIXES, Search, is_image, scan_name
+from synthseg_core.bids.search import BIDS_EXTENSIONS, COMPLEX_PARTS, Search, is_image, scan_name
 from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.atomic import output_error, temporary_name
 from synthseg_core.system.paths import is_allowed, real_path
-from synthseg_core.system.settings import read_mapping
 
-ANY = "*"
-_OPTIONAL = "?"
 DATABASE_FILE = "layout_index.sqlite"
-# What other programs call in their filter files what is no anatomical scan.
-OTHER_KINDS = ("bold", "sbref", "fmap", "dwi", "asl", "m0scan", "pet", "meg", "eeg", "ieeg", "roi", "xfm")
-# Keys of file names, for which pybids has longer ones.
-_LONG = {
-    **{"sub": "subject", "ses": "session", "acq": "acquisition", "ce": "ceagent", "rec": "reconstruction"},
-    **{"dir": "direction", "mod": "modality", "trc": "tracer", "seg": "segmentation", "nuc": "nucleus"},
-    **{"voi": "volume", "stain": "staining"},
-}
-
-
-# How fMRIPrep writes such words where JSON has none, in its own configuration and in ours.
-_WORD = re.compile(r"<?Query\.(NONE|ANY|REQUIRED|OPTIONAL)(?:: \d+>)?")
 _NO_SCANS = re.compile(r"^/(code|models|sourcedata|stimuli|derivatives)(/|$)")
-
-
-@dataclass(frozen=True)
-class Query:
-    """One kind of scan that is asked for.
-
-    Parameters
-    ----------
-    name
-        In the filter file.
-    filters
-        Entities and the values that will do; ``None`` among them: the entity may be absent; ``*``: any value.
-    """
-
-    name: str
-    filters: Mapping[str, tuple[Any, ...]]
 
 
 def pybids_rows(root: Path, search: Search, tally: Tally | None = None) -> list[ScanRow]:
@@ -95,7 +61,7 @@ def pybids_rows(root: Path, search: Search, tally: Tally | None = None) -> list[
         )
     root = root.absolute()
     tally = Tally() if tally is None else tally
-    queries = read_queries(search.filter_file, search) if search.filter_file else (_default_query(search),)
+    queries = read_queries(search.filter_file, search) if search.filter_file else (default_query(search),)
     folders = [root, *(folder.absolute() for folder in search.derivatives)]
     found = [row for folder in folders for row in _rows_of(root, folder, search, queries, tally)]
     unique = {row.source: row for row in map(legible, [*found, *_folders_without_scans(root, search, found, tally)])}
@@ -119,98 +85,6 @@ def _folders_without_scans(root: Path, search: Search, found: Sequence[ScanRow],
     problem = "a folder that may not be looked into; correct its permissions"
     more = (folder_row(path, str(root), problem) for path in closed if path.startswith("sub-") and path not in told)
     return [*folders, *more]
-
-
-def read_queries(path: Path, search: Search) -> tuple[Query, ...]:
-    """Read a filter file, as fMRIPrep does: it limits the kinds that it names, and leaves the others as they are.
-
-    Kinds of other data types than the search's are left out.
-
-    Parameters
-    ----------
-    path
-        JSON or YAML.
-    search
-        What is looked for without a filter.
-
-    Raises
-    ------
-    InputError
-        If it is no JSON or YAML, or does not map names to entities.
-    """
-    content = read_mapping(path, "filter", _CORRECT_FILTER)
-    if not content:
-        raise _bad_filter(path, "no names of kinds")
-    queries: list[Query] = []
-    named: set[str] = set()
-    for name, filters in content.items():
-        if not isinstance(filters, dict):
-            raise _bad_filter(path, f"{filters!r} as {name}")
-        query = _query(path, str(name), cast(dict[Any, Any], filters), search)
-        if set(query.filters["datatype"]) & set(search.datatypes):
-            queries.append(query)
-            named |= _kinds_named(str(name), query, search)
-    others = tuple(suffix for suffix in search.suffixes if suffix not in named)
-    return (*queries, _default_query(replace(search, suffixes=others))) if others else tuple(queries)
-
-
-def _kinds_named(name: str, query: Query, search: Search) -> set[str]:
-    """Return the suffixes that an entry is about: its own, and that of its name; all if it has neither."""
-    suffixes = query.filters["suffix"]
-    if ANY in suffixes:
-        return set(search.suffixes)
-    return {*suffixes, *(suffix for suffix in search.suffixes if suffix.lower() == name.lower())}
-
-
-_FILTER = 'JSON or YAML such as {"t1w": {"suffix": "T1w", "session": null}}'
-_CORRECT_FILTER = "correct the filter file"
-
-
-def _bad_filter(path: Path, found: str) -> InputError:
-    return InputError(path, found=found, expected=_FILTER, remedy=_CORRECT_FILTER)
-
-
-def _default_query(search: Search) -> Query:
-    """Return what our own search looks for."""
-    return Query("scans", {"datatype": search.datatypes, "suffix": search.suffixes, "part": (None, "mag")})
-
-
-def _query(path: Path, name: str, filters: Mapping[Any, Any], search: Search) -> Query:
-    """Complete the entities of one kind: by its name if that is a kind of scan, otherwise as our own search does."""
-    given = {_long(key): _values(path, f"{name}.{key}", value) for key, value in filters.items()}
-    given = {key: tuple(_label(key, value) for value in values) for key, values in given.items()}
-    given = {key: values for key, values in given.items() if _OPTIONAL not in values}
-    query = dict(_default_query(search).filters)
-    kinds = {suffix.lower(): suffix for suffix in (*SUFFIXES, *search.suffixes)}
-    if name.lower() in kinds:
-        query["suffix"] = (kinds[name.lower()],)
-    elif name.lower() in OTHER_KINDS and not {"datatype", "suffix"} <= given.keys():
-        query["datatype"] = ()
-    if ANY in given.get("datatype", ()):
-        given["datatype"] = search.datatypes
-    return Query(name, {**query, **given})
-
-
-def _long(key: Any) -> str:
-    return _LONG.get(str(key), str(key))
-
-
-def _label(key: str, value: Any) -> Any:
-    """Read the words of fMRIPrep, and labels that were written with their keys."""
-    if not isinstance(value, str):
-        return value
-    if word := _WORD.fullmatch(value):
-        return {"NONE": None, "OPTIONAL": _OPTIONAL}.get(word[1], ANY)
-    short = next((short for short, long in _LONG.items() if long == key), key)
-    return value.removeprefix(f"{short}-")
-
-
-def _values(path: Path, place: str, value: Any) -> tuple[Any, ...]:
-    values = tuple(cast(list[Any], value)) if isinstance(value, list) else (value,)
-    for one in values:
-        if isinstance(one, bool) or not isinstance(one, str | int | None):
-            raise _bad_filter(path, f"{one!r} as {place}, perhaps a word without quotes")
-    return values
 
 
 def _rows_of(root: Path, folder: Path, search: Search, queries: Sequence[Query], tally: Tally) -> Iterator[ScanRow]:

@@ -8,7 +8,7 @@ import pytest
 
 from synthseg_core.bids import pybids_search
 from synthseg_core.bids.names import DERIVED, ENTITIES
-from synthseg_core.bids.pybids_search import DATABASE_FILE, read_queries
+from synthseg_core.bids.pybids_search import DATABASE_FILE
 from synthseg_core.bids.scan_table import find_scans, source_uri
 from synthseg_core.bids.search import Search
 from synthseg_core.bids.tally import Tally
@@ -137,11 +137,6 @@ def test_filter_files_that_cannot_be_read(bids, tmp_path):
     for name, message in (("f.json", "Expecting property name"), ("none.json", "No such file")):
         with pytest.raises(InputError, match=message):
             find_scans(bids, Search(filter_file=tmp_path / name))
-
-
-def test_tabs_are_fine_in_json(tmp_path):
-    (tmp_path / "f.json").write_text('{\n\t"t1w": {\n\t\t"run": null\n\t}\n}')
-    assert read_queries(tmp_path / "f.json", Search())[0].filters["run"] == (None,)
 
 
 @pytest.mark.parametrize("text", ["[1]", '"text"', "5"])
