@@ -17,7 +17,15 @@ from pathlib import Path
 
 from synthseg_core.bids.names import ScanName, parse_name
 from synthseg_core.bids.scan_row import NOT_DOWNLOADED, ScanRow, file_problem, folder_row, named_row, nameless_row
-from synthseg_core.bids.search import BIDS_EXTENSIONS, OTHER_DATATYPES, Search, foreign_format, is_image, scan_name
+from synthseg_core.bids.search import (
+    BIDS_EXTENSIONS,
+    DATATYPES,
+    OTHER_DATATYPES,
+    Search,
+    foreign_format,
+    is_image,
+    scan_name,
+)
 from synthseg_core.bids.stray_folders import NO_PARTICIPANTS, participant_like, session_like
 from synthseg_core.bids.tally import Tally, image_in
 from synthseg_core.errors import InputError
@@ -102,7 +110,7 @@ class BidsTree:
                 row = self._renamable(name, entry, "a folder that is not called sub-<label>", f"sub-{meant}")
                 yield replace(row, participant_id=f"sub-{meant}")
             elif not (name.startswith(".") or name in NO_PARTICIPANTS):
-                self.tally.datatypes[name] += 1
+                self.tally.folders[name] += 1
         elif name.startswith("sub-") and entry.is_symlink() and not is_image(name, BIDS_EXTENSIONS):
             yield from self._broken_link(name, entry)
         elif is_image(name, BIDS_EXTENSIONS):
@@ -141,7 +149,7 @@ class BidsTree:
 
     def _odd_rows(self, level: _Level, name: str, entry: os.DirEntry[str]) -> Iterator[ScanRow]:
         """Report what lies beside the folders of the data types and is none of them."""
-        if name in OTHER_DATATYPES:
+        if name in (*DATATYPES, *OTHER_DATATYPES):
             self.tally.datatypes[name] += 1
         elif not _is_folder(entry):
             yield from self._foreign(f"{level.path}/{name}")

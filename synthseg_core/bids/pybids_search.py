@@ -77,6 +77,7 @@ def _folders_without_scans(root: Path, search: Search, found: Sequence[ScanRow],
     tally.other.update({kind: count for kind, count in seen.other.items() if kind not in taken})
     tally.formats.update(seen.formats)
     tally.datatypes.update(seen.datatypes)
+    tally.folders.update(seen.folders)
     tally.participants.update(seen.participants)
     tally.without.extend(label for label in seen.without if label not in participants)
     folders = [row for row in rows if not (row.scan or is_image(row.path.rpartition("/")[2], BIDS_EXTENSIONS))]

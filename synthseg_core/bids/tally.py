@@ -40,7 +40,9 @@ class Tally:
     formats
         Images in formats that are not read, by extension.
     datatypes
-        Folders of participants that are not searched, by name.
+        Folders of data types that are not searched, by name.
+    folders
+        Folders at the top that are no participants, by name.
     ignored
         Scans that ``.bidsignore`` leaves out, by suffix.
     overruled
@@ -56,6 +58,7 @@ class Tally:
     other: Counter[str] = field(default_factory=Counter[str])
     formats: Counter[str] = field(default_factory=Counter[str])
     datatypes: Counter[str] = field(default_factory=Counter[str])
+    folders: Counter[str] = field(default_factory=Counter[str])
     ignored: Counter[str] = field(default_factory=Counter[str])
     overruled: Counter[str] = field(default_factory=Counter[str])
     without: list[str] = field(default_factory=list[str])
@@ -89,14 +92,15 @@ class Tally:
         return [*self.notes, *lines]
 
     def parts(self) -> list[str]:
-        """Return the same in few words, for a message that there is no scan."""
+        """Return the same in few words, and which folders are not searched, for a message that there is no scan."""
         found = [
             (self.other, "other kinds: {}"),
             (self.formats, "formats that are not read: {}"),
             (self.ignored, ".bidsignore leaves out: {}"),
             (self.datatypes, "folders that are not searched: {}"),
+            (self.folders, "other folders: {}"),
         ]
-        return [text.format(kinds_text(counts)) for counts, text in found if counts]
+        return [*self.notes, *(text.format(kinds_text(counts)) for counts, text in found if counts)]
 
 
 def kinds_text(counts: Mapping[str, int]) -> str:

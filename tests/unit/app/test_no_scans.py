@@ -19,6 +19,8 @@ CASES = {
     "only functional": (["sub-1/func/sub-1_task-a_bold.nii"], [], "folders that are not searched: func 1"),
     "DICOM": (["series/1.dcm", "series/2.dcm"], [], "formats that are not read: DICOM 2"),
     "Analyze": (["p1/T1.img", "p1/T1.hdr", "p2/T1.nrrd"], [], "formats that are not read: .img 1, .nrrd 1"),
+    "two datasets": ([f"ds{n}/{T1W[0]}" for n in (1, 2)], [], "to read it as such: ds1, ds2"),
+    "other datatype": (T1W, ["--datatypes", "ct"], "folders that are not searched: anat 2"),
     "nothing": (["notes.txt"], [], "check that the dataset is there and its disk mounted"),
     "odd names": (["sub-1/anat/sub-1_T1w_old.nii"], [], "sub-1_T1w_old.nii (a name that is not BIDS: rename the file)"),
     "lower case, by label": (["sub-2/anat/sub-2_t1w.nii", *T1W], ["--participant-label", "2"], "sub-2_t1w.nii (the"),

@@ -143,6 +143,12 @@ def test_results_and_other_derivatives_at_the_top_are_no_participants(tmp_path):
     assert set(rows) == {GOOD}
 
 
+def test_anatomy_that_is_not_searched_is_counted(tmp_path):
+    rows, tally = searched(make_tree(tmp_path, [GOOD, "sub-01/ct/sub-01_ct.nii"]), datatypes=("ct",), suffixes=("ct",))
+    assert set(rows) == {"sub-01/ct/sub-01_ct.nii"}
+    assert tally.datatypes == {"anat": 1}
+
+
 def test_suffix_in_the_wrong_case_on_the_command_line(tmp_path):
     rows, _ = searched(make_tree(tmp_path, [GOOD]), suffixes=("t1w",))
     assert "search for --suffixes T1w" in rows[GOOD].problem
