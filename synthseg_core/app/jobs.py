@@ -92,12 +92,13 @@ class Jobs:
 
     def _judge(self, stage: str, row: ScanRow) -> Verdict:
         """Judge results, and keep the verdict until the request is written."""
-        key = stage, row.scan
-        self._verdicts[key] = judge(self.job(stage, row))
-        return self._verdicts[key]
+        job = self.job(stage, row)
+        verdict = judge(job)
+        self._verdicts[stage, row.scan] = job, verdict
+        return verdict
 
     @cached_property
-    def _verdicts(self) -> dict[tuple[str, str], Verdict]:
+    def _verdicts(self) -> dict[tuple[str, str], tuple[Job, Verdict]]:
         return {}
 
     def _is_older(self, stage: str, stem: str) -> bool:
@@ -120,9 +121,10 @@ class Jobs:
         """
         key = stage, row.scan, preview
         if key not in self._requests:
-            job = self.job(stage, row)
+            if (stage, row.scan) not in self._verdicts:
+                self._judge(stage, row)
+            job, verdict = self._verdicts.pop((stage, row.scan))
             self.option_file(stage, self.segment.for_scan(row), preview=preview)
-            verdict = self._verdicts.pop((stage, row.scan), None) or judge(job)
             if not preview:
                 settle(job, verdict)
             known = [job.request] if not preview or job.request.is_file() else []

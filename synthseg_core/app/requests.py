@@ -116,12 +116,15 @@ class Verdict:
         Time of the oldest output; 0: there is none.
     request
         What the file of the job has to say.
+    settled
+        Whether it says so already, and Snakemake will come to the same verdict.
     """
 
     missing: tuple[Path, ...]
     outdated: str
     oldest_ns: int
     request: Request
+    settled: bool = False
 
     @property
     def reason(self) -> str:
@@ -141,15 +144,19 @@ def judge(job: Job) -> Verdict:
     times = {path: _time_ns(path) for path in job.outputs}
     missing = tuple(path for path, time_ns in times.items() if not time_ns and path not in job.copies)
     oldest_ns = min((time_ns for time_ns in times.values() if time_ns), default=0)
-    known = Request.read(job.request)
+    known, known_ns = Request.read(job.request), _time_ns(job.request)
     told = [read_sidecar(path, stage) for path, stage in job.sidecars if times.get(path)]
     recorded = [facts.basis.scan_sha256 for facts in told if facts.basis.scan_sha256]
     seen = seen_scan(job.scan, known.scan if known else None, recorded, oldest_ns) if job.scan else None
     basis = replace(job.basis, scan_sha256=seen.sha256 or None) if seen else job.basis
-    made = _made_with(job, known, oldest_ns)
+    made = job.former if known is None else known.made if known_ns > oldest_ns else known.settings
     outdated = "" if missing else _outdated(job, told, basis, made)
-    asked_ns = known.asked_ns if known else 0
-    return Verdict(missing, outdated, oldest_ns, Request(job.settings, made if outdated else {}, seen, asked_ns))
+    request = Request(job.settings, made if outdated else {}, seen, known.asked_ns if known else 0)
+    settled = request == known and (known_ns > oldest_ns if outdated else known_ns == _ANCIENT_NS)
+    plain = max(times.values(), default=0) <= time.time_ns() and (
+        all(times.values()) or not any(path.is_symlink() for path, time_ns in times.items() if not time_ns)
+    )
+    return Verdict(missing, outdated, oldest_ns, request, settled and plain)
 
 
 def settle(job: Job, verdict: Verdict) -> None:
@@ -163,6 +170,8 @@ def settle(job: Job, verdict: Verdict) -> None:
     OutputError
         If the work folder cannot be written to.
     """
+    if verdict.settled:
+        return
     for path in job.outputs:
         remove_broken_link(path)
     oldest_ns = min(filter(None, map(_not_from_the_future, job.outputs)), default=0)
@@ -233,13 +242,6 @@ def _outdated(job: Job, told: Sequence[SidecarFacts], basis: Basis, made: Mappin
     rest = {key: value for key, value in wanted.items() if key not in decided}
     before = {key: made[key] for key in rest if key in made}
     return "; ".join(changes(before, rest)) if before else ""
-
-
-def _made_with(job: Job, known: Request | None, oldest_ns: int) -> Mapping[str, Any]:
-    """Return the settings that existing results were made with, as far as the last request tells."""
-    if known is None:
-        return job.former
-    return known.made if _time_ns(job.request) > oldest_ns else known.settings
 
 
 def _without_scan(request: Request | None) -> Request | None:

@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from synthseg_core.errors import InputError
 
@@ -214,7 +215,13 @@ def parse_name(name: str) -> BidsName:
 
 def derivative(stem: str, product: str) -> str:
     """Return the path of a derivative relative to its dataset; ``product`` is a key of ``PRODUCTS``."""
-    return stem + PRODUCTS[product].ending(suffix_of(stem))
+    return stem + _ending(product, suffix_of(stem))
+
+
+@cache
+def _ending(product: str, scan_suffix: str) -> str:
+    """Return the ending of a product; large datasets ask for a hundred thousand paths of a dozen endings."""
+    return PRODUCTS[product].ending(scan_suffix)
 
 
 def suffix_of(stem: str) -> str:
