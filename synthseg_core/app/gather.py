@@ -5,24 +5,28 @@ Files are only read, so the status may be asked for during a run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
 
+from synthseg_core.app.jobs import Jobs
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import current_owner
 from synthseg_core.app.parts import owners_of_parts
 from synthseg_core.app.plan import Plan, stages_of
+from synthseg_core.app.requests import changed_scan
 from synthseg_core.app.slurm.record import queue_text
+from synthseg_core.app.snakemake import begun_files
 from synthseg_core.bids.names import STAGES, products_of
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import read_table
 from synthseg_core.errors import UsageError
-from synthseg_core.reports import GroupTables, gather
+from synthseg_core.reports import GroupTables, Present, gather
 
-# Stages whose results group tables hold, beside those of the segmentation.
+# Stages whose results group tables hold, beside those of the segmentation; and those that are only looked at.
 _GATHERED = ("parcellate", "qc")
+_LOOKED_AT = ("posteriors", "resample")
 
 
 def look_at(layout: Layout) -> GroupTables:
@@ -40,7 +44,39 @@ def look_at(layout: Layout) -> GroupTables:
             expected="the work folder of a run",
             remedy="give the output folder of a run, and --work-dir if that run had one",
         )
-    return gather(read_table(layout.scan_table), layout.output, _stages(layout))
+    rows = read_table(layout.scan_table)
+    return gather(rows, layout.output, _stages(layout), present=present_of(layout, rows))
+
+
+def present_of(layout: Layout, rows: Iterable[ScanRow]) -> Present:
+    """Return what can be told of scans beside their results: which have changed, and what is being made just now."""
+    changes = {
+        (row.scan, "segment"): changed_scan(
+            row.source, layout.request("segment", row.scan), layout.derivative(row.scan, "sidecar")
+        )
+        for row in rows
+        if row.usable
+    }
+    is_running = current_owner(layout.lock) or owners_of_parts(layout) or queue_text(layout)
+    begun = begun_files(layout.work) if is_running else frozenset[str]()
+    return Present({key: change for key, change in changes.items() if change}, begun)
+
+
+def results_so_far(plan: Plan) -> GroupTables:
+    """Gather what there is of the scans of the last run, and of others that have results."""
+    rows = rows_to_gather(plan)
+    stages = stages_to_gather(plan, rows)
+    asked = [stage for stage in stages if stage in plan.stages or stage in _GATHERED]
+    return gather(rows, plan.layout.output, stages, asked=asked, present=present_of(plan.layout, rows))
+
+
+def results_of_run(plan: Plan) -> GroupTables:
+    """Gather what there is after a run; stages that it was not asked for count in tables, not for what is done."""
+    jobs = Jobs(plan.layout, plan.segment, plan.stages)
+    verdicts = {(row.scan, stage): verdict for row in plan.usable for stage, verdict in jobs.verdicts(row).items()}
+    outdated = {key: verdict.outdated for key, verdict in verdicts.items() if verdict.outdated}
+    stages = stages_to_gather(plan, plan.selected)
+    return gather(plan.selected, plan.layout.output, stages, asked=plan.stages, present=Present(outdated))
 
 
 def running_text(layout: Layout) -> str:
@@ -77,7 +113,7 @@ def rows_to_gather(plan: Plan) -> tuple[ScanRow, ...]:
 
 def stages_to_gather(plan: Plan, rows: Sequence[ScanRow]) -> tuple[str, ...]:
     """Return the stages that are asked for, and those that any scan has results of."""
-    made = [stage for stage in _GATHERED if any(_is_made(plan.layout, stage, row) for row in rows)]
+    made = [stage for stage in (*_GATHERED, *_LOOKED_AT) if any(_is_made(plan.layout, stage, row) for row in rows)]
     return tuple(stage for stage in STAGES if stage in plan.stages or stage in made)
 
 

@@ -13,21 +13,13 @@ from typing import Any
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.requests import Job, Verdict, judge, settle
 from synthseg_core.app.stage_options import COMPANION_TASKS, SegmentSettings, write_stage_file
-from synthseg_core.bids.names import copies_of
+from synthseg_core.bids.names import SIDECARS, copies_of
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.reports.origins import Basis, read_sidecar
 from synthseg_core.system.settings import known_mapping
 
 # Stages whose job reads the scan itself and nothing that another job made.
 _FROM_SCANS = ("segment", "resample")
-# Stage -> its output that says what the others were made from.
-_SIDECARS = {
-    "segment": "sidecar",
-    "posteriors": "posteriors_sidecar",
-    "resample": "resampled_sidecar",
-    "parcellate": "parcels_sidecar",
-    "qc": "scores_sidecar",
-}
 # Stage -> what its job starts from, among the outputs of "segment"; as in the rules.
 _STARTS = {"parcellate": ("decision", "dseg", "dseg_1mm"), "qc": ("decision",)}
 FOLLOWS = "its segmentation is made again"
@@ -71,7 +63,7 @@ class Jobs:
             former=former,
             outputs=[path for paths in outputs.values() for path in paths.values()],
             copies=[outputs[one][name] for one in stages for name in copies_of(one)],
-            sidecars=[(outputs[one][_SIDECARS[one]], one) for one in stages],
+            sidecars=[(outputs[one][SIDECARS[one]], one) for one in stages],
             basis=self._basis(stage, row, settings),
         )
 
@@ -83,12 +75,15 @@ class Jobs:
 
     def reasons(self, row: ScanRow) -> dict[str, str]:
         """Say why each job of a scan has to run, by the stage that it is called after; empty if it has not."""
-        verdicts = {stage: self._judge(stage, row) for stage in self.stages}
-        reasons = {stage: verdict.reason for stage, verdict in verdicts.items()}
+        reasons = {stage: verdict.reason for stage, verdict in self.verdicts(row).items()}
         for stage, reason in reasons.items():
             if stage in COMPANION_TASKS and not reason and (reasons["segment"] or self._is_older(stage, row.scan)):
                 reasons[stage] = FOLLOWS
         return reasons
+
+    def verdicts(self, row: ScanRow) -> dict[str, Verdict]:
+        """Judge the results of every job of a scan, by the stage that it is called after."""
+        return {stage: self._judge(stage, row) for stage in self.stages}
 
     def _judge(self, stage: str, row: ScanRow) -> Verdict:
         """Judge results, and keep the verdict until the request is written."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from synthseg_core.app.arguments import (
 from synthseg_core.app.bundle import Profile
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.continued import with_model
-from synthseg_core.app.gather import layout_from, look_at, rows_to_gather, running_text, stages_to_gather
+from synthseg_core.app.gather import layout_from, look_at, results_of_run, results_so_far, running_text
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import RunLock
 from synthseg_core.app.machine import machine_text
@@ -35,11 +36,14 @@ from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, has_locks, run_
 from synthseg_core.bids.participants import departed
 from synthseg_core.bids.scan_table import require_input, write_table
 from synthseg_core.errors import SynthSegError, UsageError
-from synthseg_core.reports import SCANS_NAME, GroupTables, ScanStatus, gather, write_group_tables
+from synthseg_core.reports import SCANS_NAME, GroupTables, ScanStatus, write_group_tables
 from synthseg_core.system.atomic import remove_abandoned
 from synthseg_core.system.memory import physical_bytes
 from synthseg_core.system.signals import run_for_reader, terminated_like_interrupted
+from synthseg_core.system.words import counted
 
+# Stage -> the flag that asks for it.
+_FLAGS = {"posteriors": "--save-posteriors", "resample": "--save-resampled", "parcellate": "--parc", "qc": "--qc"}
 # What Snakemake ends with if its command line is wrong.
 _USAGE_ERROR = 2
 _PREVIEW = "synthseg-bids-preview-"
@@ -86,8 +90,8 @@ def _status(args: argparse.Namespace) -> int:
 def _group(config: Mapping[str, Any]) -> int:
     """Gather what exists."""
     plan = Plan.from_config(config)
-    rows = rows_to_gather(plan)
-    tables = gather(rows, plan.layout.output, stages_to_gather(plan, rows))
+    tables = results_so_far(plan)
+    rows = [status.row for status in tables.statuses]
     notes = write_group_tables(tables, plan.layout.output, threshold=plan.quality_threshold)
     found = plan.found if plan.dataset.exists() else ()
     _tell(*notes, *departed(plan.layout.output, (*found, *rows)))
@@ -218,7 +222,7 @@ def _finish(plan: Plan, end: ChildEnd, faults: Sequence[str]) -> int:
     if end.status == _USAGE_ERROR and not end.interrupted:
         return 2
     folder = plan.layout.output
-    selected = gather(plan.selected, folder, plan.stages)
+    selected = results_of_run(plan)
     _tell(*(f"  not there: {label}" for label in plan.absent))
     _tell(*departed(folder, plan.rows, plan.selection.exclude_participants))
     if plan.selection.is_partial:
@@ -248,10 +252,28 @@ def exit_status(
     if end.interrupted:
         print("synthseg-bids: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
+    if end.status < 0:  # killed
+        return 128 - end.status
     wrong = [status for status in statuses if _is_wrong(status, by_label)]
     if wrong or absent:
         return 2 if len(statuses) == 1 and wrong and wrong[0].recorded else 1
     return 2 if end.status else 0
+
+
+def stale_stages(tables: GroupTables) -> list[str]:
+    """Return a line for each stage that was not asked for and whose results are those of another segmentation."""
+    stages = Counter(
+        stage
+        for one in tables.statuses
+        if one.status in ("done", "kept")
+        for stage, status in one.stages.items()
+        if status == "outdated"
+    )
+    return [
+        f"{stage}: results of {counted(number, 'scan')} are of another segmentation and left out of the group tables; "
+        f"run with {_FLAGS[stage]} to make them again"
+        for stage, number in stages.items()
+    ]
 
 
 def _tell(*lines: str) -> None:
@@ -261,7 +283,9 @@ def _tell(*lines: str) -> None:
 
 def _is_wrong(status: ScanStatus, by_label: bool) -> bool:
     """Say whether a scan is no success; a dataset may be downloaded in part, so what is not here is none by itself."""
-    return status.status != "done" and (by_label or not (status.status == "skipped" and status.row.not_downloaded))
+    return status.status not in ("done", "kept") and (
+        by_label or not (status.status == "skipped" and status.row.not_downloaded)
+    )
 
 
 def _sum_up(tables: GroupTables, see: Path) -> None:
@@ -271,6 +295,7 @@ def _sum_up(tables: GroupTables, see: Path) -> None:
     doubtful = [f"doubtful: {path}: {shortened(warnings)}" for path, warnings in doubts.items()]
     for line in (*first_of(unfinished), *first_of(doubtful)):
         print(line)
+    _tell(*stale_stages(tables))
     counts = ", ".join(f"{count} {status}" for status, count in tables.counts().items())
     look = f"; {len(doubts)} doubtful, look at the results" if doubts else ""
     print(f"{counts}{look}; see {see}", flush=True)

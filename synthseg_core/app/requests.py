@@ -212,6 +212,26 @@ def seen_scan(scan: str, known: SeenFile | None, recorded: Sequence[str], oldest
     return replace(here, sha256=recorded[0] if is_theirs else here.read_sha256(scan))
 
 
+def changed_scan(scan: str, request: Path, sidecar: Path) -> str:
+    """Say how a segmentation differs from the scan as it is now; empty if it does not, or the scan is not there.
+
+    Parameters
+    ----------
+    scan
+        Path of the scan.
+    request
+        What the segmentation was asked for with.
+    sidecar
+        What says how it was made.
+    """
+    basis = read_sidecar(sidecar).basis
+    if basis.scan_sha256 is None:
+        return ""
+    known = Request.read(request)
+    seen = seen_scan(scan, known.scan if known else None, [basis.scan_sha256], _time_ns(sidecar))
+    return basis.difference(Basis(seen.sha256 or None)) if seen else ""
+
+
 def remove_broken_link(path: Path) -> None:
     """Remove a link that leads nowhere; anything else stays."""
     if path.is_symlink() and not path.exists():

@@ -176,6 +176,16 @@ PRODUCTS: dict[str, Product] = {
 STAGES = ("segment", "posteriors", "resample", "parcellate", "qc")
 
 
+# Stage -> its product that says what the others were made from.
+SIDECARS = {
+    "segment": "sidecar",
+    "posteriors": "posteriors_sidecar",
+    "resample": "resampled_sidecar",
+    "parcellate": "parcels_sidecar",
+    "qc": "scores_sidecar",
+}
+
+
 def products_of(stage: str) -> tuple[str, ...]:
     """Return the keys in ``PRODUCTS`` of what a stage makes."""
     return tuple(key for key, product in PRODUCTS.items() if product.stage == stage)

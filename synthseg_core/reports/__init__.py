@@ -1,7 +1,7 @@
 """The group level: what became of every scan, and the numbers of all of them, from derivatives and logs alone."""
 
 from synthseg_core.reports.gathering import GroupTables, gather
-from synthseg_core.reports.statuses import STATUSES, ScanStatus
+from synthseg_core.reports.statuses import STATUSES, Present, ScanStatus
 from synthseg_core.reports.writing import (
     GROUPED_NAME,
     LONG_NAME,
@@ -21,6 +21,7 @@ __all__ = [
     "STATUSES",
     "WIDE_NAME",
     "GroupTables",
+    "Present",
     "ScanStatus",
     "gather",
     "write_group_tables",

@@ -49,6 +49,8 @@ class Basis:
 
     def difference(self, other: Basis) -> str:
         """Say in a phrase how this one differs from what is there now; empty where no difference is known."""
+        if self == other:
+            return ""
         pairs = {one.name: (getattr(self, one.name), getattr(other, one.name)) for one in fields(self)}
         differ = [name for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]]
         return _DIFFERENCES[differ[0]].format(*map(_word, pairs[differ[0]])) if differ else ""
@@ -67,11 +69,12 @@ _SEGMENTING = ("segment", "posteriors")
 
 @dataclass(frozen=True)
 class SidecarFacts:
-    """What made one result, from which segmentation, and what is doubtful about it."""
+    """What made one result, from which segmentation and which file, and what is doubtful about it."""
 
     generated_by: GeneratedBy = GeneratedBy()
     warnings: tuple[str, ...] = ()
     basis: Basis = Basis()
+    scan_file: str = ""
 
 
 def read_sidecar(path: Path, stage: str = "segment") -> SidecarFacts:
@@ -81,7 +84,8 @@ def read_sidecar(path: Path, stage: str = "segment") -> SidecarFacts:
     first = cast(list[Any], generators)[0] if isinstance(generators, list) and generators else None
     generated_by = GeneratedBy(_text(model, "Name"), _text(first, "Version"), _text(model, "WeightsSHA256"))
     texts = cast(list[Any], warnings) if isinstance(warnings, list) else []
-    return SidecarFacts(generated_by, tuple(" ".join(str(text).split()) for text in texts), _basis(content, stage))
+    told = tuple(" ".join(str(text).split()) for text in texts)
+    return SidecarFacts(generated_by, told, _basis(content, stage), _text(content.get("Source"), "File"))
 
 
 def summary_of_generators(generators: Iterable[GeneratedBy]) -> list[dict[str, Any]]:

@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from synthseg_core.bids.names import derivative, results_of
+from synthseg_core.bids.names import SIDECARS, derivative, results_of
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import Failure
-from synthseg_core.reports.origins import SidecarFacts
+from synthseg_core.reports.origins import SidecarFacts, read_sidecar
 
-STATUSES = ("done", "failed", "missing", "skipped")
+STATUSES = ("done", "kept", "running", "failed", "outdated", "missing", "skipped")
+# In this order they decide what a scan as a whole is.
+_DECISIVE = ("failed", "running", "outdated", "missing")
+GONE = "made from a segmentation that is no longer there"
+_OF_OUTDATED = "made from a segmentation that is out of date"
 # Stages whose outputs are made by the job of another one; its logs are theirs.
 _JOBS = {"posteriors": "segment"}
 # A log of a job can be long where libraries talk; its last line is near its end.
 _TAIL_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Present:
+    """What is known of scans beside their results.
+
+    Parameters
+    ----------
+    outdated
+        Stem and stage -> how the results of the stage differ from what is asked for, or from the scan as it is now.
+    begun
+        Paths of the results that jobs are making just now.
+    """
+
+    outdated: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    begun: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -65,33 +85,73 @@ class ScanStatus:
     facts: SidecarFacts = field(default_factory=SidecarFacts)
 
 
-def examine(row: ScanRow, dataset: Path, stages: Sequence[str]) -> list[StageStatus]:
-    """Look at the outputs and logs of every stage of a usable scan."""
-    return [_examine_stage(row, dataset, stage) for stage in stages]
+def examine(row: ScanRow, dataset: Path, stages: Sequence[str], present: Present | None = None) -> list[StageStatus]:
+    """Look at the outputs and logs of every stage of a scan, and at whether they belong together.
+
+    Parameters
+    ----------
+    row
+        Of the scan table.
+    dataset
+        Derivative dataset.
+    stages
+        That are looked at.
+    present
+        What else is known.
+    """
+    present = present or Present()
+    found = [_examine_stage(row, dataset, stage, present) for stage in stages]
+    segmented = read_sidecar(dataset / derivative(row.scan, "sidecar"))
+    return [_compared(one, row, dataset, segmented, present) for one in found]
 
 
 def overall(row: ScanRow, found: Sequence[StageStatus], facts: SidecarFacts) -> ScanStatus:
-    """Sum up a scan: the first stage that failed decides, else the first that is missing."""
+    """Sum up a scan: the first stage that failed decides, else the first that runs, is out of date, is missing."""
+    stages = {one.stage: one.status for one in found}
+    if row.problem and (stages.get("segment") == "done" or facts.generated_by.version):
+        reason = f"{row.problem}; the results of an earlier run stay"
+        return ScanStatus(row, "kept", reason, found[0].log, stages=stages, facts=facts)
     if row.problem:
         return ScanStatus(row, "failed" if row.scan and not row.not_downloaded else "skipped", row.problem)
-    stages = {one.stage: one.status for one in found}
-    for status in ("failed", "missing"):
+    for status in _DECISIVE:
         for one in found:
             if one.status == status:
                 return ScanStatus(row, status, one.reason, one.log, one.recorded, one.stage, stages, facts)
     return ScanStatus(row, "done", log=found[0].log if found else "", stages=stages, facts=facts)
 
 
-def _examine_stage(row: ScanRow, dataset: Path, stage: str) -> StageStatus:
+def _examine_stage(row: ScanRow, dataset: Path, stage: str, present: Present) -> StageStatus:
     job = _JOBS.get(stage, stage)
     log = f"logs/{job}/{row.scan}.log"
     log = log if (dataset / log).is_file() else ""
-    if all((dataset / derivative(row.scan, product)).is_file() for product in results_of(stage)):
+    results = [dataset / derivative(row.scan, product) for product in results_of(stage)]
+    if present.begun and not present.begun.isdisjoint(map(str, results)):
+        return StageStatus(stage, "running", "being computed just now", log)
+    missing = [path for path in results if not path.is_file()]
+    if not missing:
         return StageStatus(stage, "done", log=log)
+    if links := [path for path in missing if path.is_symlink()]:
+        reason = f"{links[0].relative_to(dataset)} is a link to a file that is not there; download it, or run again"
+        return StageStatus(stage, "missing", reason, log)
     failure = _last_failure(dataset / "logs" / job / f"{row.scan}.json")
     if failure is not None:
         return StageStatus(stage, "failed", f"{failure.error}: {failure.reason}", log, recorded=failure.known)
     return StageStatus(stage, "missing", _guess(dataset / log) if log else "not run yet", log)
+
+
+def _compared(one: StageStatus, row: ScanRow, dataset: Path, segmented: SidecarFacts, present: Present) -> StageStatus:
+    """Find results that are there and out of date: of another scan, other options, or another segmentation."""
+    if one.status != "done":
+        return one
+    reason = present.outdated.get((row.scan, one.stage), "")
+    if not reason and one.stage != "segment":
+        own = read_sidecar(dataset / derivative(row.scan, SIDECARS[one.stage]), one.stage)
+        reason = own.basis.difference(segmented.basis)
+        if not reason and one.stage != "resample":
+            segmentation = dataset / derivative(row.scan, "sidecar")
+            is_gone = not (segmentation.exists() or segmentation.is_symlink())
+            reason = _OF_OUTDATED if (row.scan, "segment") in present.outdated else GONE if is_gone else ""
+    return replace(one, status="outdated", reason=reason) if reason else one
 
 
 def _last_failure(path: Path) -> Failure | None:

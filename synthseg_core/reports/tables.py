@@ -24,7 +24,10 @@ SCAN_COLUMNS: dict[str, dict[str, str]] = {
 }
 _LEVELS = {
     "done": "everything that was asked for is there",
+    "kept": "the scan cannot be used any more, and its results of an earlier run stay; see reason",
+    "running": "being computed when the table was made",
     "failed": "could not be made; see stage and reason",
+    "outdated": "made from another scan, model, segmentation or with other options than there are now; see reason",
     "missing": "not made yet, or ended without leaving a reason",
     "skipped": "not taken for a scan; see reason",
 }
@@ -32,7 +35,7 @@ _STATUS_COLUMNS: dict[str, dict[str, Any]] = {
     **SCAN_COLUMNS,
     "path": {"Description": "The scan, relative to its dataset"},
     "status": {"Description": "What became of the scan", "Levels": _LEVELS},
-    "stage": {"Description": "Stage that failed or is missing"},
+    "stage": {"Description": "Stage that failed, runs, is out of date or missing"},
     "reason": {"Description": "Why the scan is not done"},
     "log": {"Description": "Log of that stage, or of the segmentation, relative to this dataset"},
     "warnings": {"Description": "Number of doubts about scan, weights and result"},
@@ -62,7 +65,7 @@ class Table:
 
 def scan_table(tables: GroupTables) -> Table:
     """Return one row an image: what became of it, why, and what is doubtful about its results."""
-    levels = {status: text for status, text in _LEVELS.items() if status != "skipped"}
+    levels = {status: text for status, text in _LEVELS.items() if status not in ("kept", "skipped")}
     # A stage with a name that a column has already would hide it.
     stages = {
         f"stage_{stage}": {"Description": f"Status of the stage {stage}", "Levels": levels} for stage in tables.stages

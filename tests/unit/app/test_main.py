@@ -342,7 +342,7 @@ def statuses(*names, recorded=True):
         (1, statuses("failed", recorded=False), 1),
         (0, statuses("done", "failed"), 1),
         (1, statuses("done", "done"), 2),
-        (-9, statuses("done", "missing"), 1),
+        (-9, statuses("done", "missing"), 137),
     ],
 )
 def test_exit_status(status, scans, expected):
