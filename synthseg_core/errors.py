@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import cast
+
+# A log of a job can be long where libraries talk; its last line is near its end.
+_TAIL_BYTES = 65536
+# Errors that may be over at the next attempt: of disks and networks.
+_PASSING = ("OutputError", "FetchError")
 
 
 class SynthSegError(Exception):
@@ -93,6 +101,18 @@ class Failure:
         parts = {"error": "error", "found": record.get("message", ""), **record}
         return cls(**{one.name: str(parts.get(one.name, "")) for one in fields(cls)})
 
+    @classmethod
+    def in_log(cls, path: Path) -> Failure | None:
+        """Return the failure that a job left in its log for machines, the last JSON line; ``None`` if it left none."""
+        for line in reversed(last_lines(path)):
+            try:
+                record: object = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(record, dict):
+                return cls.from_record(cast(dict[str, object], record)) if record else None
+        return None
+
     def record(self) -> dict[str, str]:
         """Return the form for machines."""
         return {name: text for name, text in vars(self).items() if name != "scan" or text}
@@ -101,6 +121,15 @@ class Failure:
     def known(self) -> bool:
         """Whether the error is one of ours, which tell what to do."""
         return bool(self.remedy)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another attempt would end in the same way: with more memory, or another disk, it may not."""
+        return self.known and self.error not in _PASSING and "memory" not in self.found
+
+    def error_again(self) -> SynthSegError:
+        """Return a known failure as the error that it was, for a second attempt."""
+        return SynthSegError(self.subject, found=self.found, expected=self.expected, remedy=self.remedy)
 
     @property
     def reason(self) -> str:
@@ -114,3 +143,13 @@ class Failure:
         if not self.known:
             return f"{scan}: unknown error {self.error}: {self.reason}"
         return f"{scan}: {self.reason}" if subject in ("", scan) else f"{scan}: {subject}: {self.reason}"
+
+
+def last_lines(path: Path) -> list[str]:
+    """Return the last lines of a log; none if it is not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return file.read().decode("utf-8", errors="replace").split("\n")
+    except OSError:
+        return []

@@ -362,6 +362,8 @@ class Plan:
         """Notice what makes a scan unusable for this run: its path, or a model of its own."""
         if row.problem:
             return row
+        if not os.access(row.source, os.R_OK):
+            return replace(row, problem="no permission to read it; correct its permissions")
         if "{" in row.source:  # Snakemake takes braces in a path for wildcards, and cannot be told otherwise
             return replace(row, problem="a brace in the path, which Snakemake cannot take; rename it")
         problem = pointer_problem(row.source) or (self._model_problem(row.model) if row.model else "")

@@ -5,6 +5,7 @@ The reason is one line of JSON (``--log-json``), for whoever gathers the failure
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -72,8 +73,20 @@ def refuse_repeats(inputs: Mapping[str, Path | None], outputs: Mapping[str, Path
             )
 
 
+def add_log_arguments(group: argparse._ArgumentGroup) -> None:
+    """Add the options about failures that a workflow uses."""
+    group.add_argument("--log-json", type=Path, metavar="JSON", help="if the scan fails, the reason as one JSON line")
+    group.add_argument(
+        "--attempt",
+        type=int,
+        default=1,
+        metavar="N",
+        help="which attempt this is; from the second on, a known reason in --log-json ends it at once (default: 1)",
+    )
+
+
 @contextmanager
-def reason_kept(command: str, log: Path | None, subject: Path) -> Iterator[None]:
+def reason_kept(command: str, log: Path | None, subject: Path, *, attempt: int = 1) -> Iterator[None]:
     """Run the body; if it fails, write the reason to ``log`` and let the error go on.
 
     Parameters
@@ -84,9 +97,18 @@ def reason_kept(command: str, log: Path | None, subject: Path) -> Iterator[None]
         File for the reason; ``None``: nobody asked. The record of an earlier attempt is removed first.
     subject
         What an error without a subject of its own is about.
+    attempt
+        Which attempt this is; a later one does not run where the one before left a reason that stays.
+
+    Raises
+    ------
+    SynthSegError
+        The error of the former attempt, if another one cannot help.
     """
     if log is not None:
         check_extension("log_json", log, (".json",))
+        if attempt > 1 and (failure := Failure.in_log(log)) and failure.lasting:
+            raise failure.error_again()
         _forget(log)
     try:
         yield

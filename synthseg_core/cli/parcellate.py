@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthseg_core.cli.options import add_model_options
-from synthseg_core.cli.outputs import check_outputs, flag, reason_kept, refuse_repeats
+from synthseg_core.cli.outputs import add_log_arguments, check_outputs, flag, reason_kept, refuse_repeats
 from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--volumes", type=Path, metavar="TSV", help="soft and hard volumes of the parcels, mm^3")
     out.add_argument("--sidecar", type=Path, metavar="JSON", help="provenance and warnings")
     out.add_argument("--sidecar-1mm", type=Path, metavar="JSON", help="the same once more, beside the one at 1 mm")
-    out.add_argument("--log-json", type=Path, metavar="JSON", help="if the scan fails, the reason as one JSON line")
+    add_log_arguments(out)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = {"the scan": args.scan, "the decision": args.decision}
     inputs |= {f"the {flag(name)}": getattr(args, name) for name in _SEGMENTATIONS.values()}
     refuse_repeats(inputs, {name: getattr(args, name) for name in (*_OUTPUTS, "log_json")})
-    with reason_kept("parcellate", args.log_json, args.scan):
+    with reason_kept("parcellate", args.log_json, args.scan, attempt=args.attempt):
         _parcellate(args)
     return 0
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from synthseg_core.cli.options import add_model_options
-from synthseg_core.cli.outputs import check_outputs, reason_kept, refuse_repeats
+from synthseg_core.cli.outputs import add_log_arguments, check_outputs, reason_kept, refuse_repeats
 from synthseg_core.models.registry import companion, load_card
 from synthseg_core.segmentation.class_maps import read_class_maps, require_model
 from synthseg_core.system.atomic import write_json, write_text
@@ -24,14 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scores", type=Path, required=True, metavar="TSV", help="predicted Dice of each group of structures, 0 to 1"
     )
     out.add_argument("--sidecar", type=Path, metavar="JSON", help="provenance, and what the columns of the table mean")
-    out.add_argument("--log-json", type=Path, metavar="JSON", help="if the scan fails, the reason as one JSON line")
+    add_log_arguments(out)
 
 
 def run(args: argparse.Namespace) -> int:
     """Score and write; the reason of a failure goes to ``--log-json`` too."""
     outputs = {"scores": args.scores, "sidecar": args.sidecar}
     refuse_repeats({"the decision": args.decision}, {**outputs, "log_json": args.log_json})
-    with reason_kept("qc", args.log_json, args.decision):
+    with reason_kept("qc", args.log_json, args.decision, attempt=args.attempt):
         _score(args)
     return 0
 

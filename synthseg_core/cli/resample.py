@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.cli.outputs import check_outputs, reason_kept, refuse_repeats
+from synthseg_core.cli.outputs import add_log_arguments, check_outputs, reason_kept, refuse_repeats
 from synthseg_core.system.atomic import write_json
 from synthseg_core.system.file_identity import sha256_of
 
@@ -23,14 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("outputs (at least one)")
     out.add_argument("--resampled", type=Path, metavar="IMAGE", help="the scan at 1 mm")
     out.add_argument("--sidecar", type=Path, metavar="JSON", help="what it was made from")
-    out.add_argument("--log-json", type=Path, metavar="JSON", help="if the scan fails, the reason as one JSON line")
+    add_log_arguments(out)
 
 
 def run(args: argparse.Namespace) -> int:
     """Resample and write; the reason of a failure goes to ``--log-json`` too."""
     outputs: dict[str, Path | None] = {name: getattr(args, name) for name in _OUTPUTS}
     refuse_repeats({"the scan": args.scan}, {**outputs, "log_json": args.log_json})
-    with reason_kept("resample", args.log_json, args.scan):
+    with reason_kept("resample", args.log_json, args.scan, attempt=args.attempt):
         check_outputs("resample", outputs, _OUTPUTS)
         _resample(args)
     return 0

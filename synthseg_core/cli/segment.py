@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthseg_core.cli.options import add_model_options, crop_of
-from synthseg_core.cli.outputs import check_outputs, reason_kept, refuse_repeats
+from synthseg_core.cli.outputs import add_log_arguments, check_outputs, reason_kept, refuse_repeats
 from synthseg_core.models.registry import load_card
 from synthseg_core.system.atomic import write_json, write_text
 from synthseg_core.system.file_identity import sha256_of
@@ -82,7 +82,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument(
         "--posteriors-sidecar", type=Path, metavar="JSON", help="the same for posteriors at 1 mm, with their channels"
     )
-    out.add_argument("--log-json", type=Path, metavar="JSON", help="if the scan fails, the reason as one JSON line")
+    add_log_arguments(out)
 
 
 def write_outputs(outputs: Outputs, made: Provenance) -> None:
@@ -150,7 +150,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment and write; the reason of a failure goes to ``--log-json`` too."""
     refuse_repeats({"the scan": args.scan}, {name: getattr(args, name) for name in (*OUTPUTS, "log_json")})
-    with reason_kept("segment", args.log_json, args.scan):
+    with reason_kept("segment", args.log_json, args.scan, attempt=args.attempt):
         _segment(args)
     return 0
 

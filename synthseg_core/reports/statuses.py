@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
 
 from synthseg_core.bids.names import SIDECARS, derivative, results_of
 from synthseg_core.bids.scan_row import ScanRow
-from synthseg_core.errors import Failure
+from synthseg_core.errors import Failure, last_lines
 from synthseg_core.reports.origins import SidecarFacts, read_sidecar
 
 STATUSES = ("done", "kept", "running", "failed", "outdated", "missing", "skipped")
@@ -20,8 +18,6 @@ GONE = "made from a segmentation that is no longer there"
 _OF_OUTDATED = "made from a segmentation that is out of date"
 # Stages whose outputs are made by the job of another one; its logs are theirs.
 _JOBS = {"posteriors": "segment"}
-# A log of a job can be long where libraries talk; its last line is near its end.
-_TAIL_BYTES = 65536
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,7 @@ def _examine_stage(row: ScanRow, dataset: Path, stage: str, present: Present) ->
     if links := [path for path in missing if path.is_symlink()]:
         reason = f"{links[0].relative_to(dataset)} is a link to a file that is not there; download it, or run again"
         return StageStatus(stage, "missing", reason, log)
-    failure = _last_failure(dataset / "logs" / job / f"{row.scan}.json")
+    failure = Failure.in_log(dataset / "logs" / job / f"{row.scan}.json")
     if failure is not None:
         return StageStatus(stage, "failed", f"{failure.error}: {failure.reason}", log, recorded=failure.known)
     return StageStatus(stage, "missing", _guess(dataset / log) if log else "not run yet", log)
@@ -154,29 +150,7 @@ def _compared(one: StageStatus, row: ScanRow, dataset: Path, segmented: SidecarF
     return replace(one, status="outdated", reason=reason) if reason else one
 
 
-def _last_failure(path: Path) -> Failure | None:
-    """Return the failure that a job left in its log for machines, as the last JSON line; ``None`` if it left none."""
-    for line in reversed(_lines(path)):
-        try:
-            record: Any = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(record, dict):
-            return Failure.from_record(cast(dict[str, Any], record)) if record else None
-    return None
-
-
 def _guess(log: Path) -> str:
     """Say what can be said of a job that left no record: it was killed, interrupted, or met an unknown error."""
-    last = next((" ".join(line.split()) for line in reversed(_lines(log)) if line.strip()), "")
+    last = next((" ".join(line.split()) for line in reversed(last_lines(log)) if line.strip()), "")
     return f"ended without giving a reason; {f'its log ends with: {last}' if last else 'perhaps killed'}"
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the last lines of a file; none if it is not there."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            return file.read().decode("utf-8", errors="replace").split("\n")
-    except OSError:
-        return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from synthseg_core import errors
@@ -62,3 +64,21 @@ def test_a_failure_about_another_file_names_both():
 def test_geometry_errors_are_input_errors():
     assert issubclass(errors.GeometryError, errors.InputError)
     assert issubclass(errors.OutputError, OSError)
+
+
+@pytest.mark.parametrize(
+    ("error", "found", "lasting"),
+    [
+        ("InputError", "an empty file", True),
+        ("InputError", "too little memory for this scan", False),
+        ("OutputError", "no space left on device", False),
+        ("FetchError", "no connection", False),
+    ],
+)
+def test_only_what_another_attempt_cannot_help_is_lasting(tmp_path, error, found, lasting):
+    failure = errors.Failure(error, "a.nii", found, "a scan", "check it")
+    (tmp_path / "log.json").write_text(json.dumps(failure.record()) + "\n")
+    assert errors.Failure.in_log(tmp_path / "log.json") == failure
+    assert failure.lasting is lasting
+    assert failure.reason in str(failure.error_again())
+    assert not errors.Failure("KeyError", "a.nii", "'x'").lasting

@@ -89,3 +89,9 @@ def training_files(stage):
 def more_memory(mem_mb):
     """Return a function for the memory of a job, which grows with every attempt."""
     return with_signature(lambda wildcards, attempt: mem_mb * attempt)
+
+
+@with_signature
+def attempt_number(wildcards, attempt):
+    """Return which attempt a job is; one after a known error ends at once."""
+    return attempt

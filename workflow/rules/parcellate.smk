@@ -16,6 +16,7 @@ rule parcellate:
     threads: 4
     resources:
         mem_mb=more_memory(8000),
+        attempt=attempt_number,
         runtime=60,
     params:
         scan=of_scan(PLAN.scan_of),
@@ -29,4 +30,4 @@ rule parcellate:
         " --device {params.device} --threads {threads}"
         " --dseg {output.parcels:q} --dseg-1mm {output.parcels_1mm:q} --volumes {output.parcel_volumes:q}"
         " --sidecar {output.parcels_sidecar:q} --sidecar-1mm {output.parcels_sidecar_1mm:q}"
-        " --log-json {params.reason:q} > {log:q} 2>&1"
+        " --log-json {params.reason:q} --attempt {resources.attempt} > {log:q} 2>&1"

@@ -15,6 +15,7 @@ rule qc:
     threads: 4
     resources:
         mem_mb=more_memory(6000),
+        attempt=attempt_number,
         runtime=30,
     params:
         reason=str(LAYOUT.reason("qc", SCAN)),
@@ -25,4 +26,4 @@ rule qc:
         " qc --decision {input.decision:q} {params.options:q}"
         " --device {params.device} --threads {threads}"
         " --scores {output.scores:q} --sidecar {output.scores_sidecar:q}"
-        " --log-json {params.reason:q} > {log:q} 2>&1"
+        " --log-json {params.reason:q} --attempt {resources.attempt} > {log:q} 2>&1"

@@ -17,6 +17,7 @@ rule resample:
     threads: 1
     resources:
         mem_mb=more_memory(4000),
+        attempt=attempt_number,
         runtime=15,
     params:
         scan=of_scan(PLAN.scan_of),
@@ -26,4 +27,4 @@ rule resample:
         'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
         " resample {params.scan:q} {params.options:q}"
         " --resampled {output.resampled:q} --sidecar {output.resampled_sidecar:q}"
-        " --log-json {params.reason:q} > {log:q} 2>&1"
+        " --log-json {params.reason:q} --attempt {resources.attempt} > {log:q} 2>&1"

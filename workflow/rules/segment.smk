@@ -13,6 +13,7 @@ rule segment:
     threads: 4
     resources:
         mem_mb=more_memory(8000),
+        attempt=attempt_number,
         runtime=60,
     params:
         scan=of_scan(PLAN.scan_of),
@@ -27,4 +28,4 @@ rule segment:
         " --dseg {output.dseg:q} --dseg-1mm {output.dseg_1mm:q} --volumes {output.volumes:q}"
         " --mask {output.mask:q} --mask-sidecar {output.mask_sidecar:q}"
         " --sidecar {output.sidecar:q} --sidecar-1mm {output.sidecar_1mm:q} --decision {output.decision:q} {params.optional:q}"
-        " --log-json {params.reason:q} > {log:q} 2>&1"
+        " --log-json {params.reason:q} --attempt {resources.attempt} > {log:q} 2>&1"

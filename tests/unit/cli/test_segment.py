@@ -484,6 +484,21 @@ def test_reason_is_only_written_on_failure(segment, scan, tmp_path):
     assert not log.exists()
 
 
+def test_a_known_error_is_not_tried_twice_but_a_killed_attempt_is(segment, scan, tmp_path):
+    log, dseg = tmp_path / "reason.json", tmp_path / "d.nii.gz"
+    words = ("--dseg", dseg, "--log-json", log, "--attempt", "2")
+    record = {"error": "InputError", "subject": "a.nii", "found": "an empty file", "expected": "a scan", "remedy": "y"}
+    log.write_text(json.dumps(record) + "\n")
+    status, said = segment(scan, *words)
+    assert status == 2
+    assert "an empty file" in said
+    assert not dseg.exists()
+    assert json.loads(log.read_text()) == record
+    log.unlink()
+    assert segment(scan, *words)[0] == 0
+    assert dseg.exists()
+
+
 @pytest.mark.parametrize("name", ["scan2.nii.gz", "notes.txt", "reason", "r.Json"])
 def test_record_is_json_and_nothing_else_is_removed_for_it(segment, scan, tmp_path, name):
     (tmp_path / name).write_text("precious")
