@@ -12,8 +12,8 @@ import numpy as np
 _LEAST_SHARE = 0.005
 # Gap to the next value, relative to the range of all others: hyperintense fluid or bone shade into the rest.
 _LEAST_GAP = 0.5
-# Below air, and above what no scanner for CT gives.
-_AIR_HU, _BEYOND_AIR_HU = -500.0, -40_000.0
+# Air is -1000, and no CT of 12 bits goes below this.
+_AIR_HU, _LOWEST_HU = -500.0, -4096.0
 # Soft tissue, 0 to 80 HU, with noise, where 1000 or 1024 were added. Of a true CT this is bone, one voxel in a hundred.
 _LIFTED_TISSUE, _LIFTED_SHARE = (960.0, 1130.0), 0.05
 # No scan has such numbers, whatever they were meant for.
@@ -111,7 +111,7 @@ def doubts(data: np.ndarray, *, ct: bool) -> tuple[str, ...]:
     lone = [one for one in lone_values(data) if one.value != 0]  # the background of most scans
     lowest = next((one.lowest for one in lone if one.value < one.lowest), float(data.min()))
     advice = tuple(_advice(one) for one in lone)
-    if _BEYOND_AIR_HU < lowest < _AIR_HU:
+    if _LOWEST_HU <= lowest < _AIR_HU and data.max() > 0:
         return (*advice, f"the smallest value is {lowest:g}: if this is a CT in Hounsfield units, use --ct")
     return advice
 

@@ -156,7 +156,8 @@ def _mgh_image(volume: Volume, header: Any, wanted: np.dtype) -> Any:
 
 
 def _write_image(path: Path, image: Any, tail: bytes, *, compressed: bool) -> None:
-    with _opened_to_write(path, compressed) as stream:
+    # A number beyond the type becomes infinite, and NaN as a whole number what the reference makes of it.
+    with _opened_to_write(path, compressed) as stream, np.errstate(all="ignore"):
         image.to_stream(stream)
         stream.write(tail)
 

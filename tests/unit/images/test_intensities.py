@@ -75,7 +75,11 @@ def test_padding_is_named_with_what_to_do(value, low, high, where):
 
 
 @pytest.mark.parametrize(
-    "data", [_scan(), _padded(0, 800, 1500), _scan(-400, 300), _padded(1500), _padded(np.nan), _padded(-np.inf)]
+    "data",
+    [
+        *(_scan(), _scan(-400, 300), _scan(-900, -700), _scan(-9000, 9000)),
+        *(_padded(0, 800, 1500), _padded(1500), _padded(np.nan), _padded(-np.inf)),
+    ],
 )
 def test_nothing_to_doubt(data):
     assert doubts(data, ct=False) == ()

@@ -153,6 +153,13 @@ def test_mgz_becomes_float32_only_by_quirk(tmp_path):
         assert nib.load(tmp_path / "x.mgz").get_data_dtype().newbyteorder("=") == expected
 
 
+def test_numbers_beyond_the_type_are_infinite_and_nobody_speaks(tmp_path, recwarn):
+    data = np.array([[[1.0, 1e300, -1e300]]])
+    write_volume(tmp_path / "x.nii.gz", Volume(data, np.eye(4)), dtype=np.float32)
+    assert _voxels(tmp_path / "x.nii.gz").ravel().tolist() == [1.0, np.inf, -np.inf]
+    assert not recwarn.list
+
+
 def test_unknown_output_extension(tmp_path):
     with pytest.raises(OutputError, match=r"x.img: found the extension .img; expected .nii.gz or .nii or "):
         write_volume(tmp_path / "x.img", phantom())
