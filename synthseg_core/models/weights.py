@@ -9,7 +9,7 @@ from pathlib import Path
 from synthseg_core.errors import WeightsError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.system.file_identity import FileKind, identify, kind_of_file
-from synthseg_core.system.paths import is_file, user_cache
+from synthseg_core.system.paths import is_allowed, is_file, is_folder, user_cache
 
 _EXTENSIONS = (".h5", ".safetensors")
 
@@ -52,16 +52,31 @@ class FoundWeights:
 
 
 def cache_folder() -> Path:
-    """Return the folder that downloads go to: ``$SYNTHSEG_MODELS``, or one in the user's cache folder."""
+    """Return the folder that downloads go to: ``$SYNTHSEG_MODELS``, or one in the user's cache folder.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such folder that can be written to.
+    """
     folder = _named_folder() or user_cache()
-    if folder is None:
+    fault = _fault_of(folder) if folder else "no home folder"
+    if folder is None or fault:
         raise WeightsError(
-            "weights cache",
-            found="no home folder",
-            expected="one",
-            remedy="set SYNTHSEG_MODELS to a folder for weights",
+            folder or "weights cache",
+            found=fault,
+            expected="a folder that can be written to",
+            remedy="set SYNTHSEG_MODELS to a folder for weights, or name one with --to",
         )
     return folder
+
+
+def _fault_of(folder: Path) -> str:
+    """Say why files cannot be made in a folder, which need not be there; empty if they can."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if is_file(path) or is_folder(path))
+    if is_folder(there) and is_allowed(there, os.W_OK | os.X_OK):
+        return ""
+    return "a folder that cannot be written to" if there == folder else f"no such folder, and {there} cannot hold one"
 
 
 def places(card: ModelCard, folder: Path | None = None) -> tuple[Place, ...]:

@@ -13,6 +13,7 @@ from synthseg_core.models.card import ModelCard, WeightsFile
 from synthseg_core.models.registry import load_card, registered_models
 from synthseg_core.models.weights import FoundWeights, cache_folder, file_names, find_weights, places
 from synthseg_core.system.file_identity import sha256_of
+from tests.phantoms.trees import make_tree
 from tests.privileges import ordinary_user
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -135,6 +136,17 @@ def test_a_folder_that_may_not_be_looked_into_is_one_line(card, monkeypatch):
 def test_a_name_that_no_file_can_have_is_no_file(card):
     with pytest.raises(WeightsError, match="no weights in"):
         find_weights(dataclasses.replace(card, weights=WeightsFile("x" * 300 + ".h5")))
+
+
+@pytest.mark.parametrize("name", ["", "gone/deeper", "file/models"])
+def test_cache_folder_that_cannot_be_written_to(monkeypatch, name):
+    with ordinary_user() as home:
+        make_tree(home, ["file"])
+        home.chmod(0o500)
+        monkeypatch.setenv("SYNTHSEG_MODELS", str(home / name))
+        with pytest.raises(WeightsError, match=r"(written to|hold one); expected .*set SYNTHSEG_MODELS .* --to"):
+            cache_folder()
+        home.chmod(0o700)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
