@@ -29,7 +29,7 @@ _LEVELS = {
     "failed": "could not be made; see stage and reason",
     "outdated": "made from another scan, model, segmentation or with other options than there are now; see reason",
     "missing": "not made yet, or ended without leaving a reason",
-    "skipped": "not taken for a scan; see reason",
+    "skipped": "not taken for a scan, a folder that cannot be searched, or not downloaded; see reason",
 }
 _STATUS_COLUMNS: dict[str, dict[str, Any]] = {
     **SCAN_COLUMNS,

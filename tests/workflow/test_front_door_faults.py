@@ -40,7 +40,7 @@ def results(folder):
     [
         (("--rerun", "--device", "cuda:77"), "--device: found"),
         (("--rerun", "--", "--bogus"), "unrecognized arguments: --bogus"),
-        (("--suffixes", "bold"), "no usable scan among 0 selected and 0 listed"),
+        (("--suffixes", "bold"), "no usable scan; other kinds: T1w 2"),
     ],
 )
 def test_a_call_that_cannot_work_costs_no_result(finished, words, message):

@@ -61,7 +61,7 @@ def test_group_is_no_part_of_all_and_needs_no_scans(tmp_path):
         ({"typo": 1}, "'typo' was unexpected"),
         ({"segment": {"weights": "/gone"}}, "no weights in /gone"),
         ({"segment": {"model": "synthseg-qc-2.0"}}, "a model for quality"),
-        ({"participants": ["77"]}, "no usable scan among 0 selected and 1 listed"),
+        ({"participants": ["77"]}, "no usable scan; no sub-77"),
     ],
 )
 def test_faults_are_known_before_the_first_job(tmp_path, values, message):
