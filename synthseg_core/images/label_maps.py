@@ -14,6 +14,7 @@ from synthseg_core.images.checks import sizes_text
 from synthseg_core.images.formats import READABLE, extension
 from synthseg_core.images.reading import Placement, read_placement, read_stored
 from synthseg_core.images.volume import Volume
+from synthseg_core.system.words import counted
 
 # As in label tables: what is counted by value needs a table as long as the largest one.
 LARGEST_LABEL = 10**6
@@ -174,7 +175,7 @@ def _rounded(data: np.ndarray, path: Path) -> np.ndarray:
     fractions = np.abs(data - whole) > _ROUNDING
     if count := int(np.count_nonzero(fractions)):
         example = data[fractions][0]
-        raise _not_a_label_map(path, f"{count} voxels whose value is not whole, such as {example:.6g}")
+        raise _not_a_label_map(path, f"{counted(count, 'voxel')} whose value is not whole, such as {example:.6g}")
     return whole
 
 

@@ -17,6 +17,7 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.system import memory
 from synthseg_core.system.atomic import atomic_path
 from synthseg_core.system.progress import OnProgress
+from synthseg_core.system.words import counted
 
 _MEMBERS = ("positions", "values", "affines", "names")
 _MOST_VALUES = 256
@@ -55,7 +56,7 @@ def pack(source: Path | str | Sequence[Path | str], progress: OnProgress | None 
     """
     files = files_of(source)
     bytes_needed = len(files) * math.prod(files.shape)
-    memory.require(bytes_needed, source_text(source), f"{len(files)} label maps")
+    memory.require(bytes_needed, source_text(source), counted(len(files), "label map"))
     positions = np.empty((len(files), *files.shape), np.uint8)
     affines = np.empty((len(files), 4, 4))
     values = np.zeros(1, np.int32)

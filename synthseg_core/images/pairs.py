@@ -15,6 +15,7 @@ from synthseg_core.images.affines import closest_ras, unit_columns
 from synthseg_core.images.label_maps import label_map_paths, source_text, stem
 from synthseg_core.images.reading import read_scan
 from synthseg_core.images.volume import Volume
+from synthseg_core.system.words import counted
 
 _ENTITIES = re.compile(r"(?:^|_)((sub|ses)-[0-9A-Za-z]+)(?=_|\.|$)")
 
@@ -101,7 +102,7 @@ def _modality(folder: Path, map_paths: Sequence[Path], maps: Path) -> list[tuple
     if len(paths) != len(map_paths):
         raise InputError(
             folder,
-            found=f"{len(paths)} scans for {len(map_paths)} label maps in {source_text(maps)}",
+            found=f"{counted(len(paths), 'scan')} for {counted(len(map_paths), 'label map')} in {source_text(maps)}",
             expected="one scan for each map, in the same sorted order",
             remedy="remove or add files",
         )

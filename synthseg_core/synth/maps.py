@@ -24,6 +24,7 @@ from synthseg_core.labels.lists import GenerationLabels, unknown_values, values_
 from synthseg_core.synth.recipe import Recipe
 from synthseg_core.system import memory
 from synthseg_core.system.progress import OnProgress
+from synthseg_core.system.words import counted
 
 Unknown = Literal["refuse", "background"]
 
@@ -105,7 +106,9 @@ def read_label_maps(
     files = files_of(source) if packed is None else packed_files(packed)
     shape = _thinned(files.shape, step)
     encoder = _Encoder.of(labels, unknown)
-    memory.require(len(files) * math.prod(shape) * encoder.itemsize, source_text(source), f"{len(files)} label maps")
+    memory.require(
+        len(files) * math.prod(shape) * encoder.itemsize, source_text(source), counted(len(files), "label map")
+    )
     indices = torch.empty((len(files), *shape), dtype=encoder.torch_dtype)
     affines: list[np.ndarray] = []
     for number, path in enumerate(files.paths):

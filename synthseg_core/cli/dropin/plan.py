@@ -15,6 +15,7 @@ from synthseg_core.cli.dropin.names import InputMode
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.formats import READABLE, extension
 from synthseg_core.system.paths import is_file, is_folder, real_path
+from synthseg_core.system.words import counted
 
 # Option and file name suffix of each image output of the reference command.
 _IMAGE_OUTPUTS = {"segmentations": ("--o", "synthseg"), "posteriors": ("--post", "posteriors")} | {
@@ -272,7 +273,7 @@ def _output_list(path: str, option: str, expected: int) -> list[str]:
     if len(entries) != expected:
         raise UsageError(
             option,
-            found=f"{len(entries)} lines in {path}",
+            found=f"{counted(len(entries), 'line')} in {path}",
             expected=f"{expected}, one for each scan of --i",
             remedy="complete the list",
         )

@@ -349,6 +349,20 @@ def test_exit_status(status, scans, expected):
     assert exit_status(ChildEnd(status, interrupted=False), scans) == expected
 
 
+def test_what_is_asked_for_and_not_there_is_no_success():
+    end = ChildEnd(0, interrupted=False)
+    assert exit_status(end, statuses("done"), absent=("sub-77",), by_label=True) == 1
+    assert exit_status(end, statuses("done"), by_label=True) == 0
+
+
+def test_what_is_not_downloaded_is_a_failure_only_where_it_is_asked_for_by_label():
+    row = ScanRow("s", "sub-1", "", "T1w", "p", "/p", "not downloaded; fetch it, for instance 'datalad get'")
+    found = [*statuses("done"), ScanStatus(row, "skipped", row.problem)]
+    end = ChildEnd(0, interrupted=False)
+    assert exit_status(end, found) == 0
+    assert exit_status(end, found, by_label=True) == 1
+
+
 def test_exit_status_after_an_interrupt():
     assert exit_status(ChildEnd(1, interrupted=True), statuses("done")) == 130
 

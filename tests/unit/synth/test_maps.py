@@ -154,7 +154,7 @@ BAD = {
         "voxels of 1 x 1.2 x 1 mm",
         "1 x 1.2 x 0.9 mm",
     ),
-    "fraction": (_with(_put(2.5), "float32"), "1 voxels whose value is not whole, such as 2.5", "whole numbers"),
+    "fraction": (_with(_put(2.5), "float32"), "1 voxel whose value is not whole, such as 2.5", "whole numbers"),
     "nan": (_with(_put(np.nan), "float32"), "NaN or infinite", "whole numbers"),
     "negative": (_with(_put(-3)), "the negative value -3", "whole numbers from 0"),
     "too large": (_with(_put(2_000_000)), "the value 2000000", "to 1000000"),
