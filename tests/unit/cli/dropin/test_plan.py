@@ -85,7 +85,7 @@ def test_list_lengths_are_checked_before_the_run(study, tmp_path):
     short = lines(tmp_path / "short.txt", "a.nii.gz")
     with pytest.raises(UsageError, match=r"--o: found 1 line in .*expected 2"):
         make_plan(Request(scans, short))
-    with pytest.raises(UsageError, match=r"--qc: found 1 lines.*expected 2"):
+    with pytest.raises(UsageError, match=r"--qc: found 1 line in .*expected 2"):
         make_plan(Request(scans, outputs, quality=short))
 
 
