@@ -1,6 +1,8 @@
 """What is made again after a change, and what is not: one dataset that is changed step by step."""
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import synthseg_core
 from synthseg_core.system.tables import read_tsv
 from tests.phantoms.trees import contents
 from tests.workflow.runs import app, planned, run
-from tests.workflow.trial import stem, write_dataset, write_scan
+from tests.workflow.trial import stem, t1w, write_dataset, write_scan
 
 pytestmark = pytest.mark.slow
 UNSTABLE = ("work", "logs")
@@ -70,6 +72,40 @@ def test_another_file_of_a_scan_remakes_this_scan_and_the_group(trial):
     names = changed(before, trial.derivatives())
     assert of_scans(names) == {"sub-2"}
     assert "group_seg-synthseg_volumes.tsv" in names
+
+
+def test_neither_times_nor_places_of_scans_count_but_whose_file_it_is(trial):
+    before = trial.derivatives()
+    ahead = time.time() + 7200
+    first, second = (trial.bids / t1w(label) for label in ("1", "2"))
+    os.utime(first, (ahead, ahead))
+    os.utime(trial.out / f"work/decisions/{stem('1')}_decision.npz", (ahead, ahead))
+    trial.bids.rename(trial.folder / "moved")
+    trial.bids.symlink_to(trial.folder / "moved")
+    assert trial.run(*CORTEX) == {}
+    assert trial.derivatives() == before
+    first.rename(trial.folder / "x")
+    second.rename(first)
+    (trial.folder / "x").rename(second)
+    trial.run(*CORTEX, level="group")
+    assert "outdated: " in trial.said
+    assert trial.run(*CORTEX) == {"segment": 2}
+    assert "made from another file of the scan" in trial.said
+    assert of_scans(changed(before, trial.derivatives())) == {"sub-1", "sub-2"}
+    first.rename(trial.folder / "x")
+    second.rename(first)
+    (trial.folder / "x").rename(second)
+    second.unlink()
+    second.symlink_to("../.git/annex/objects/gone")
+    assert trial.run(*CORTEX) == {"segment": 1}
+    assert [row["participant_id"] for row in read_tsv(trial.out / "group_seg-synthseg_volumes.tsv")] == [
+        f"sub-{label}" for label in "123"
+    ]
+    assert "kept: " in trial.said
+    second.unlink()
+    write_scan(trial.bids, "2", seed=77)
+    trial.run(*CORTEX)
+    assert trial.derivatives() == before
 
 
 def test_another_subject_is_one_scan_more(trial):
