@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthseg_core.bids.scan_row import ScanRow
-from synthseg_core.bids.search import DATATYPES, Search
+from synthseg_core.bids.search import DATATYPES, FOLDER_EXTENSIONS, Search, is_image
 from synthseg_core.bids.tally import Tally
 from synthseg_core.system.paths import is_file
 
@@ -62,7 +62,7 @@ def without_ignored(
     rows = list(rows)
     if not rules:
         return rows
-    ignored = [row for row in rows if is_ignored(row.path, rules)]
+    ignored = [row for row in rows if is_ignored(_place(row), rules)]
     named = {row.path for row in ignored}
     present = {row.suffix for row in rows if row.path not in named}
     asked = [row for row in ignored if _is_asked_for(row, rules, search) and row.suffix not in present]
@@ -70,6 +70,11 @@ def without_ignored(
     tally.overruled.update(row.suffix for row in asked)
     tally.ignored.update(row.suffix or "other names" for row in ignored if row.path not in taken)
     return [row for row in rows if row.path not in named or row.path in taken]
+
+
+def _place(row: ScanRow) -> str:
+    """Return a path as patterns see it: that of a folder with a slash at its end."""
+    return row.path if is_image(row.path.rpartition("/")[2], FOLDER_EXTENSIONS) else f"{row.path}/"
 
 
 def _is_asked_for(row: ScanRow, rules: Sequence[IgnoreRule], search: Search) -> bool:

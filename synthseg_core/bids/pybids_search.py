@@ -85,7 +85,7 @@ def _folders_without_scans(root: Path, search: Search, found: Sequence[ScanRow],
     closed = (path.relative_to(root).as_posix() for path in _closed_folders(root))
     problem = "a folder that may not be looked into; correct its permissions"
     more = (folder_row(path, str(root), problem) for path in closed if path.startswith("sub-") and path not in told)
-    return [*folders, *more]
+    return without_ignored([*folders, *more], read_bidsignore(root), search, tally)
 
 
 def _rows_of(root: Path, folder: Path, search: Search, queries: Sequence[Query], tally: Tally) -> Iterator[ScanRow]:

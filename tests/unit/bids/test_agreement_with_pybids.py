@@ -249,6 +249,14 @@ def test_same_scans_of_other_data_types(tmp_path):
     assert len(found) == 4
 
 
+ODD = ("asked for", "wrong levels", "extensions", "case", "labels", "not BIDS")
+
+
+@pytest.mark.parametrize("name", [name for name in TREES if not name.endswith(ODD)])
+def test_valid_datasets_have_nothing_to_complain_about(tmp_path, name):
+    assert [row.path for row in find_scans(dataset(tmp_path, TREES[name]), Search(layout="bids")) if row.problem] == []
+
+
 def test_same_scans_behind_links(tmp_path):
     elsewhere = make_tree(tmp_path / "elsewhere", ["object", "sub-02/anat/sub-02_T1w.nii.gz", "x/sub-03_T1w.nii.gz"])
     root = dataset(tmp_path / "real", ["sub-01/anat/", "sub-03/", "sub-04/anat/sub-04_T1w.nii.gz"])

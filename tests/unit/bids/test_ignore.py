@@ -81,6 +81,13 @@ def test_what_is_ignored_for_other_reasons_stays_so_and_is_told(tmp_path, lines,
     assert f"left out by .bidsignore: T1w {2 - kept}" in tally.lines()[0]
 
 
+@pytest.mark.parametrize("line", ["sub-01/old/", "old", "**/old/**", "sub-01/old/*"])
+def test_folders_that_are_no_scans_can_be_ignored(tmp_path, line):
+    make_tree(tmp_path, [T1W, "sub-01/old/a.nii", "Sub-02/a.nii"])
+    (tmp_path / ".bidsignore").write_text(f"{line}\nSub-02/\n")
+    assert [row.path for row in discover(tmp_path, Search())] == [T1W]
+
+
 def test_a_rule_that_chooses_among_scans_of_a_kind_chooses(tmp_path):
     bone = "sub-01/anat/sub-01_acq-bone_CT.nii.gz"
     found, _ = searched(tmp_path, "*_acq-bone_CT.nii.gz", [CT, bone], suffixes=("CT",))

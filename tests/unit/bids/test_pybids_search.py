@@ -160,7 +160,8 @@ def test_descriptions_that_say_nothing_will_do(bids, content):
 
 def test_folders_that_cannot_be_searched_are_listed_with_a_filter_too(bids):
     (bids / "sub-05").symlink_to("gone")
-    make_tree(bids, ["sub-06/anat/", "sub-07/anat/sub-07_t1w.nii", "sub-08/anat/sub-08_MEGRE.nii"])
+    make_tree(bids, ["sub-06/anat/", "sub-07/anat/sub-07_t1w.nii", "sub-08/anat/sub-08_MEGRE.nii", "sub-09/"])
+    (bids / ".bidsignore").write_text("sub-09/\n")
     tally = Tally()
     (bids.parent / "f.json").write_text('{"t1w": {"run": null}}')
     rows = find_scans(bids, Search(filter_file=bids.parent / "f.json"), tally)
