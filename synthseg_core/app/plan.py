@@ -126,7 +126,7 @@ class Plan:
         return cls(
             layout=layout,
             asked=Path(config["input"]).absolute(),
-            dataset=dataset_of(Path(config["input"]).absolute(), config["layout"]),
+            dataset=dataset_of(Path(config["input"]).absolute(), config["layout"], (layout.output, layout.work)),
             table=Path(config["scans"] or layout.scan_table).absolute(),
             search=search_of(config, layout) if head and not config["scans"] else None,
             selection=Selection.from_config(config),
@@ -414,7 +414,9 @@ def layout_of(config: Mapping[str, Any]) -> Layout:
             expected="a path that Snakemake can use as a pattern",
             remedy="choose another folder",
         )
-    require_own_output(output, dataset_of(Path(config["input"]).absolute(), config["layout"]))
+    asked = Path(config["input"]).absolute()
+    for dataset in (asked, dataset_of(asked, config["layout"])):
+        require_own_output(output, dataset)
     return layout
 
 

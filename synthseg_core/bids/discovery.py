@@ -7,7 +7,7 @@ plainly something else is counted.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from synthseg_core.bids.bids_tree import BidsTree
@@ -44,7 +44,7 @@ def discover(root: Path, search: Search, tally: Tally | None = None) -> list[Sca
     if search.layout == "bids" or (search.layout == "auto" and looks_like_bids(root)):
         found = without_ignored(BidsTree(str(root), search, tally).rows(), read_bidsignore(root), search, tally)
     else:
-        if inside := datasets_in(root) if search.layout == "auto" else []:
+        if inside := datasets_in(root, search.exclude) if search.layout == "auto" else []:
             names = ", ".join(folder.relative_to(root).as_posix() for folder in inside)
             tally.notes.append(f"read as a plain folder; give the folder of a BIDS dataset to read it as such: {names}")
         found = folder_rows(root, search, tally)
@@ -72,15 +72,23 @@ def looks_like_bids(root: Path) -> bool:
     return os.path.lexists(root / "dataset_description.json") or _has_participants(root)
 
 
-def datasets_in(study: Path) -> list[Path]:
-    """Return the raw BIDS datasets in a folder that has no participants of its own, such as ``rawdata`` of a study."""
+def datasets_in(study: Path, exclude: Sequence[Path] = ()) -> list[Path]:
+    """Return the raw BIDS datasets in a folder that has no participants of its own, such as ``rawdata`` of a study.
+
+    Parameters
+    ----------
+    study
+        The folder.
+    exclude
+        Folders that are none, such as the output.
+    """
     if not is_folder(study) or _has_participants(study):
         return []
-    beside = [folder for folder in _folders_of(study) if folder.name not in ("derivatives", "sourcedata", "code")]
-    return _raw_datasets(beside) or _raw_datasets(_folders_of(study / "sourcedata"))
+    beside = [one for one in _folders_of(study, exclude) if one.name not in ("derivatives", "sourcedata", "code")]
+    return _raw_datasets(beside) or _raw_datasets(_folders_of(study / "sourcedata", exclude))
 
 
-def dataset_of(root: Path, layout: str) -> Path:
+def dataset_of(root: Path, layout: str, exclude: Sequence[Path] = ()) -> Path:
     """Return the dataset that an input stands for: the only BIDS dataset of a study, if no other scans lie beside it.
 
     Parameters
@@ -89,11 +97,14 @@ def dataset_of(root: Path, layout: str) -> Path:
         The input.
     layout
         As in :class:`Search`; only ``auto`` is interpreted.
+    exclude
+        Folders that do not count, such as the output.
     """
-    inside = datasets_in(root) if layout == "auto" else []
+    inside = datasets_in(root, exclude) if layout == "auto" else []
     if len(inside) != 1 or any(is_image(name, FOLDER_EXTENSIONS) for name in os.listdir(root)):  # noqa: PTH208
         return root
-    others = (folder for folder in _folders_of(root) if folder != inside[0] and folder.name not in NO_PARTICIPANTS)
+    beside = (folder for folder in _folders_of(root, exclude) if folder != inside[0])
+    others = (folder for folder in beside if folder.name not in NO_PARTICIPANTS)
     return root if any(not is_derivative(folder) and image_in(folder) for folder in others) else inside[0]
 
 
@@ -109,10 +120,12 @@ def _has_participants(root: Path) -> bool:
         return False
 
 
-def _folders_of(root: Path) -> list[Path]:
+def _folders_of(root: Path, exclude: Sequence[Path]) -> list[Path]:
     try:
         with os.scandir(root) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError:
         return []
-    return [root / name for name in sorted(names)]
+    unwanted = {os.path.realpath(folder) for folder in exclude}
+    place = os.path.realpath(root)
+    return [root / name for name in sorted(names) if os.path.join(place, name) not in unwanted]  # noqa: PTH118

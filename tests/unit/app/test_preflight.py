@@ -249,6 +249,16 @@ def test_files_that_others_wrote_are_never_replaced(tmp_path, name, text, refuse
         plan_of(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["", "rawdata"])
+def test_results_in_a_study_or_in_its_dataset_are_refused(tmp_path, place):
+    study = make_tree(tmp_path / "in", ["rawdata/sub-1/anat/sub-1_T1w.nii.gz"])
+    with pytest.raises(UsageError, match="the folder of the scans"):
+        plan_of(tmp_path, output=str(study / place))
+    plan = plan_of(tmp_path, output=str(study / "results"))
+    assert (plan.asked, plan.dataset) == (study, study / "rawdata")
+    assert plan.tally.lines() == [f"read is {plan.dataset}, the only BIDS dataset in {study}"]
+
+
 @pytest.mark.parametrize("level", ["participant", "group"])
 def test_results_in_the_dataset_of_the_scans_are_refused_before_anything_is_written(tmp_path, capsys, level):
     bids = make_tree(tmp_path / "in", ["sub-1/anat/sub-1_T1w.nii.gz"])

@@ -308,6 +308,11 @@ def test_the_only_dataset_of_a_study_is_taken(tmp_path, more, found):
     assert dataset_of(tmp_path / "rawdata", "auto") == tmp_path / "rawdata"
 
 
+def test_results_in_a_study_do_not_change_which_dataset_is_taken(tmp_path):
+    make_tree(tmp_path, [*STUDY, "out/sub-01/anat/sub-01_space-T1w_dseg.nii.gz"])
+    assert dataset_of(tmp_path, "auto", (tmp_path / "out",)) == tmp_path / "rawdata"
+
+
 def test_raw_data_among_the_sources_of_a_study(tmp_path):
     make_tree(
         tmp_path, ["sourcedata/raw/sub-01/anat/sub-01_T1w.nii", "derivatives/x/a.nii", "dataset_description.json"]
