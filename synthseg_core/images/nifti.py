@@ -161,7 +161,7 @@ def _usable_forms(header: Any, stated: Size3, path: object) -> list[str]:
     if sform is None and (qform_fault or not np.all(np.abs(stated) > 0)):
         raise GeometryError(
             path,
-            found=f"{qform_fault or 'a voxel size of 0'} and no sform",
+            found=f"{qform_fault or f'voxels of {checks.sizes_text(stated)}'} and no sform",
             expected="voxel sizes, origin and orientation",
             remedy="repair the header (sform/qform) or convert the scan again",
         )

@@ -124,10 +124,8 @@ def read_voxels(
     with _reading(opened.path):
         if extension(opened.path) not in _COMPRESSED:
             return _converted(opened.array, index, dtype), []
-        stored = opened.array
-        spec = stored.shape, stored.dtype, stored.offset, stored.slope, stored.inter
         with gzip.open(opened.path) as stream:
-            data = _converted(ArrayProxy(stream, spec, mmap=False), index, dtype)
+            data = _converted(ArrayProxy(stream, _spec(opened.array), mmap=False), index, dtype)
             return data, _read_to_the_end(stream)
 
 
@@ -146,11 +144,20 @@ def _open_image(path: Path) -> Opened:
     _check_dtype(header.get_data_dtype(), path)
     sizes = triple(float(size) for size in header["delta" if mgh else "pixdim"][0 if mgh else 1 :][:3])
     affine = np.array(header.get_best_affine(), np.float64)
-    array = ArrayProxy(str(path), header, mmap=False)
+    array = _whole_numbers(ArrayProxy(str(path), header, mmap=False))
     if not mgh:
         header["vox_offset"] = 0  # true of this file only; results get their own
     values = impossible_values(array.dtype, float(array.slope), float(array.inter))
     return Opened(path, array, affine, header, sizes, tuple(notes), values)
+
+
+def _whole_numbers(array: ArrayProxy) -> ArrayProxy:
+    """Return the same with a shape that can be multiplied: that of MGH files is of 32 bits, which overflow."""
+    return ArrayProxy(array.file_like, _spec(array), mmap=False)
+
+
+def _spec(array: ArrayProxy) -> tuple[Any, ...]:
+    return tuple(int(n) for n in array.shape), array.dtype, array.offset, array.slope, array.inter
 
 
 def _converted(array: Any, index: tuple[slice | int, ...], dtype: DTypeLike | None) -> np.ndarray:

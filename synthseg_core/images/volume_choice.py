@@ -46,7 +46,7 @@ def choose_volume(stored: tuple[int, ...], volume: int | None, path: Path) -> Ch
     InputError
         If there are fewer than three axes, more than one long axis beyond them, or no volume of that number.
     """
-    if 0 in stored or len(stored) < 3:
+    if min(stored, default=0) < 1 or len(stored) < 3:
         raise _wrong_shape(stored, path)
     extra = stored[3:]
     count = math.prod(extra)
@@ -89,7 +89,7 @@ def choose_like_reference(stored: tuple[int, ...], volume: int | None, path: Pat
 
 
 def _wrong_shape(stored: tuple[int, ...], path: Path) -> InputError:
-    if 0 in stored:
+    if min(stored, default=0) < 1:
         found, remedy = "no voxels", "convert the scan again from its source"
     elif len(stored) < 4:
         found, remedy = "a 2-D image" if len(stored) == 2 else "a 1-D image", "give the whole volume, not one slice"

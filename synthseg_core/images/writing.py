@@ -132,7 +132,9 @@ def _image(kind: str, volume: Volume, like: Scan | None, dtype: DTypeLike | None
     if kind in (".mgz", ".mgh"):
         return _mgh_image(volume, header, np.dtype(np.float32) if quirks.mgz_as_float32 else wanted)
     nifti: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    image = nifti(volume.data, volume.affine, header, dtype=wanted)
+    # An MGH header has nothing to give; its number of frames may be more than NIfTI-1 can say.
+    kept = header if isinstance(header, nib.Nifti1Header) else None
+    image = nifti(volume.data, volume.affine, kept, dtype=wanted)
     image.set_data_dtype(wanted)
     image.header.set_xyzt_units("mm", image.header.get_xyzt_units()[1])
     if not quirks.keep_input_header:

@@ -58,3 +58,24 @@ def test_damaged_header(tmp_path, start, value, capfd):
     with pytest.raises(InputError, match="damaged or truncated file"):
         read_scan(write_raw(tmp_path / "x.mgz", bytes(content)))
     assert capfd.readouterr().err == ""
+
+
+def test_more_frames_than_other_formats_can_say(tmp_path, recwarn):
+    content = bytearray(mgh_bytes())
+    content[16:20] = (40_000).to_bytes(4, "big")
+    (tmp_path / "x.mgh").write_bytes(content)
+    scan = read_scan(tmp_path / "x.mgh", volume=0)
+    np.testing.assert_array_equal(scan.volume.data, VOXELS)
+    write_volume(tmp_path / "result.nii.gz", scan.volume, like=scan, dtype=np.float32)
+    np.testing.assert_array_equal(read_scan(tmp_path / "result.nii.gz").volume.data, VOXELS)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("dims", [(2**30, 2**30, 2**30, 4), (-5, -5, 56, 1)])
+def test_dimensions_beyond_all_bounds(tmp_path, dims, recwarn):
+    content = bytearray(mgh_bytes())
+    content[4:20] = np.array(dims, ">i4").tobytes()
+    (tmp_path / "x.mgh").write_bytes(content)
+    with pytest.raises(InputError, match="needs about|no voxels|damaged"):
+        read_scan(tmp_path / "x.mgh")
+    assert not recwarn.list
