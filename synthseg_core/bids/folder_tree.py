@@ -30,17 +30,22 @@ from synthseg_core.bids.tally import Tally
 
 def folder_rows(root: Path, search: Search, tally: Tally) -> list[ScanRow]:
     """Return a row for each image below a folder, hidden folders aside; ``tally`` is told what is left out."""
-    rows = without_mixed_people(_rows(root, search, tally))
-    return with_former_names(rows, former_stem, search.results, tally)
+    people: dict[str, str] = {}
+    rows = without_mixed_people(list(_rows(root, search, tally, people)), people)
+
+    def former(row: ScanRow) -> str:
+        return former_stem(row) if row.path in people else ""
+
+    return with_former_names(rows, former, search.results, tally)
 
 
-def _rows(root: Path, search: Search, tally: Tally) -> Iterator[ScanRow]:
+def _rows(root: Path, search: Search, tally: Tally, people: dict[str, str]) -> Iterator[ScanRow]:
     errors: list[OSError] = []
     for folder, names in _folders(root, search, tally, errors):
         for name in names:
             source = f"{folder}/{name}"
             if is_image(name, FOLDER_EXTENSIONS):
-                row = _row(Path(source).relative_to(root).as_posix(), source, search, tally)
+                row = _row(Path(source).relative_to(root).as_posix(), source, search, tally, people)
                 if row:
                     yield row
             elif kind := foreign_format(name):
@@ -64,13 +69,17 @@ def _folders(root: Path, search: Search, tally: Tally, errors: list[OSError]) ->
         yield folder, names
 
 
-def _row(path: str, source: str, search: Search, tally: Tally) -> ScanRow | None:
-    """Name a file by BIDS where its name is BIDS, otherwise by its path; ``None`` if it is plainly no such scan."""
+def _row(path: str, source: str, search: Search, tally: Tally, people: dict[str, str]) -> ScanRow | None:
+    """Name a file by BIDS where its name is BIDS, otherwise by its path; ``None`` if it is plainly no such scan.
+
+    Of a scan that is named after its path, ``people`` keeps the person.
+    """
     name = bids_name(path)
     if name is None:
         said = name_from_path(path)
         if not said.label:
             return nameless_row(path, source, "no letter or digit in the name; rename the file")
+        people[path] = said.person
         name = ScanName({"sub": said.label}, said.suffix)
     elif search.layout == "auto" and _is_other_kind(path, name):
         tally.other[name.suffix] += 1

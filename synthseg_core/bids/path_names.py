@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,8 +93,8 @@ def ascii_label(text: str) -> str:
 
 
 def former_stem(row: ScanRow) -> str:
-    """Return the stem that earlier versions gave to a scan of a plain folder; empty if it is the same, or none."""
-    label = "" if bids_name(row.path) else former_label(row.path)
+    """Return the stem that earlier versions gave to a scan without a BIDS name; empty if it is the same, or none."""
+    label = former_label(row.path)
     stem = ScanName({"sub": label}, UNNAMED_SUFFIX).stem if label else ""
     return stem if stem != row.scan else ""
 
@@ -107,15 +107,23 @@ def bids_name(path: str) -> ScanName | None:
         return None
 
 
-def without_mixed_people(rows: Iterable[ScanRow]) -> list[ScanRow]:
-    """Refuse scans whose paths name people in different ways, but with the same letters and digits."""
+def without_mixed_people(rows: Iterable[ScanRow], people: Mapping[str, str]) -> list[ScanRow]:
+    """Refuse scans whose paths name people in different ways, but with the same letters and digits.
+
+    Parameters
+    ----------
+    rows
+        Of a plain folder.
+    people
+        By path, the persons of those scans that are named after their paths.
+    """
     rows = list(rows)
-    people: dict[str, set[str]] = defaultdict(set)
+    written: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        if row.scan and not bids_name(row.path):
-            people[row.participant_id].add(name_from_path(row.path).person)
-    mixed = {label: " and ".join(sorted(written)) for label, written in people.items() if len(written) > 1}
-    return [_refused(row, mixed) for row in rows] if mixed else rows
+        if row.scan and row.path in people:
+            written[row.participant_id].add(people[row.path])
+    mixed = {label: " and ".join(sorted(texts)) for label, texts in written.items() if len(texts) > 1}
+    return [_refused(row, mixed) if row.path in people else row for row in rows] if mixed else rows
 
 
 def with_former_names(
@@ -148,7 +156,7 @@ def with_former_names(
 
 
 def _refused(row: ScanRow, mixed: dict[str, str]) -> ScanRow:
-    if row.problem or row.participant_id not in mixed or bids_name(row.path):
+    if row.problem or row.participant_id not in mixed:
         return row
     label = row.participant_id
     return replace(row, problem=f"{mixed[label]} both become {label}; rename one, or list the scans in a table")
