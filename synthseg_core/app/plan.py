@@ -269,11 +269,16 @@ class Plan:
         """
         self.require_scans()
         stems = [row.scan for row in self.usable]
-        hidden = {stem for stem in stems if any(map(_is_broken_link, self._all_of(stem)))} if preview else ()
+        hidden = self.with_broken_links() if preview else ()
         for stem in hidden:
             print(f"not in Snakemake's list, for links to nowhere among its results: {stem}", file=sys.stderr)
         jobs = (files for stem in stems if stem not in hidden for files in self._jobs_of(stem))
         return [name for first, *others in jobs for name in (first, *(_missing(others) if _is_there(first) else ()))]
+
+    def with_broken_links(self) -> frozenset[str]:
+        """Return the scans with links to nowhere among their results, which a dry run of Snakemake cannot look at."""
+        stems = (row.scan for row in self.usable)
+        return frozenset(stem for stem in stems if any(map(_is_broken_link, self._all_of(stem))))
 
     def all_files(self) -> list[str]:
         """Return every file that a run makes."""

@@ -29,6 +29,10 @@ def to_do(plan: Plan, jobs: Iterable[Job], reasons: Iterable[tuple[str, str, str
     by_scan: dict[str, list[str]] = {}
     for job in jobs:
         by_scan.setdefault(job.scan, []).append(job.rule)
+    unseen = plan.with_broken_links()  # by Snakemake, until a run has removed them
+    for stem, stage in known:
+        if stem in unseen:
+            by_scan.setdefault(stem, []).append(stage)
     about_all = by_scan.pop("", [])
     if not by_scan and not about_all:
         return ["Nothing to do: every result is there and up to date."]

@@ -46,3 +46,12 @@ def test_scans_and_reasons(tmp_path):
 
 def test_nothing_to_do(tmp_path):
     assert to_do(planned(tmp_path), [], []) == ["Nothing to do: every result is there and up to date."]
+
+
+def test_scans_with_links_to_nowhere_which_snakemake_is_not_asked_about(tmp_path):
+    plan = planned(tmp_path)
+    link = plan.layout.derivative(stem(3), "dseg")
+    link.parent.mkdir(parents=True)
+    link.symlink_to("gone")
+    reasons = [(stem(3), "segment", "a link"), (stem(3), "qc", FOLLOWS)]
+    assert to_do(plan, [], reasons) == ["To do: 1 of 4 scans", "  sub-3/anat/sub-3_T1w.nii.gz: segment, qc: a link"]
