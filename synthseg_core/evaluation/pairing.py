@@ -317,7 +317,7 @@ def _unclear(path: Path, found: str) -> InputError:
         path,
         found=found,
         expected="one that is meant",
-        remedy="choose with --filter KEY=LABEL, or list pairs (--pairs)",
+        remedy="choose with --filter or --segmentation-filter KEY=LABEL, or list pairs (--pairs)",
     )
 
 

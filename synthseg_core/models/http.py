@@ -133,19 +133,22 @@ class _Session(requests.Session):
         self.verify = ssl.get_default_verify_paths().cafile or True
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return where a redirection leads, or refuse to go there."""
+        """Return where a redirection leads, or refuse to go there.
+
+        The connection is not used again: it may be closed already, and that would look like a fault of the server.
+        """
         target = super().get_redirect_target(resp)
         if target is not None:
             before, after = urlsplit(resp.url).scheme, urlsplit(urljoin(resp.url, target)).scheme
             if after not in _SCHEMES or (before == "https" and after == "http"):
                 resp.close()
                 raise MirrorError(f"a redirection from {before} to {after}")
+            self.get_adapter(resp.url).close()
         return target
 
 
 def _headers(offset: int, validator: str | None) -> dict[str, str]:
-    # A connection for each request: one that is used again may have been closed meanwhile.
-    headers = {"User-Agent": f"synthseg-bids/{__version__}", "Accept-Encoding": "identity", "Connection": "close"}
+    headers = {"User-Agent": f"synthseg-bids/{__version__}", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
         if validator:

@@ -47,6 +47,10 @@ CASES = (
 )
 
 
+# The same networks in other combinations; "qc" and "v1_qc", and whole volumes, run every time.
+SLOW = ("parc_qc", "fast_qc", "robust_qc")
+
+
 @pytest.fixture(scope="module")
 def image(goldens: Path) -> np.ndarray:
     """Normalised image (I, J, K) of 64 x 32 x 96 voxels."""
@@ -104,7 +108,9 @@ def check_posteriors(ours: np.ndarray, golden, prefix: str, *, agreement: float,
         np.testing.assert_allclose(sums, golden[f"{prefix}_channel_sums"], rtol=1e-4, atol=1)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case for case in CASES]
+)
 def test_posteriors(case: str, goldens: Path, image: np.ndarray, models: dict[str, Models]) -> None:
     golden = np.load(goldens / "network" / f"{case}.npz")
     index = json.loads((goldens / "network" / "index.json").read_text())["cases"][case]
@@ -122,7 +128,10 @@ def test_all_stored_cases_are_tested(goldens: Path) -> None:
     assert set(json.loads((goldens / "network" / "index.json").read_text())["cases"]) == set(CASES)
 
 
-@pytest.mark.parametrize("case", ["whole_head", "wide", "whole_head_v1", "wide_v1"])
+@pytest.mark.parametrize(
+    "case",
+    ["whole_head", "wide", *(pytest.param(case, marks=pytest.mark.slow) for case in ("whole_head_v1", "wide_v1"))],
+)
 def test_quality_scores(case: str, goldens: Path, models: dict[str, Models]) -> None:
     golden = np.load(goldens / "qc" / f"{case}.npz")
     table = LabelTable.builtin("segmentation_1.0" if case.endswith("v1") else "segmentation_2.0")

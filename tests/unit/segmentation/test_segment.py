@@ -296,7 +296,7 @@ def test_warnings_of_every_source_are_passed_on(models, folder):
     weights = replace(loaded.segmentation.weights, warnings=("the weights are odd",))
     loaded = replace(loaded, segmentation=replace(loaded.segmentation, weights=weights))
     volume = phantom(FITTING, (19, 26, 17))
-    scan = _scan(Volume(volume.data - 1000, volume.affine), warnings=("the scan is odd",))
+    scan = _scan(Volume(volume.data * (2000 / volume.data.max()) - 1000, volume.affine), warnings=("the scan is odd",))
     found = segment_scan(scan, loaded).warnings
     assert found[0] == "the scan is odd"
     assert "--ct" in found[1]

@@ -19,6 +19,7 @@ HEADS = {
     FileKind.WEB_PAGE: b"  <!DOCTYPE html>",
     FileKind.SAFETENSORS: (40).to_bytes(8, "little") + b'{"a":1}',
     FileKind.NIFTI: (540).to_bytes(4, "big") + b"n+2\0",
+    FileKind.MGH: (1).to_bytes(4, "big") + (16).to_bytes(4, "big"),
     FileKind.DICOM: bytes(128) + b"DICM",
     FileKind.TEXT: "Knäckebröd\n".encode(),
     FileKind.UNKNOWN: b"\xff\xfe\x01",
