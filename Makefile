@@ -70,6 +70,7 @@ bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/bench_generator.py
 	$(BIN)/python tests/benchmarks/bench_planning.py
 	$(BIN)/python tests/benchmarks/bench_group.py
+	$(BIN)/python tests/benchmarks/bench_evaluate.py
 	$(BIN)/python tests/benchmarks/bench_engine.py
 
 wheel: $(INSTALLED)
