@@ -35,6 +35,7 @@ from synthseg_core.bids.search import Search
 from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models.registry import resolved_name
+from synthseg_core.system.paths import is_allowed
 
 TWO_PART_STEM = "{before}_space-{suffix}"
 """A stem as wildcards in two parts, for the rule whose outputs repeat the suffix of the scan."""
@@ -367,7 +368,7 @@ class Plan:
         """Notice what makes a scan unusable for this run: its path, or a model of its own."""
         if row.problem:
             return row
-        if not os.access(row.source, os.R_OK):
+        if not is_allowed(Path(row.source), os.R_OK):
             return replace(row, problem="no permission to read it; correct its permissions")
         if "{" in row.source:  # Snakemake takes braces in a path for wildcards, and cannot be told otherwise
             return replace(row, problem="a brace in the path, which Snakemake cannot take; rename it")

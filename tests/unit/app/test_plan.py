@@ -10,6 +10,7 @@ from synthseg_core.app.configuration import checked
 from synthseg_core.app.plan import Plan, layout_of, of_scan, stem_of, with_signature
 from synthseg_core.errors import InputError, UsageError
 from tests.phantoms.trees import make_tree
+from tests.privileges import ordinary_user
 
 FIRST = "sub-01/anat/sub-01_space-T1w"
 
@@ -41,6 +42,17 @@ def test_plan_without_the_dataset_uses_the_table(bids):
     before = Plan.from_config(config(bids)).rows
     gone = config(bids, input=str(bids.parent / "gone"))
     assert Plan.from_config(gone).rows == before
+
+
+def test_a_scan_that_may_not_be_read_is_a_problem_of_its_own_row():
+    """Small scans too: nobody but the planner looks at them before their job."""
+    with ordinary_user() as folder:
+        closed = make_tree(folder / "bids", SCANS) / SCANS[2]
+        closed.chmod(0)
+        plan = Plan.from_config(config(folder / "bids"))
+        problems = {row.scan: row.problem for row in plan.rows if row.problem}
+    assert problems == {"sub-02/anat/sub-02_space-T1w": "no permission to read it; correct its permissions"}
+    assert len(plan.usable) == 2
 
 
 def test_nothing_to_segment_and_unknown_scans(bids):
