@@ -116,7 +116,10 @@ _MOST = {"head": 1, "job": 1, "worker": 1, "heads": 2}
 
 def role(process: psutil.Process) -> str:
     """Say what part of a run a process is."""
-    words = process.cmdline()
+    try:
+        words = process.cmdline()
+    except psutil.NoSuchProcess:  # gone since, or a zombie
+        words = []
     if "snakemake" in words:
         return "head"
     if "serve" in words:
@@ -126,11 +129,14 @@ def role(process: psutil.Process) -> str:
     return "front" if any(word.endswith("synthseg-bids") for word in words) else ""
 
 
+_NO_RESULTS = ("logs", ".snakemake", "benchmarks", "requests", "settings", "parts")
+
+
 def results(out: Path) -> list[Path]:
-    """Return every file under a final name, those of Snakemake itself and logs excepted."""
+    """Return every file under a final name, but for logs and what Snakemake and the planner keep for themselves."""
     found: list[Path] = []
     for folder, below, names in os.walk(out):  # which does not mind what goes away meanwhile
-        below[:] = [name for name in below if name not in ("logs", ".snakemake", "benchmarks")]
+        below[:] = [name for name in below if name not in _NO_RESULTS]
         found += [Path(folder, name) for name in names if not name.startswith(".tmp-")]
     return found
 
