@@ -39,7 +39,7 @@ from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.reports import SCANS_NAME, GroupTables, ScanStatus, write_group_tables
 from synthseg_core.system.atomic import remove_abandoned
 from synthseg_core.system.memory import physical_bytes
-from synthseg_core.system.signals import run_for_reader, terminated_like_interrupted
+from synthseg_core.system.signals import keep_status_on_leaving, run_for_reader, terminated_like_interrupted
 from synthseg_core.system.words import counted
 
 # Stage -> the flag that asks for it.
@@ -51,6 +51,7 @@ _PREVIEW = "synthseg-bids-preview-"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the app and return its exit status."""
+    keep_status_on_leaving()
     return run_for_reader(lambda: _main(argv))
 
 

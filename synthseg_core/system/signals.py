@@ -1,12 +1,13 @@
 """What ends a command from outside: its reader has gone, or somebody asks it to stop.
 
 A closed pipe (``synthseg models list | head``) ends it quietly; a stream that is closed from the start is as good as
-none; SIGTERM is an interrupt like Ctrl-C; and what must not
-be torn apart, such as a step of a training, notes the signal and stops afterwards.
+none; SIGTERM is an interrupt like Ctrl-C; what must not be torn apart, such as a step of a training, notes the signal
+and stops afterwards; and a program that has said its last line keeps the status that it ends with.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -48,6 +49,21 @@ def open_standard_streams() -> None:
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+def keep_status_on_leaving() -> None:
+    """Let an interrupt while the interpreter is left change nothing: the work is done, and its status decided.
+
+    Python gives signals back to the system before it has taken itself apart, which takes a moment where much is loaded;
+    one that comes then would end the process as if its work had been interrupted.
+    """
+    atexit.unregister(_ignore_signals)
+    atexit.register(_ignore_signals)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _flushed(command: Callable[[], int]) -> int:

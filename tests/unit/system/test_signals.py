@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -94,3 +95,15 @@ def test_other_errors_come_through(error):
 
 def test_a_status_comes_through():
     assert [run_for_reader(lambda status=status: status) for status in (0, 1, 2)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_interpreter_is_left_changes_nothing(number):
+    """What is registered first is called last: the signal comes after ours has been called."""
+    code = (
+        "import atexit, os, sys; from synthseg_core.system.signals import keep_status_on_leaving;"
+        f"atexit.register(lambda: os.kill(os.getpid(), {int(number)}));"
+        "keep_status_on_leaving(); sys.exit(1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
