@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -16,8 +16,7 @@ import numpy as np
 from synthseg_core.errors import GeometryError
 from synthseg_core.evaluation.overlap import Overlap, joint_counts
 from synthseg_core.evaluation.surfaces import SurfaceDistances, surface_distances
-from synthseg_core.images.affines import voxel_size
-from synthseg_core.images.volume import Volume
+from synthseg_core.images.affines import shear_factor, voxel_size
 
 Empty: TypeAlias = Literal["absent", "reference"]
 """What an absent structure gets: no values, or those of the reference implementation."""
@@ -133,7 +132,7 @@ class LabelPair:
     reference: np.ndarray
     segmentation: np.ndarray
     affine: np.ndarray
-    ignore: np.ndarray | None = field(default=None)
+    ignore: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         arrays = [a for a in (self.reference, self.segmentation, self.ignore) if a is not None]
@@ -144,11 +143,6 @@ class LabelPair:
                 expected="one shape",
                 remedy="bring the label maps to one grid first",
             )
-
-    @classmethod
-    def of(cls, reference: Volume, segmentation: Volume, ignore: np.ndarray | None = None) -> LabelPair:
-        """Pair two volumes of one grid."""
-        return cls(reference.data, segmentation.data, reference.affine, ignore)
 
     @cached_property
     def labels(self) -> tuple[int, ...]:
@@ -163,7 +157,7 @@ class LabelPair:
     @property
     def voxel_mm3(self) -> float:
         """Volume of a voxel, also where axes are sheared."""
-        return abs(float(np.linalg.det(np.asarray(self.affine, dtype=np.float64)[:3, :3])))
+        return math.prod(voxel_size(self.affine)) * shear_factor(self.affine)
 
     @cached_property
     def _joint(self) -> np.ndarray:
