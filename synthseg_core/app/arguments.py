@@ -79,7 +79,7 @@ def build_status_parser() -> argparse.ArgumentParser:
         prog="synthseg-bids status", description="Say what is done, failed and missing; a run may be going on."
     )
     parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="derivative dataset")
-    parser.add_argument("-w", "--work-dir", type=Path, metavar="DIR", help="work folder (default: OUTPUT_DIR/work)")
+    parser.add_argument("-w", "--work-dir", type=Path, metavar="DIR", help="work folder (default: OUTPUT_DIR/.work)")
     return parser
 
 
@@ -207,7 +207,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="memory for all jobs together, such as 32G; a number alone is MB, as in fMRIPrep (default: all)",
     )
-    group.add_argument("-w", "--work-dir", type=Path, metavar="DIR", help="work folder (default: OUTPUT_DIR/work)")
+    group.add_argument("-w", "--work-dir", type=Path, metavar="DIR", help="work folder (default: OUTPUT_DIR/.work)")
     group.add_argument(
         "--profile", default="default", metavar="NAME|DIR", help="Snakemake profile of this machine (default: default)"
     )

@@ -47,7 +47,7 @@ def model_of_last_run(layout: Layout) -> str | None:
     A new work folder of a known output, as a job of a cluster has it, goes by the output's own work folder. ``None``:
     nothing was run, or an older version did not note which model was the default then.
     """
-    for path in (layout.run_config, Layout(layout.output, layout.output / "work").run_config):
+    for path in (layout.run_config, layout_from(layout.output, None).run_config):
         try:
             model = read_mapping(path, "configuration of the last run").get("segment", {}).get("model")
         except (InputError, AttributeError):

@@ -19,6 +19,7 @@ from synthseg_core.app.requests import changed_scan
 from synthseg_core.app.slurm.record import queue_text
 from synthseg_core.app.snakemake import begun_files
 from synthseg_core.bids.names import STAGES, products_of
+from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import read_table
 from synthseg_core.errors import UsageError
@@ -92,7 +93,7 @@ def running_text(layout: Layout) -> str:
 
 def layout_from(output: Path, work: Path | None) -> Layout:
     """Return the folders of a run."""
-    return Layout(output.absolute(), (work or output / "work").absolute())
+    return Layout(output.absolute(), (work or work_folder(output)).absolute())
 
 
 def rows_to_gather(plan: Plan) -> tuple[ScanRow, ...]:

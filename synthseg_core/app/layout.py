@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from synthseg_core.bids.columns import CODE_NAME
 from synthseg_core.bids.names import PRODUCTS, derivative, products_of
+from synthseg_core.bids.own_folders import log_folder
 from synthseg_core.errors import UsageError
 
 # What every version writes in these files.
@@ -57,10 +59,10 @@ class Layout:
         """Folders of runs about some participants or sessions; see :mod:`synthseg_core.app.parts`."""
         return self.work / "parts"
 
-    @property
+    @cached_property
     def logs(self) -> Path:
-        """Readable logs and the reasons of failures; a folder that BIDS allows."""
-        return self.output / "logs"
+        """Readable logs and the reasons of failures."""
+        return log_folder(self.output)
 
     def settings(self, stage: str) -> Path:
         """Stage file: the options of a stage."""

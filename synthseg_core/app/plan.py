@@ -21,6 +21,7 @@ from synthseg_core.app.stage_options import SegmentSettings, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
 from synthseg_core.bids.discovery import dataset_of
 from synthseg_core.bids.names import STAGES, derivative, products_of
+from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.bids.scan_row import ScanRow, pointer_problem
 from synthseg_core.bids.scan_table import (
     absent_labels,
@@ -412,7 +413,7 @@ def _is_there(name: str) -> bool:
 def layout_of(config: Mapping[str, Any]) -> Layout:
     """Return the folders that a configuration names, absolute; ``UsageError`` if they cannot be written to as such."""
     output = Path(config["output"]).absolute()
-    layout = Layout(output, Path(config["work"] or output / "work").absolute())
+    layout = Layout(output, Path(config["work"] or work_folder(output)).absolute())
     if "{" in f"{layout.output}{layout.work}" or not f"{layout.output}{layout.work}".isprintable():
         raise UsageError(
             output,

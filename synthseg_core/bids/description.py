@@ -74,7 +74,8 @@ _GROUP_SCORES = """\
 _TAIL = """\
 * `seg-synthseg_dseg.tsv`: what the labels mean; `seg-synthseg_LUT.txt` is the same for FreeSurfer's viewers
   and `seg-synthseg_itksnap.txt` for ITK-SNAP.
-* `logs/`: one log for each scan and stage. `work/` holds what a later run needs to continue; it can be deleted.
+* `.logs/`: one log for each scan and stage. `.work/` holds what a later run needs to continue; it can be deleted.
+  Earlier versions called them `logs/` and `work/`.
 """
 
 

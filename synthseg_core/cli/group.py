@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from synthseg_core.bids.names import STAGES
+from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.bids.participants import departed
 from synthseg_core.bids.scan_table import read_table
 from synthseg_core.errors import UsageError
@@ -15,7 +16,7 @@ from synthseg_core.reports import QUALITY_THRESHOLD, SCANS_NAME, gather, write_g
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of this subcommand."""
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="derivative dataset; the tables go to its top")
-    parser.add_argument("--scans", type=Path, metavar="TSV", help="scan table (default: DATASET/work/scans.tsv)")
+    parser.add_argument("--scans", type=Path, metavar="TSV", help="scan table (default: DATASET/.work/scans.tsv)")
     parser.add_argument(
         "--stages", nargs="+", choices=STAGES, default=["segment"], metavar="STAGE", help=f"of {', '.join(STAGES)}"
     )
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the tables; scans that failed are listed in them and do not change the exit status."""
     if not 0 <= args.qc_threshold <= 1:
         raise UsageError("--qc-threshold", found=f"{args.qc_threshold:g}", expected="0 to 1", remedy="correct it")
-    rows = read_table(args.scans or args.dataset / "work" / "scans.tsv")
+    rows = read_table(args.scans or work_folder(args.dataset) / "scans.tsv")
     tables = gather(rows, args.dataset, [stage for stage in STAGES if stage in args.stages])
     notes = write_group_tables(tables, args.dataset, threshold=args.qc_threshold)
     for line in (*notes, *departed(args.dataset, rows)):

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from synthseg_core.bids.names import derivative
+from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.bids.scan_table import read_table
 from synthseg_core.errors import InputError
 from synthseg_core.images.affines import Size3
@@ -114,7 +115,7 @@ def write_picture(
 
 def _rows(derivatives: Path) -> Iterator[Row]:
     """Return segmented scans; those whose voxels are not the network's are shown with the answer at 1 mm as well."""
-    for row in read_table(derivatives / "work" / "scans.tsv"):
+    for row in read_table(work_folder(derivatives) / "scans.tsv"):
         own, fine = (derivatives / derivative(row.scan, product) for product in ("dseg", "dseg_1mm"))
         if not row.usable or not own.is_file():
             continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synthseg_core.bids.names import SIDECARS, derivative, results_of
+from synthseg_core.bids.own_folders import log_folder
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import Failure, last_lines
 from synthseg_core.reports.origins import SidecarFacts, read_sidecar
@@ -118,7 +119,8 @@ def overall(row: ScanRow, found: Sequence[StageStatus], facts: SidecarFacts) -> 
 
 def _examine_stage(row: ScanRow, dataset: Path, stage: str, present: Present) -> StageStatus:
     job = _JOBS.get(stage, stage)
-    log = f"logs/{job}/{row.scan}.log"
+    logs = log_folder(dataset).name
+    log = f"{logs}/{job}/{row.scan}.log"
     log = log if (dataset / log).is_file() else ""
     results = [dataset / derivative(row.scan, product) for product in results_of(stage)]
     if present.begun and not present.begun.isdisjoint(map(str, results)):
@@ -129,7 +131,7 @@ def _examine_stage(row: ScanRow, dataset: Path, stage: str, present: Present) ->
     if links := [path for path in missing if path.is_symlink()]:
         reason = f"{links[0].relative_to(dataset)} is a link to a file that is not there; download it, or run again"
         return StageStatus(stage, "missing", reason, log)
-    failure = Failure.in_log(dataset / "logs" / job / f"{row.scan}.json")
+    failure = Failure.in_log(dataset / logs / job / f"{row.scan}.json")
     if failure is not None:
         return StageStatus(stage, "failed", f"{failure.error}: {failure.reason}", log, recorded=failure.known)
     return StageStatus(stage, "missing", _guess(dataset / log) if log else "not run yet", log)

@@ -75,7 +75,7 @@ def measured(bids: Path, out: Path, words: Iterable[str]) -> Engine:
     end = time.time()
     if done.returncode != 0:
         raise SystemExit(done.stdout + done.stderr)
-    logs = list((out / "work").rglob("worker.log"))
+    logs = list((out / ".work").rglob("worker.log"))
     scans = len(list(bids.glob("sub-*")))
     return taken_apart(begin, end, busy_times(logs[0]) if logs else [], scans)
 

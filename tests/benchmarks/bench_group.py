@@ -67,7 +67,7 @@ def make_dataset(folder: Path, scans: int, stages: tuple[str, ...]) -> None:
                 path.write_text("".join(["index\tname\tscore\n", *lines]))
             else:
                 path.write_text(json.dumps(SIDECAR) if path.suffix == ".json" else "")
-    write_table(folder / "work" / "scans.tsv", rows)
+    write_table(folder / ".work" / "scans.tsv", rows)
 
 
 def measured(checkout: Path, folder: Path, stages: tuple[str, ...]) -> dict[str, object]:

@@ -73,7 +73,7 @@ class Site:
 
     def results(self) -> dict[str, bytes]:
         """Every file of the derivatives but logs, with times and host facts, and the work folder."""
-        return contents(self.out, without=("work", "logs"))
+        return contents(self.out, without=(".work", ".logs"))
 
     def segmented(self) -> dict[str, int]:
         """Scans that are segmented, and when that was."""

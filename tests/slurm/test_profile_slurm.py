@@ -33,7 +33,7 @@ def segment_jobs(site, state="RUNNING"):
 
 def test_every_scan_is_a_job_and_a_second_run_has_nothing_to_do(whole):
     assert set(whole.segmented()) == set(SCANS)
-    folders = {path.parent.name for path in (whole.out / "work/.snakemake/slurm_logs/rule_segment").rglob("*.log")}
+    folders = {path.parent.name for path in (whole.out / ".work/.snakemake/slurm_logs/rule_segment").rglob("*.log")}
     assert folders <= {f"{name}_anat_{name}_space-T1w" for name in SCANS}
     again = whole.run()
     assert again.returncode == 0, again.stdout
@@ -101,4 +101,4 @@ def submitted(site):
     """Jobs of this run that SLURM knows, whatever has become of them."""
     lines = site.cluster.call("squeue", "--states=all", "--noheader", "--format=%Z|%k").splitlines()
     pairs = (line.split("|") for line in lines)
-    return [line for line, comment in pairs if line == str(site.out / "work") and comment.startswith("rule_segment")]
+    return [line for line, comment in pairs if line == str(site.out / ".work") and comment.startswith("rule_segment")]

@@ -45,7 +45,7 @@ def whole(session_cluster, tmp_path_factory):
 
 def sharded(site):
     """Scans of each shard of the last run."""
-    tables = sorted((site.out / "work" / "shards").glob("*/scans.tsv"))
+    tables = sorted((site.out / ".work" / "shards").glob("*/scans.tsv"))
     return [[row.participant_id for row in read_table(table)] for table in tables]
 
 
@@ -65,7 +65,7 @@ def first_shard_runs(site):
 def test_shards_run_in_allocations_of_their_own_with_one_worker_each(whole):
     assert sharded(whole) == [["sub-01", "sub-03"], ["sub-02"]]
     assert set(whole.segmented()) == set(SCANS)
-    answered = (whole.out / "work/shards/1/.snakemake/worker.log").read_text().splitlines()
+    answered = (whole.out / ".work/shards/1/.snakemake/worker.log").read_text().splitlines()
     assert [json.loads(line)["status"] for line in answered] == [0, 0]
     assert [row["status"] for row in read_tsv(whole.out / "group_scans.tsv")] == ["done"] * 3
 
@@ -81,7 +81,7 @@ def test_second_run_submits_nothing(whole):
 def test_script_of_a_shard_can_be_run_by_hand(whole):
     made = whole.out / "sub-02" / "anat" / "sub-02_space-T1w_seg-synthseg_volumes.tsv"
     made.unlink()
-    done = run(["bash", whole.out / "work/shards/2/job.sh"], whole.folder, PATH="/usr/bin:/bin")
+    done = run(["bash", whole.out / ".work/shards/2/job.sh"], whole.folder, PATH="/usr/bin:/bin")
     assert done.returncode == 0, done.stdout
     assert made.is_file()
 
@@ -115,7 +115,7 @@ def test_scans_of_a_cancelled_shard_are_missing_and_only_they_are_made_next_time
 
 
 def test_outputs_that_a_killed_shard_began_are_made_again_by_a_local_run(whole, site):
-    begun = site.out / "work/.snakemake/incomplete"
+    begun = site.out / ".work/.snakemake/incomplete"
     with site.running() as process:
         wait_for(lambda: [path for path in begun.glob("*") if "sub-01" in decoded(path)], "a job", process)
         kill_family(script_of(site, 1))
@@ -130,7 +130,7 @@ def test_outputs_that_a_killed_shard_began_are_made_again_by_a_local_run(whole, 
 
 def script_of(site, number):
     """Process that runs the script of a shard."""
-    words = ["bash", str(site.out / "work" / "shards" / str(number) / "job.sh")]
+    words = ["bash", str(site.out / ".work" / "shards" / str(number) / "job.sh")]
     return next(process.pid for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == words)
 
 

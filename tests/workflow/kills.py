@@ -129,7 +129,7 @@ def role(process: psutil.Process) -> str:
     return "front" if any(word.endswith("synthseg-bids") for word in words) else ""
 
 
-_NO_RESULTS = ("logs", ".snakemake", "benchmarks", "requests", "settings", "parts")
+_NO_RESULTS = (".logs", ".snakemake", "benchmarks", "requests", "settings", "parts")
 
 
 def results(out: Path) -> list[Path]:

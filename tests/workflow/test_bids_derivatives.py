@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from bids.layout import BIDSLayout, BIDSLayoutIndexer
+from bids.layout import BIDSLayout, BIDSLayoutIndexer, Query
 
+from synthseg_core.app.layout import Layout
 from synthseg_core.bids.columns import ENTITY_NAMES
 from synthseg_core.bids.names import PRODUCTS, STAGES, BidsName, ScanName, derivative, products_of
+from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.bids.scan_row import named_row
 from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.main import main
@@ -49,6 +51,9 @@ KNOWN_WARNINGS = {
 }
 
 
+STEM = SCANS[0].stem
+
+
 def command(*words):
     assert main([str(word) for word in words]) == 0, words
 
@@ -66,7 +71,7 @@ def make_scan(name, raw, out):
     path = path_of(name)
     scan = write_nifti(raw / path, phantom((2.0, 2.0, 2.5), shape=(17, 21, 15)))
     files = {product: out / derivative(name.stem, product) for product in PRODUCTS}
-    decision = out / "work" / "decisions" / f"{name.stem}_decision.npz"
+    decision = out / ".work" / "decisions" / f"{name.stem}_decision.npz"
     uri, model = ("--source", f"bids:raw:{path}"), ("--model", MODEL, "--device", "cpu")
     segmentation = [
         word
@@ -111,7 +116,7 @@ def dataset(tmp_path_factory):
         patch.setattr(checks, "SMALL_EXTENT_MM", 1.0)
         made = [make_scan(name, raw, out) for name in SCANS]
     copied = [copy_scan(name, raw, out) for name in COPIES]
-    write_table(out / "work" / "scans.tsv", [*made, *copied])
+    write_table(out / ".work" / "scans.tsv", [*made, *copied])
     for product in (product for product in PRODUCTS.values() if product.copy_of):  # as earlier versions left it
         (out / f"{COPIES[0].stem}{product.ending('T1w')}").unlink()
     command("describe", out, "--model", MODEL, "--source", raw, "--stages", *STAGES)
@@ -189,14 +194,23 @@ def test_pybids_opens_them_and_finds_every_image(dataset, how):
     assert one.filename.startswith("sub-03_acq-a_run-1_space-T1w_seg-synthseg_")
 
 
-def test_pybids_with_the_ignore_of_the_page_lists_derivatives_only(dataset):
-    for name in (
-        "logs/segment/sub-01/anat/sub-01_space-T1w.log",
-        "work/benchmarks/qc/sub-01/anat/sub-01_space-T1w.tsv",
-    ):
-        (dataset / name).parent.mkdir(parents=True, exist_ok=True)
-        (dataset / name).write_text("x")
-    pattern = "^/(group_|logs|work)"
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_pybids_lists_no_log_and_no_work_file(dataset, how):
+    folders = Layout(dataset, work_folder(dataset))
+    of_stage = [kind("qc", STEM) for kind in (folders.log, folders.reason, folders.benchmark, folders.request)]
+    for path in (*of_stage, folders.decision(STEM), folders.parts / "sub-01" / "snakemake.log"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    layout = LAYOUTS[how](dataset.parents[1], dataset)
+    listed = {Path(one.path).relative_to(dataset).as_posix() for one in layout.get()}
+    assert {path for path in listed if path.startswith(".") or "/." in path} == {".bidsignore"} & listed
+    of_scans = {derivative(name.stem, product) for name in (*SCANS, *COPIES) for product in PRODUCTS}
+    assert {Path(one.path).relative_to(dataset).as_posix() for one in layout.get(subject=Query.ANY)} == of_scans
+    assert {path for path in listed if "/" in path} == of_scans
+
+
+def test_pybids_with_the_ignore_of_the_page_lists_no_group_table(dataset):
+    pattern = "^/group_"
     assert f'ignore=[re.compile("{pattern}")]' in (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
     layout = BIDSLayout(dataset.parents[1])
     layout.add_derivatives(dataset, indexer=BIDSLayoutIndexer(ignore=[re.compile(pattern)], index_metadata=False))
@@ -206,7 +220,7 @@ def test_pybids_with_the_ignore_of_the_page_lists_derivatives_only(dataset):
 
 
 def test_no_json_file_has_a_key_that_pybids_takes_for_a_part_of_a_path(dataset):
-    files = [path for path in dataset.rglob("*.json") if "work" not in path.relative_to(dataset).parts]
+    files = [path for path in dataset.rglob("*.json") if ".work" not in path.relative_to(dataset).parts]
     assert len(files) > 20
     for path in files:
         assert not set(json.loads(path.read_text())) & ENTITY_NAMES, path

@@ -14,7 +14,7 @@ from tests.workflow.runs import app, planned, run
 from tests.workflow.trial import stem, t1w, write_dataset, write_scan
 
 pytestmark = pytest.mark.slow
-UNSTABLE = ("work", "logs")
+UNSTABLE = (".work", ".logs")
 CORTEX = ("--model", "tiny-random-cortex")
 EVERYTHING = (*CORTEX, "--qc", "--parc")
 
@@ -79,7 +79,7 @@ def test_neither_times_nor_places_of_scans_count_but_whose_file_it_is(trial):
     ahead = time.time() + 7200
     first, second = (trial.bids / t1w(label) for label in ("1", "2"))
     os.utime(first, (ahead, ahead))
-    os.utime(trial.out / f"work/decisions/{stem('1')}_decision.npz", (ahead, ahead))
+    os.utime(trial.out / f".work/decisions/{stem('1')}_decision.npz", (ahead, ahead))
     trial.bids.rename(trial.folder / "moved")
     trial.bids.symlink_to(trial.folder / "moved")
     assert trial.run(*CORTEX) == {}
@@ -105,6 +105,19 @@ def test_neither_times_nor_places_of_scans_count_but_whose_file_it_is(trial):
     second.unlink()
     write_scan(trial.bids, "2", seed=77)
     trial.run(*CORTEX)
+    assert trial.derivatives() == before
+
+
+def test_outputs_of_earlier_versions_go_on_where_they_stopped_and_after_being_renamed(trial):
+    before = trial.derivatives()
+    names = [(trial.out / name, trial.out / name.removeprefix(".")) for name in UNSTABLE]
+    for hidden, former in names:
+        hidden.rename(former)
+    assert trial.run(*CORTEX) == {}
+    assert not any(hidden.exists() for hidden, _ in names)
+    for hidden, former in names:
+        former.rename(hidden)
+    assert trial.run(*CORTEX) == {}
     assert trial.derivatives() == before
 
 

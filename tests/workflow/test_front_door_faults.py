@@ -28,7 +28,7 @@ def front_door(folder, *words):
 def results(folder):
     """Everything but Snakemake's own files, what it said, what was asked for, the lock, and what dry runs write."""
     own = (".snakemake/", "preview/", "parts/", "requests/", "run.json", "snakemake.log", "events.jsonl")
-    aside = tuple(f"work/{name}" for name in own)
+    aside = tuple(f".work/{name}" for name in own)
     found = contents(folder / "out")
     return {
         name: text for name, text in found.items() if not name.startswith(aside) and not name.endswith(".preview.json")

@@ -13,7 +13,7 @@ from tests.phantoms.trees import contents, make_tree
 from tests.workflow.kills import Kill, draw, incomplete, results, run_and_kill, temporaries
 from tests.workflow.runs import app, run, snakemake_command
 
-UNSTABLE = ("work", "logs")
+UNSTABLE = (".work", ".logs")
 STAGES = ("--model", "tiny-random-cortex", "--parc", "--qc")
 ALL = ("front", "head", "job", "family", "heads")
 # Everything but an interrupt of the command itself, which has a status of its own.
@@ -35,7 +35,7 @@ def bids(tmp_path_factory):
 
 def everything(out):
     """Bytes of the derivatives and of what stages hand on to each other."""
-    return contents(out, without=UNSTABLE), contents(out / "work" / "decisions"), contents(out / "work" / "settings")
+    return contents(out, without=UNSTABLE), contents(out / ".work" / "decisions"), contents(out / ".work" / "settings")
 
 
 def statuses_of(kill):

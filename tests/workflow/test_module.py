@@ -82,7 +82,7 @@ def test_as_deployed_from_a_tag_with_a_configuration_of_ones_own(tmp_path, publi
     folder = project(make_tree(tmp_path / "study", ["scans/sub-01/anat/sub-01_T1w.nii"]), DEPLOYED, published, CONFIG)
     output = snakemake(folder, "--dry-run")
     assert planned(output) == {"describe": 1, "segment": 1, "all": 1}
-    assert (folder / "results/brains/work/scans.tsv").is_file()
+    assert (folder / "results/brains/.work/scans.tsv").is_file()
 
 
 def test_under_other_names_beside_rules_of_ones_own(tmp_path):

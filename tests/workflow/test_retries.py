@@ -70,7 +70,7 @@ def test_job_that_is_killed_every_time_is_missing_until_the_next_run(tmp_path):
     (bids / t1w("1")).write_bytes(b"")
     command = app(bids, out, "--no-worker")
     assert run(command, tmp_path).returncode == 2
-    assert "an empty file" in (out / f"logs/segment/{stem('1')}.json").read_text()
+    assert "an empty file" in (out / f".logs/segment/{stem('1')}.json").read_text()
     write_dataset(bids, "1")
     with start(command, tmp_path / "log") as process:
         first = wait_for(process, "job")
@@ -104,7 +104,7 @@ def test_interrupt_before_the_first_job(tmp_path, number):
         wait_for(process, "head")
         process.send_signal(number)
         assert process.wait(PATIENCE_S) == 130
-    assert (out / "work/run.json").read_text() == ""
+    assert (out / ".work/run.json").read_text() == ""
     assert run(app(bids, out), tmp_path).returncode == 0
     assert any(name.startswith("sub-1") for name in contents(out))
 

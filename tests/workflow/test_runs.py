@@ -17,7 +17,7 @@ from tests.phantoms.scans import phantom, write_nifti
 from tests.phantoms.trees import contents, make_tree
 from tests.workflow.runs import ENVIRONMENT, app, planned, run, snakemake
 
-UNSTABLE = ("work", "logs")  # times and host facts
+UNSTABLE = (".work", ".logs")  # times and host facts
 
 
 def write_scans(root, *paths):
@@ -88,11 +88,11 @@ def test_bids_validator_finds_no_error(mixed):
 def test_plain_snakemake_plans_the_same_and_only_what_is_left(mixed):
     bids, out, _ = mixed
     config = {"input": str(bids), "output": str(out), "segment": {"model": "tiny-random"}}
-    (out / "work").mkdir(exist_ok=True)
-    plan = planned(snakemake(out / "work", config, "--dry-run").stdout)
+    (out / ".work").mkdir(exist_ok=True)
+    plan = planned(snakemake(out / ".work", config, "--dry-run").stdout)
     assert plan == {"segment": 1, "all": 1}
     (out / "sub-01/anat/sub-01_space-T1w_seg-synthseg_volumes.tsv").rename(bids / "kept")
-    plan = planned(snakemake(out / "work", config, "--dry-run").stdout)
+    plan = planned(snakemake(out / ".work", config, "--dry-run").stdout)
     (bids / "kept").rename(out / "sub-01/anat/sub-01_space-T1w_seg-synthseg_volumes.tsv")
     assert plan == {"segment": 2, "all": 1}
 
@@ -110,7 +110,7 @@ def test_repaired_scan_is_the_only_one_that_is_made(mixed, tmp_path):
     assert done.returncode == 0, done.stdout
     assert planned(done.stdout) == {"segment": 1, "all": 1}
     assert all(path.stat().st_mtime_ns == before for path, before in times.items())
-    assert not (out / "logs/segment/sub-02/anat/sub-02_space-T1w.json").exists()
+    assert not (out / ".logs/segment/sub-02/anat/sub-02_space-T1w.json").exists()
     again = run(app(bids, out), tmp_path)
     assert again.returncode == 0
     assert "Nothing to be done" in again.stdout
@@ -133,7 +133,7 @@ def test_plain_folder_with_odd_names(tmp_path):
     assert json.loads(sidecar.read_text())["Sources"] == [
         "bids:raw:it%27s%20%24HOME/a%20%5Bb%5D%2A%2520%20%27c%27.nii.gz"
     ]
-    assert len(read_tsv(tmp_path / "in/out put/work/scans.tsv")) == 1
+    assert len(read_tsv(tmp_path / "in/out put/.work/scans.tsv")) == 1
 
 
 # Interrupted runs
@@ -191,7 +191,7 @@ def wait_for_second_job(out, process):
     """Return when one scan is done and the other one has begun."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        begun = len(list((out / "logs").rglob("sub-*.log")))
+        begun = len(list((out / ".logs").rglob("sub-*.log")))
         finished = len(list(out.rglob("sub-*_volumes.tsv")))
         if begun == 2 and finished == 1:
             time.sleep(0.5)

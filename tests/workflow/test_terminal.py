@@ -48,8 +48,8 @@ def test_a_run_on_a_terminal_and_its_continuation_in_a_log(bids):
     assert not any(line in screens[-1] for line in lines)  # the status line is gone
     assert screens[-1][-1] == f"2 done, 1 failed; 2 doubtful, look at the results; see {out / 'group_scans.tsv'}"
     assert not CHATTER.search(said)
-    assert f"What Snakemake says goes to {out / 'work' / 'snakemake.log'}" in screens[-1]
-    assert "Building DAG" in (out / "work" / "snakemake.log").read_text()
+    assert f"What Snakemake says goes to {out / '.work' / 'snakemake.log'}" in screens[-1]
+    assert "Building DAG" in (out / ".work" / "snakemake.log").read_text()
 
     (out / "sub-03/anat/sub-03_space-T1w_seg-synthseg_volumes.tsv").unlink()
     done = run(command(bids, out), bids.parent)

@@ -11,8 +11,8 @@ from tests.phantoms.scans import phantom, write_nifti
 from tests.phantoms.trees import contents, make_tree
 from tests.workflow.runs import app, run
 
-UNSTABLE = ("work", "logs")
-LOG = "work/.snakemake/worker.log"
+UNSTABLE = (".work", ".logs")
+LOG = ".work/.snakemake/worker.log"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_jobs_go_through_the_worker(bids, tmp_path):
     reports = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
     assert sorted(report["status"] for report in reports) == [0, 0, 2, 2]  # a failed job is tried once more
     assert workers(tmp_path / "out" / LOG) == []
-    assert "an empty file" in (tmp_path / "out/logs/segment/sub-3/anat/sub-3_space-T1w.json").read_text()
+    assert "an empty file" in (tmp_path / "out/.logs/segment/sub-3/anat/sub-3_space-T1w.json").read_text()
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_run_with_the_worker_gives_the_files_of_a_run_without(bids, tmp_path):
     made, expected = (contents(tmp_path / name, without=UNSTABLE) for name in ("with", "without"))
     assert made == expected
     assert "sub-2/anat/sub-2_space-T1w_seg-synthseg_dseg.nii.gz" in made
-    said, expected = (contents(tmp_path / name / "logs/segment") for name in ("with", "without"))
+    said, expected = (contents(tmp_path / name / ".logs/segment") for name in ("with", "without"))
     assert said == {name: text.replace(b"/without/", b"/with/") for name, text in expected.items()}
 
 

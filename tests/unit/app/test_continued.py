@@ -36,7 +36,7 @@ def test_first_run_takes_the_default(run, capsys):
 
 
 def test_model_of_the_runs_before_is_kept_and_told(run, tmp_path, capsys):
-    note(tmp_path / "out" / "work", "tiny-random")
+    note(tmp_path / "out" / ".work", "tiny-random")
     assert run("--fast") == "tiny-random"
     said = capsys.readouterr().err
     assert said.startswith(
@@ -49,19 +49,19 @@ def test_model_of_the_runs_before_is_kept_and_told(run, tmp_path, capsys):
 
 
 def test_default_that_was_used_before_needs_no_word(run, tmp_path, capsys):
-    note(tmp_path / "out" / "work", default_model())
+    note(tmp_path / "out" / ".work", default_model())
     assert run() == default_model()
     assert capsys.readouterr().err == ""
 
 
 def test_card_of_the_runs_before_is_kept_by_its_path(run, tmp_path):
-    note(tmp_path / "out" / "work", str(tmp_path / "card.yaml"))
+    note(tmp_path / "out" / ".work", str(tmp_path / "card.yaml"))
     assert run() == str(tmp_path / "card.yaml")
 
 
 def test_own_work_folders_ask_the_output(run, tmp_path):
     """A job of a cluster has a new work folder, and continues all the same."""
-    note(tmp_path / "out" / "work", "tiny-random")
+    note(tmp_path / "out" / ".work", "tiny-random")
     assert run("--work-dir", str(tmp_path / "w")) == "tiny-random"
     note(tmp_path / "w", "tiny-random-cortex")
     assert run("--work-dir", str(tmp_path / "w")) == "tiny-random-cortex"
@@ -70,12 +70,12 @@ def test_own_work_folders_ask_the_output(run, tmp_path):
 @pytest.mark.parametrize("text", ["", "[1]", "segment: 3", "segment: {}", "segment: {model: default}", "segment: ["])
 def test_notes_that_say_nothing(tmp_path, text):
     """Killed machines leave pieces; older versions did not note what was the default then."""
-    make_tree(tmp_path, ["work/run_config.yaml"], text.encode())
+    make_tree(tmp_path, [".work/run_config.yaml"], text.encode())
     assert model_of_last_run(layout_from(tmp_path, None)) is None
 
 
 def test_group_level_has_nothing_to_say_about_models(tmp_path, capsys):
     make_tree(tmp_path / "in", ["sub-1/anat/sub-1_T1w.nii.gz"], b"\x1f\x8b\x08\x00")
-    note(tmp_path / "out" / "work", "tiny-random")
+    note(tmp_path / "out" / ".work", "tiny-random")
     assert main([str(tmp_path / "in"), str(tmp_path / "out"), "group"]) == 0
     assert capsys.readouterr().err == ""

@@ -135,11 +135,11 @@ def test_options_count_and_count_no_more_when_they_go_back(study):
 
 def test_results_without_requests_are_judged_by_what_they_say(study):
     """An earlier version's, or those of another work folder; read again only if the scan is younger than they are."""
-    shutil.rmtree(study / "out/work/requests")
+    shutil.rmtree(study / "out/.work/requests")
     plan = plan_of(study)
     assert reasons(plan) == {}
     assert not newer(plan)
-    shutil.rmtree(study / "out/work/requests")
+    shutil.rmtree(study / "out/.work/requests")
     (study / "in" / FIRST).write_bytes(b"other")
     assert newer(plan_of(study))
 

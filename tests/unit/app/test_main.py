@@ -119,7 +119,7 @@ def test_files_of_a_plan(bids):
     assert names[0] == "dataset_description.json"
     assert names[len(DATASET_FILES) :] == [
         *(derivative(stem, product) for product in results_of("segment")),
-        f"work/decisions/{stem}_decision.npz",
+        f".work/decisions/{stem}_decision.npz",
     ]
     assert "sidecar_1mm" in plan.layout.outputs_of("segment", stem), "a job makes it, and nobody waits for it"
 
@@ -132,7 +132,7 @@ def test_targets_are_a_file_a_job_and_whatever_is_missing(bids):
     assert names_of(bids, plan.scan_targets()) == [first, scores]
     make_tree(bids.parent, plan.all_files(), b"x")
     assert names_of(bids, plan.scan_targets()) == [first, scores]
-    gone = [f"{stem}_seg-synthseg_volumes.tsv", f"work/decisions/{stem}_decision.npz"]
+    gone = [f"{stem}_seg-synthseg_volumes.tsv", f".work/decisions/{stem}_decision.npz"]
     gone.append(derivative(stem, "posteriors_1mm"))
     for name in gone:
         (bids.parent / "out" / name).unlink()

@@ -64,10 +64,10 @@ def test_table_without_lines(tmp_path, capsys):
 def test_scans_that_are_not_downloaded_leave_the_table_of_the_last_run(tmp_path, capsys):
     make_tree(tmp_path / "in", ["sub-1/anat/"])
     (tmp_path / "in/sub-1/anat/sub-1_T1w.nii").symlink_to("../../.git/annex/objects/a/b/c")
-    make_tree(tmp_path / "out/work", ["scans.tsv"], b"as it was\n")
+    make_tree(tmp_path / "out/.work", ["scans.tsv"], b"as it was\n")
     assert main([str(tmp_path / "in"), str(tmp_path / "out"), "participant"]) == 2
     error = capsys.readouterr().err
     assert "1 scan not downloaded, such as sub-1/anat/sub-1_T1w.nii" in error
     assert "datalad get" in error
-    assert (tmp_path / "out/work/scans.tsv").read_text() == "as it was\n"
-    assert [path.name for path in (tmp_path / "out/work").iterdir()] == ["scans.tsv"]
+    assert (tmp_path / "out/.work/scans.tsv").read_text() == "as it was\n"
+    assert [path.name for path in (tmp_path / "out/.work").iterdir()] == ["scans.tsv"]

@@ -26,7 +26,7 @@ def about(*participants, sessions=()):
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(tmp_path / "out", tmp_path / "out" / "work")
+    return Layout(tmp_path / "out", tmp_path / "out" / ".work")
 
 
 def lock(layout, selection, **options):
@@ -176,10 +176,10 @@ def test_files_of_the_dataset_are_written_once_for_all_parts(tmp_path):
     plan = Plan.from_config(checked(config))
     describe_once(plan)
     assert all(path.is_file() for path in plan.dataset_files)
-    before = contents(plan.layout.output, without=("work",))
+    before = contents(plan.layout.output, without=(".work",))
     times = {path: path.stat().st_mtime_ns for path in plan.dataset_files}
     describe_once(Plan.from_config(checked(config)))
     assert times == {path: path.stat().st_mtime_ns for path in plan.dataset_files}
     plan.dataset_files[0].unlink()
     describe_once(Plan.from_config(checked(config)))
-    assert contents(plan.layout.output, without=("work",)) == before
+    assert contents(plan.layout.output, without=(".work",)) == before

@@ -125,7 +125,7 @@ def test_what_is_tried_again_has_not_failed(tmp_path):
     run.wait(60)
     assert log.getvalue().splitlines() == [
         f"[1/8] FAILED {path(1)}: not run yet",
-        f"[2/8] FAILED files of the dataset: the step describe failed; see {tmp_path / 'logs'}",
+        f"[2/8] FAILED files of the dataset: the step describe failed; see {tmp_path / '.logs'}",
     ]
 
 

@@ -31,7 +31,7 @@ def finish(dataset, scan, volumes):
 
 
 def log(dataset, scan, text=None, extension="log"):
-    path = dataset / "logs" / "segment" / f"{scan.scan}.{extension}"
+    path = dataset / ".logs" / "segment" / f"{scan.scan}.{extension}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text or "...")
 
@@ -50,7 +50,7 @@ def dataset(tmp_path):
     log(tmp_path, killed, "\n")
     refused = row("6", problem="a link to a file that is not there")
     nameless = ScanRow("", "", "", "", "odd.nii", "/gone/odd.nii", "a name that is not BIDS")
-    write_table(tmp_path / "work" / "scans.tsv", [done, other, failed, killed, missing, refused, nameless])
+    write_table(tmp_path / ".work" / "scans.tsv", [done, other, failed, killed, missing, refused, nameless])
     return tmp_path
 
 
@@ -67,7 +67,7 @@ def test_every_scan_is_listed_with_its_fate(dataset, capsys):
         "odd.nii": "skipped",
     }
     assert table["sub-1.nii"]["reason"] == "n/a"
-    assert table["sub-1.nii"]["log"] == "logs/segment/sub-1/anat/sub-1_space-T1w.log"
+    assert table["sub-1.nii"]["log"] == ".logs/segment/sub-1/anat/sub-1_space-T1w.log"
     assert table["sub-3.nii"]["reason"] == "InputError: found an empty file; expected a scan; convert it again"
     assert table["sub-4.nii"]["reason"] == "ended without giving a reason; perhaps killed"
     assert table["sub-5.nii"]["reason"] == "not run yet"
@@ -76,7 +76,7 @@ def test_every_scan_is_listed_with_its_fate(dataset, capsys):
 
 
 def test_volumes_wide_and_long(dataset):
-    main(["group", str(dataset), "--scans", str(dataset / "work" / "scans.tsv")])
+    main(["group", str(dataset), "--scans", str(dataset / ".work" / "scans.tsv")])
     wide = read_tsv(dataset / "group_seg-synthseg_volumes.tsv")
     assert [line["left_thalamus_mm3"] for line in wide] == ["8.000", "6.250"]
     assert [line["right_amygdala_mm3"] for line in wide] == ["n/a", "1.000"]

@@ -43,7 +43,7 @@ def derivatives(tmp_path):
             write_volume(tmp_path / derivative(stem, "dseg"), labels)
             write_volume(tmp_path / derivative(stem, "dseg_1mm"), head()[1])
     rows.append(ScanRow("", "", "", "", "x.nii", "/x.nii", "a link to a file that is not there"))
-    write_table(tmp_path / "work" / "scans.tsv", rows)
+    write_table(tmp_path / ".work" / "scans.tsv", rows)
     return tmp_path
 
 

@@ -57,7 +57,7 @@ def finish(dataset, scan, stages=STAGES, warnings=(), scores=(0.9, 0.8), seed=0)
 
 
 def leave(dataset, stage, scan, text, extension="json"):
-    path = dataset / "logs" / stage / f"{scan.scan}.{extension}"
+    path = dataset / ".logs" / stage / f"{scan.scan}.{extension}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 
@@ -72,7 +72,7 @@ def dataset(tmp_path):
     leave(tmp_path, "parcellate", scans[1], "...", "log")
     finish(tmp_path, scans[2], ("segment", "parcellate"), warnings=["the segmentation is empty: no\nstructure", "b"])
     leave(tmp_path, "segment", scans[3], '{"error": "InputError", "found": "x", "expected": "y", "remedy": "z"}')
-    write_table(tmp_path / "work" / "scans.tsv", scans)
+    write_table(tmp_path / ".work" / "scans.tsv", scans)
     return tmp_path
 
 
@@ -97,7 +97,7 @@ def test_every_stage_of_every_scan(gathered):
         "sub-4": ["failed", "segment", "failed", "missing", "missing"],
     }
     assert rows["sub-2"]["reason"] == "ModelError: no cortex"
-    assert rows["sub-2"]["log"] == "logs/parcellate/sub-2/anat/sub-2_space-T1w.log"
+    assert rows["sub-2"]["log"] == ".logs/parcellate/sub-2/anat/sub-2_space-T1w.log"
     assert said.startswith("1 done, 2 failed, 1 missing\n1 with warnings\n")
 
 
@@ -205,7 +205,7 @@ def test_new_subject(dataset):
     before = read_tsv(dataset / "group_seg-synthseg_volumes.tsv")
     scans = [row(label) for label in ("1", "2", "3", "4", "5")]
     finish(dataset, scans[4], seed=7)
-    write_table(dataset / "work" / "scans.tsv", scans)
+    write_table(dataset / ".work" / "scans.tsv", scans)
     main(["group", str(dataset)])
     after = read_tsv(dataset / "group_seg-synthseg_volumes.tsv")
     assert after[:3] == before

@@ -143,7 +143,7 @@ def test_dropped_images_are_named_and_keep_their_volumes(tmp_path):
 
 def test_what_is_being_computed_is_no_failure(tmp_path):
     row = scan("1")
-    log = tmp_path / f"logs/segment/{row.scan}.log"
+    log = tmp_path / f".logs/segment/{row.scan}.log"
     log.parent.mkdir(parents=True)
     log.touch()
     begun = frozenset([str(tmp_path / derivative(row.scan, "dseg"))])
