@@ -14,6 +14,7 @@ from synthseg_core.cli.options import add_backend
 from synthseg_core.errors import UsageError
 from synthseg_core.system.paths import resource_names
 from synthseg_core.system.words import counted
+from synthseg_core.training.tasks import ROLES, TASKS
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,7 @@ _INTERRUPTED = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     _add_data(parser.add_argument_group("data"))
+    _add_models(parser.add_argument_group("models to build on"))
     _add_settings(parser.add_argument_group("settings"))
     _add_machine(parser.add_argument_group("machine"))
 
@@ -58,9 +60,20 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--name", metavar="NAME", help="name of the model (default: that of the folder)")
 
 
+def _add_models(group: argparse._ArgumentGroup) -> None:
+    for role, text in ROLES.items():
+        tasks = " and ".join(name for name, task in TASKS.items() if role in task.models)
+        group.add_argument(f"--{role.replace('_', '-')}", metavar="NAME|CARD", help=f"{text} (task {tasks})")
+
+
 def _add_settings(group: argparse._ArgumentGroup) -> None:
     presets = ", ".join(resource_names("presets"))
-    group.add_argument("--preset", metavar="NAME", help=f"recipe, network and training: {presets}")
+    group.add_argument(
+        "--task", metavar="NAME", help=f"what the network is for: {', '.join(TASKS)} (default: that of the preset)"
+    )
+    group.add_argument(
+        "--preset", metavar="NAME", help=f"recipe, network and training: {presets} (default: that of the task)"
+    )
     group.add_argument("--recipe", metavar="NAME|FILE", help="what samples look like (default: that of the preset)")
     add_backend(group)
     group.add_argument("--config", type=Path, metavar="YAML", help="settings that differ from the preset")
@@ -107,8 +120,8 @@ def run(args: argparse.Namespace) -> int:
     from synthseg_core.system.progress import CountLine
     from synthseg_core.training.loop import run_training
     from synthseg_core.training.parallel import environment_ranks
-    from synthseg_core.training.prepare import prepare
     from synthseg_core.training.run import RunOptions
+    from synthseg_core.training.tasks import prepare
 
     settings = read_train_settings(args)
     use_threads(args.threads)
@@ -116,8 +129,9 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(ranks.device(args.device))
     experiment = _with_precision(settings, args.out, device, ranks)
     with CountLine("reading label maps") as progress:
-        prepared = prepare(experiment, settings.maps, device, progress, backend=settings.backend)
-    options = RunOptions(began, snapshot=ranks.writes and _snapshots(args), tensorboard=args.tensorboard)
+        prepared = prepare(experiment, settings.inputs, device, progress)
+    picture = prepared.picture if ranks.writes and _snapshots(args) else None
+    options = RunOptions(began, picture, prepared.measure, args.tensorboard)
     if ranks.writes:
         _announce(prepared, args.out, settings)
     outcome = run_training(
@@ -173,14 +187,14 @@ def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
     from synthseg_core.synth.cornucopia import TAKEN
     from synthseg_core.training.checkpoint import LAST
 
-    if settings.backend == "cornucopia":
+    if settings.inputs.backend == "cornucopia":
         print(f"synthseg train: note: cornucopia takes from the recipe {TAKEN}", file=sys.stderr)
-    shape = "x".join(map(str, prepared.source.shape.output))
-    where = "held-out maps" if settings.maps.held_out else "other draws of the same maps"
+    shape = "x".join(map(str, prepared.sample_shape))
+    where = "held-out maps" if settings.inputs.maps.held_out else "other draws of the same maps"
     maps = counted(len(prepared.data["maps"]), "label map")
     print(
-        f"{maps}, samples of {shape} voxels of {prepared.voxel_size_mm:g} mm,"
-        f" {len(prepared.table)} classes, {prepared.config.precision};"
+        f"{maps}, samples of {shape} voxels of {prepared.model.voxel_size_mm:g} mm,"
+        f" {len(prepared.model.table)} classes, {prepared.config.precision};"
         f" validation: {where if prepared.validate else 'none'}"
     )
     if (folder / LAST).is_file():
@@ -192,11 +206,12 @@ def _finish(settings: Settings, prepared: Prepared, outcome: Outcome, facts: dic
     """Export the model, also that of a training that was asked to stop: the best weights so far, or their average."""
     from synthseg_core.training.export import export_run
 
-    score = "" if outcome.best_score is None else f", best validation Dice {outcome.best_score:.3f}"
+    score = "" if outcome.best_score is None else f", best validation {prepared.measure} {outcome.best_score:.3f}"
     print(f"{outcome.folder}: {counted(outcome.step, 'step')} in {outcome.seconds / 60:.1f} minutes{score}")
     if outcome.best_score is not None:
-        facts["validation_dice"] = round(outcome.best_score, 4)
-    card = export_run(outcome.folder, settings.name, prepared.table, voxel_size_mm=prepared.voxel_size_mm, facts=facts)
+        name = "validation_dice" if prepared.measure == "Dice" else "validation_score"
+        facts[name] = round(outcome.best_score, 4)
+    card = export_run(outcome.folder, settings.name, prepared.model, facts=facts)
     if not outcome.finished:
         print(f"{outcome.folder}: stopped as asked; the same command goes on from here")
     print(f"model: {card}\nuse it: synthseg segment SCAN --dseg DSEG --model {card}")
@@ -216,7 +231,7 @@ def _facts(settings: Settings, prepared: Prepared, device: torch.device) -> dict
 
     facts: dict[str, Any] = {
         "preset": settings.preset,
-        "labels": Path(prepared.source.labels.source).stem,
+        "labels": prepared.labels_name,
         "hardware": hardware_text(device, environment_ranks().size),
     }
     usual = [name for name in recipe_names() if read_recipe(name) == settings.experiment.recipe]

@@ -16,12 +16,13 @@ from synthseg_core.training.budget import parse_duration
 from synthseg_core.training.checkpoint import LAST
 from synthseg_core.training.config import one_of
 from synthseg_core.training.experiment import Experiment, preset_names
-from synthseg_core.training.prepare import MapsSource
+from synthseg_core.training.prepare import Inputs, MapsSource
 from synthseg_core.training.results import stored_config
 from synthseg_core.training.start import steps_behind
+from synthseg_core.training.tasks import ROLES, task_called
 
 # Entries of a settings file that are no settings of the experiment.
-_FACTS = ("preset", "name", "backend", "labels", "maps", "validation_maps")
+_FACTS = ("preset", "name", "backend", "labels", "maps", "validation_maps", "models")
 # With a time budget and no number of steps, time alone decides.
 _UNBOUNDED_STEPS = 10**8
 
@@ -38,23 +39,23 @@ class Settings:
         Of the model.
     precision
         Number format that was asked for; ``None``: what suits.
-    backend
-        What makes samples.
+    inputs
+        Label maps, models to build on, and what makes samples.
     """
 
     preset: str
     name: str
     precision: str | None
-    backend: str
     experiment: Experiment
-    maps: MapsSource
+    inputs: Inputs
 
 
 def read_train_settings(args: argparse.Namespace) -> Settings:
     """Return what the command line and its settings file ask for; ``SynthSegError`` for what cannot be."""
     content = {} if args.config is None else read_mapping(args.config, "settings", remedy="see config/train.yaml")
     facts = {entry: content.pop(entry) for entry in _FACTS if entry in content}
-    preset = args.preset or facts.get("preset")
+    task = args.task or content.get("task")
+    preset = args.preset or facts.get("preset") or (task_called(str(task)).preset if task else None)
     if preset is None:
         names = ", ".join(preset_names())
         raise UsageError("--preset", found="none", expected=f"one of {names}", remedy="choose one, for a start tiny")
@@ -64,7 +65,8 @@ def read_train_settings(args: argparse.Namespace) -> Settings:
     precision = args.precision or _precision(content)
     backend = str(args.backend or facts.get("backend") or BACKENDS[0])
     one_of("backend", backend, BACKENDS)
-    return Settings(str(preset), name, precision, backend, experiment, _maps(args, facts, experiment))
+    inputs = Inputs(_maps(args, facts, experiment), _models(args, facts), backend)
+    return Settings(str(preset), name, precision, experiment, inputs)
 
 
 def crop_shape(text: str) -> list[int] | None:
@@ -100,6 +102,7 @@ def _flags(args: argparse.Namespace) -> dict[str, Any]:
         "training": _given(**training),
         "recipe": {"crop": {"shape": crop_shape(args.crop)}} if args.crop else {},
         "validation": _given(whole=args.validate_whole or None),
+        **_given(task=args.task),
     }
 
 
@@ -157,6 +160,18 @@ def _steps_behind(args: argparse.Namespace) -> int:
             remedy="give --at-step",
         )
     return steps
+
+
+def _models(args: argparse.Namespace, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models that the task builds on, by role."""
+    given = facts.get("models") or {}
+    if not isinstance(given, Mapping):
+        raise UsageError("models", found=f"{given!r}", expected="roles with models", remedy="correct the settings")
+    if unknown := [str(role) for role in given if role not in ROLES]:
+        expected = f"some of {', '.join(ROLES)}"
+        raise UsageError("models", found=", ".join(unknown), expected=expected, remedy="correct the settings")
+    found = {role: getattr(args, role) or given.get(role) for role in ROLES}
+    return {role: str(model) for role, model in found.items() if model}
 
 
 def _maps(args: argparse.Namespace, facts: Mapping[str, Any], experiment: Experiment) -> MapsSource:

@@ -12,7 +12,7 @@ import yaml
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard
-from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig, without_later_defaults
+from synthseg_core.networks.config import ARCHITECTURES, NetworkSpec, architecture_of, without_later_defaults
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.paths import is_file
 from synthseg_core.system.settings import about, build, read_mapping, to_content
@@ -55,10 +55,9 @@ def yaml_text(content: Mapping[str, Any]) -> str:
 
 
 def _network_entry(spec: NetworkSpec) -> dict[str, Any]:
-    architecture = "regressor" if isinstance(spec.config, RegressorConfig) else "unet"
     return {
         "role": spec.role,
-        "architecture": architecture,
+        "architecture": architecture_of(spec.config),
         "prefix": spec.prefix,
         **without_later_defaults(_plain(spec.config)),
     }
@@ -93,9 +92,6 @@ _Dumper.add_representer(list, _list_node)
 _Dumper.add_representer(str, _text_node)
 
 
-_ARCHITECTURES: dict[str, type[UNetConfig] | type[RegressorConfig]] = {"unet": UNetConfig, "regressor": RegressorConfig}
-
-
 def read_card(path: Path) -> ModelCard:
     """Read and check one card; ``ModelError`` that names the entry if something is wrong with it."""
     values = read_mapping(path, "model card", "correct the file", error=ModelError)
@@ -128,15 +124,15 @@ def _network(entry: Any, path: Path) -> NetworkSpec:
     options = dict(entry)
     role, prefix = str(options.pop("role", "segmenter")), str(options.pop("prefix", "unet"))
     architecture = str(options.pop("architecture", "unet"))
-    if architecture not in _ARCHITECTURES:
+    if architecture not in ARCHITECTURES:
         raise ModelError(
             path,
             found=f"architecture {architecture!r}",
-            expected=" or ".join(_ARCHITECTURES),
+            expected=" or ".join(ARCHITECTURES),
             remedy="correct the model card",
         )
     with about(str(path), ModelError):
-        return NetworkSpec(role, prefix, build(_ARCHITECTURES[architecture], options, f"{path}, network {role}"))
+        return NetworkSpec(role, prefix, build(ARCHITECTURES[architecture], options, f"{path}, network {role}"))
 
 
 def _labels(name: str, path: Path) -> LabelTable:

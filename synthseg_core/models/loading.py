@@ -15,7 +15,8 @@ from synthseg_core.models.arrays import load_state
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion
 from synthseg_core.models.weights import FoundWeights, Place, examine, find_weights, locate
-from synthseg_core.networks.config import NetworkSpec, RegressorConfig, UNetConfig
+from synthseg_core.networks.building import network_of
+from synthseg_core.networks.config import NetworkSpec
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.networks.unet import UNet
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 Model = TypeVar("Model")
 Runner = UNetRunner | RegressorRunner
 
-# An architecture's configuration -> its network -> what runs that in bounded memory.
-_NETWORKS: dict[type, Callable[[Any], nn.Module]] = {UNetConfig: UNet, RegressorConfig: Regressor}
+# A network -> what runs it in bounded memory.
 _RUNNERS: dict[type, Callable[[Any], Runner]] = {UNet: UNetRunner, Regressor: RegressorRunner}
 
 
@@ -173,7 +173,7 @@ def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = No
     """Return one network with its arrays, in evaluation mode; ``WeightsError`` if an array is missing or misshapen."""
     arrays = load_state(path, spec)
     with torch.device("meta"):
-        net = _NETWORKS[type(spec.config)](spec.config)
+        net = network_of(spec.config)
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     counters = {name: torch.zeros((), dtype=torch.long) for name in net.state_dict() if name not in state}
     net.load_state_dict(state | counters, assign=True)

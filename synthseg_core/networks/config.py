@@ -94,6 +94,11 @@ class UNetConfig:
         return self.features * 2**level if self.widths is None else self.widths[level]
 
     @property
+    def halvings(self) -> int:
+        """How often the grid is halved on the way to the coarsest level."""
+        return self.levels - 1
+
+    @property
     def finest_maps(self) -> int:
         """Channels of full size that inference holds at a time: a skip, and with group norm one map more."""
         return self.features * (2 if self.norm == "group" else 1)
@@ -121,12 +126,28 @@ class RegressorConfig:
         return self.features * 2**level
 
     @property
+    def halvings(self) -> int:
+        """How often the grid is halved; an odd edge loses its last voxel."""
+        return self.levels
+
+    @property
     def finest_maps(self) -> int:
         """Channels of full size that inference holds at a time."""
         return self.features
 
 
 NetworkConfig = UNetConfig | RegressorConfig
+
+ARCHITECTURES: Mapping[str, type[UNetConfig] | type[RegressorConfig]] = {
+    "unet": UNetConfig,
+    "regressor": RegressorConfig,
+}
+"""Name of an architecture in cards and settings -> what describes its shape."""
+
+
+def architecture_of(config: NetworkConfig) -> str:
+    """Return the name of a network's architecture."""
+    return next(name for name, kind in ARCHITECTURES.items() if type(config) is kind)
 
 
 @dataclass(frozen=True)

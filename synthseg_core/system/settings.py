@@ -98,7 +98,7 @@ def update(base: Any, content: Any, subject: str) -> Any:
     changed: dict[str, Any] = {}
     for name, value in content.items():
         own = getattr(base, name)
-        nested = dataclasses.is_dataclass(own) and not hasattr(own, "from_content")
+        nested = dataclasses.is_dataclass(own) and not hasattr(own, "from_content") and not isinstance(value, type(own))
         place = f"{subject}, {name}"
         changed[name] = update(own, value, place) if nested else _value(hints[name], value, place)
     with about(subject):
@@ -164,6 +164,8 @@ def _one_of(hints: tuple[Any, ...], value: Any, subject: str) -> Any:
     kinds = [one for one in hints if one is not types.NoneType]
     if value is None and len(kinds) < len(hints):
         return None
+    if dataclasses.is_dataclass(value) and type(value) in kinds:
+        return value
     is_list = isinstance(value, list | tuple)
     fitting = [kind for kind in kinds if (typing.get_origin(kind) is tuple) == is_list]
     if isinstance(value, Mapping):

@@ -15,6 +15,7 @@ from synthseg_core.system.atomic import write_bytes
 
 LAST = "last.pt"
 BEST = "best.pt"
+CONFIG = "config.json"
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

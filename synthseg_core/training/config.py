@@ -12,8 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synthseg_core.errors import UsageError
-from synthseg_core.networks.config import UNetConfig, without_later_defaults
-from synthseg_core.system.settings import build
+from synthseg_core.networks.config import (
+    ARCHITECTURES,
+    NetworkConfig,
+    RegressorConfig,
+    UNetConfig,
+    architecture_of,
+    without_later_defaults,
+)
+from synthseg_core.system.settings import build, update
 from synthseg_core.training.schedule import Schedule
 
 
@@ -35,7 +42,7 @@ def above_zero(name: str, value: float) -> None:
         raise UsageError(name, found=f"{value:g}", expected="a number above 0", remedy="correct it")
 
 
-LOSSES = ("weighted_l2", "dice")
+LOSSES = ("weighted_l2", "dice", "squared_error")
 OPTIMISERS = ("adam", "adamw", "muon")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -47,7 +54,7 @@ class Stage:
     Parameters
     ----------
     loss
-        ``weighted_l2`` or ``dice``.
+        ``weighted_l2`` or ``dice``; ``squared_error`` for regressors, and for them alone.
     steps
         Optimiser steps; under a time budget, the share of the stage in the sum over stages.
     cross_entropy
@@ -138,7 +145,7 @@ class TrainConfig:
     Parameters
     ----------
     network
-        Shape of the U-Net.
+        Its shape.
     stages
         Losses in order.
     optimiser
@@ -170,7 +177,7 @@ class TrainConfig:
         When to write what.
     """
 
-    network: UNetConfig = field(default_factory=UNetConfig)
+    network: NetworkConfig = field(default_factory=UNetConfig)
     stages: tuple[Stage, ...] = (Stage("weighted_l2", 5000), Stage("dice", 500_000))
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     batch_size: int = 1
@@ -189,6 +196,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         one_of("precision", self.precision, PRECISIONS)
         at_least("stages", len(self.stages), 1)
+        for stage in self.stages:
+            _require_suited(stage.loss, self.network)
         at_least("batch_size", self.batch_size, 1)
         at_least("seed", self.seed, 0)
         at_least("start_step", self.start_step, 0)
@@ -214,7 +223,7 @@ class TrainConfig:
     def to_json(self) -> dict[str, Any]:
         """Return nested dictionaries and lists; settings that came later only where they say something."""
         content = json.loads(json.dumps(dataclasses.asdict(self)))
-        content["network"] = without_later_defaults(content["network"])
+        content["network"] = network_content(self.network)
         if self.optimiser.kind != "muon":
             for name in _OF_MUON:
                 del content["optimiser"][name]
@@ -227,9 +236,49 @@ class TrainConfig:
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> TrainConfig:
         """Return the configuration stored by ``to_json``; absent keys keep their defaults, unknown ones are refused."""
-        return build(TrainConfig, content, "training configuration")
+        network = network_from(content.get("network", {}), "training configuration, network")
+        return build(TrainConfig, {**content, "network": network}, "training configuration")
 
 
+def network_content(config: NetworkConfig) -> dict[str, Any]:
+    """Return the shape of a network as JSON; the name of its architecture only where it is no U-Net."""
+    content = without_later_defaults(json.loads(json.dumps(dataclasses.asdict(config))))
+    return content if isinstance(config, UNetConfig) else {_ARCHITECTURE: architecture_of(config), **content}
+
+
+def network_from(content: Any, subject: str, base: NetworkConfig | None = None) -> NetworkConfig:
+    """Return the shape of a network from entries; what they leave out is that of ``base``, if that is of their kind.
+
+    Parameters
+    ----------
+    content
+        Fields of a shape; ``architecture`` among them says of which, where it is not that of ``base``.
+    subject
+        Where they come from, for messages.
+    base
+        ``None``: the defaults of the architecture.
+    """
+    if not isinstance(content, Mapping):
+        raise UsageError(subject, found=f"{content!r}", expected="entries with names", remedy="correct the entry")
+    entries = dict(content)
+    name = entries.pop(_ARCHITECTURE, "unet" if base is None else architecture_of(base))
+    one_of(f"{subject}, {_ARCHITECTURE}", name, tuple(ARCHITECTURES))
+    kind = ARCHITECTURES[name]
+    return update(base if isinstance(base, kind) else kind(), entries, subject)
+
+
+def _require_suited(loss: str, network: NetworkConfig) -> None:
+    if (loss == "squared_error") != isinstance(network, RegressorConfig):
+        raise UsageError(
+            "stages",
+            found=f"the loss {loss} for a network of architecture {architecture_of(network)}",
+            expected="squared_error for regressors, another one for all others",
+            remedy="correct one of them",
+        )
+
+
+# Entry of a network's shape in files.
+_ARCHITECTURE = "architecture"
 # Settings of the optimiser that no other kind has.
 _OF_MUON = ("momentum", "rest_learning_rate", "rest_weight_decay")
 FREE = (

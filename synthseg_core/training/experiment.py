@@ -11,7 +11,7 @@ from synthseg_core.synth.recipe import Recipe
 from synthseg_core.synth.recipe_file import read_recipe, recipe_from_mapping
 from synthseg_core.system.paths import resource, resource_names
 from synthseg_core.system.settings import read_mapping, update
-from synthseg_core.training.config import Stage, TrainConfig, at_least
+from synthseg_core.training.config import Stage, TrainConfig, at_least, network_from
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,15 @@ class ValidationConfig:
 class Experiment:
     """What samples look like, how the network is trained, and how it is scored meanwhile.
 
-    Channels and classes of the network follow from recipe and label list.
+    Channels and classes of the network follow from task, recipe and label list.
+
+    Parameters
+    ----------
+    task
+        What the network is for; a name of :data:`~synthseg_core.training.tasks.TASKS`.
     """
 
+    task: str = "segmentation"
     recipe: Recipe = field(default_factory=Recipe)
     training: TrainConfig = field(default_factory=TrainConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -81,6 +87,10 @@ class Experiment:
             If a name is unknown or a value impossible.
         """
         others = {name: value for name, value in content.items() if name != "recipe"}
+        training = others.get("training")
+        if isinstance(training, Mapping) and "network" in training:
+            network = network_from(training["network"], f"{subject}, training, network", self.training.network)
+            others["training"] = {**training, "network": network}
         recipe = _recipe(self.recipe, content.get("recipe", {}), f"{subject}, recipe")
         return update(replace(self, recipe=recipe), others, subject)
 

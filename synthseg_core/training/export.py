@@ -6,8 +6,8 @@ Export what a training folder holds: its best weights, or else its last average,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.arrays import model_bytes
 from synthseg_core.models.card import GridSpec, InferenceSpec, ModelCard, WeightsFile
 from synthseg_core.models.card_file import card_text
-from synthseg_core.networks.config import NetworkSpec, UNetConfig
-from synthseg_core.networks.unet import UNet
+from synthseg_core.networks.arrays import Arrays
+from synthseg_core.networks.building import network_of
+from synthseg_core.networks.config import NetworkConfig, NetworkSpec
 from synthseg_core.system.atomic import write_bytes, write_text
 from synthseg_core.system.settings import read_mapping
 from synthseg_core.system.tables import read_tsv
-from synthseg_core.training.checkpoint import BEST, read_checkpoint
+from synthseg_core.training.checkpoint import BEST, CONFIG, read_checkpoint
+from synthseg_core.training.config import network_from
 from synthseg_core.training.log import LOG
 from synthseg_core.training.start import read_weights
 
@@ -48,7 +50,7 @@ def trained_card(
     folder: Path,
     name: str,
     labels: LabelTable,
-    network: UNetConfig,
+    network: NetworkConfig,
     voxel_size_mm: float = 1.0,
     training: Mapping[str, Any] | None = None,
 ) -> ModelCard:
@@ -69,7 +71,7 @@ def trained_card(
     training
         Data, recipe, command, hardware, steps, hours, loss; plain values. The version of this program is added.
     """
-    divisor = 2 ** (network.levels - 1)
+    divisor = 2**network.halvings
     minimum = divisor * ceil(_MINIMUM_EDGE_MM / voxel_size_mm / divisor)
     return ModelCard(
         name=name,
@@ -87,7 +89,9 @@ def trained_card(
     )
 
 
-def export_model(card: ModelCard, state: Mapping[str, Tensor], *, half: bool = True) -> Path:
+def export_model(
+    card: ModelCard, state: Mapping[str, Tensor], *, earlier: Sequence[Arrays] = (), half: bool = True
+) -> Path:
     """Write a model folder; the same card and state give the same bytes.
 
     The card is written last: a folder whose writing was cut off has no card, or one whose checksum does not fit.
@@ -98,7 +102,9 @@ def export_model(card: ModelCard, state: Mapping[str, Tensor], *, half: bool = T
         For instance from :func:`trained_card`; its ``source`` is the card file to write. Size and checksum of the
         weights are filled in.
     state
-        ``state_dict`` of a :class:`~synthseg_core.networks.unet.UNet`, on any device, of any floating type.
+        ``state_dict`` of the card's last network, on any device, of any floating type.
+    earlier
+        Arrays of the networks before it, in the order of the card.
     half
         Store 16-bit floats: half the size, three significant digits.
 
@@ -112,8 +118,12 @@ def export_model(card: ModelCard, state: Mapping[str, Tensor], *, half: bool = T
     WeightsError
         If arrays are missing, have another shape, or hold values that cannot be stored.
     """
-    (spec,) = card.networks
-    arrays = {f"{spec.prefix}.{name}": array for name, array in _arrays(card, spec, state).items()}
+    every = [*earlier, _arrays(card, card.networks[-1], state)]
+    arrays = {
+        f"{spec.prefix}.{name}": array
+        for spec, own in zip(card.networks, every, strict=True)
+        for name, array in own.items()
+    }
     content = model_bytes(arrays, {"model": card.name, "version": __version__}, half=half)
     weights = replace(card.weights, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     folder = card.source.parent
@@ -123,11 +133,10 @@ def export_model(card: ModelCard, state: Mapping[str, Tensor], *, half: bool = T
     return card.source
 
 
-def _arrays(card: ModelCard, spec: NetworkSpec, state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+def _arrays(card: ModelCard, spec: NetworkSpec, state: Mapping[str, Tensor]) -> Arrays:
     """Return the network's arrays, float32, without counters; refuse a state of another network."""
-    assert isinstance(spec.config, UNetConfig)
     with torch.device("meta"):
-        wanted = {name: value.shape for name, value in UNet(spec.config).state_dict().items() if value.ndim}
+        wanted = {name: value.shape for name, value in network_of(spec.config).state_dict().items() if value.ndim}
     wrong = [name for name, shape in wanted.items() if name not in state or state[name].shape != shape]
     if wrong:
         raise WeightsError(
@@ -139,6 +148,28 @@ def _arrays(card: ModelCard, spec: NetworkSpec, state: Mapping[str, Tensor]) -> 
     return {name: state[name].detach().to("cpu", torch.float32).numpy() for name in wanted}
 
 
+@dataclass(frozen=True)
+class ModelPlan:
+    """What a trained network becomes.
+
+    Parameters
+    ----------
+    table
+        What its output channels mean.
+    voxel_size_mm
+        Of the samples that it is trained on.
+    card
+        Makes the card of the model; takes what :func:`trained_card` takes.
+    earlier
+        Arrays of the networks that the model runs before it, in order.
+    """
+
+    table: LabelTable
+    voxel_size_mm: float = 1.0
+    card: Callable[..., ModelCard] = trained_card
+    earlier: Sequence[Arrays] = ()
+
+
 MODEL_FOLDER = "model"
 # What a card keeps of the configuration; the rest says where and how often something is written.
 _OMITTED = ("network", "intervals", "device", "budget_s")
@@ -148,9 +179,8 @@ _LAST_SHARE = 0.05
 def export_run(
     folder: Path,
     name: str,
-    labels: LabelTable,
+    plan: ModelPlan,
     *,
-    voxel_size_mm: float = 1.0,
     facts: Mapping[str, Any] | None = None,
     half: bool = True,
 ) -> Path:
@@ -160,8 +190,10 @@ def export_run(
     ----------
     folder
         Of the training.
-    name, labels, voxel_size_mm
-        As for :func:`~synthseg_core.training.export.trained_card`.
+    name
+        Of the model.
+    plan
+        What the network becomes.
     facts
         What only the caller knows, for instance data, recipe, command, hardware; the folder's own words give way.
     half
@@ -180,15 +212,15 @@ def export_run(
         If there are no weights in it yet.
     """
     content = _configuration(folder)
-    network = _network(content["training"]["network"])
-    state = read_weights(folder, UNet(network))
+    network = network_from(content["training"]["network"], str(folder / CONFIG))
+    state = read_weights(folder, network)
     training = {**content.get("data", {}), **_facts(folder, content["training"]), **(facts or {})}
-    card = trained_card(folder / MODEL_FOLDER, name, labels, network, voxel_size_mm, training)
-    return export_model(card, state, half=half)
+    card = plan.card(folder / MODEL_FOLDER, name, plan.table, network, plan.voxel_size_mm, training)
+    return export_model(card, state, earlier=plan.earlier, half=half)
 
 
 def _configuration(folder: Path) -> dict[str, Any]:
-    path, expected, remedy = folder / "config.json", "the file that 'synthseg train' wrote", "give the folder of one"
+    path, expected, remedy = folder / CONFIG, "the file that 'synthseg train' wrote", "give the folder of one"
     content = read_mapping(path, "configuration of a training", remedy)
     try:
         content["training"]["network"]["features"]
@@ -196,11 +228,6 @@ def _configuration(folder: Path) -> dict[str, Any]:
         found = f"no configuration of a training ({error})"
         raise InputError(path, found=found, expected=expected, remedy=remedy) from error
     return content
-
-
-def _network(values: Mapping[str, Any]) -> UNetConfig:
-    network = UNetConfig(**values)
-    return network if network.skips is None else replace(network, skips=tuple(network.skips))
 
 
 def _facts(folder: Path, training: Mapping[str, Any]) -> dict[str, Any]:

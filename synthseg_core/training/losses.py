@@ -1,4 +1,4 @@
-"""Losses of the two training stages: weighted L2 on logits, then soft Dice, with cross-entropy as an option.
+"""Losses: weighted L2 on logits, then soft Dice, with cross-entropy as an option; squared error for scores.
 
 All sums run in float32 even inside autocast: a sum over a million voxels has no digits left in 16 bits.
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Takes logits (B, C, I, J, K) and class_index (B, I, J, K); returns the mean loss of the batch."""
+"""Takes logits (B, C, I, J, K) and class_index (B, I, J, K), or scores and truth; returns the batch's mean loss."""
 
 EPSILON = 1e-7  # of the reference, in numerator, denominator and normalisation
 L2_TARGET = 5.0  # logit of the true class in the first stage; minus this for the others
@@ -24,9 +24,11 @@ L2_BACKGROUND_WEIGHT = 1e-8
 
 
 def loss_called(name: str, cross_entropy_weight: float = 0.0) -> Loss:
-    """Return the loss of a stage: ``weighted_l2`` or ``dice``, the latter plus a share of cross-entropy."""
+    """Return the loss of a stage by its name; to ``dice`` a share of cross-entropy is added."""
     if name == "weighted_l2":
         return weighted_l2_loss
+    if name == "squared_error":
+        return squared_error_loss
     return lambda logits, class_index: dice_loss(logits, class_index, cross_entropy_weight)
 
 
@@ -44,6 +46,18 @@ def weighted_l2_loss(logits: Tensor, class_index: Tensor) -> Tensor:
         target = L2_TARGET * (2 * one_hot(class_index, logits.shape[1]) - 1)
         weight = (class_index != 0).unsqueeze(1).float() + L2_BACKGROUND_WEIGHT
         return (weight * (logits.float() - target) ** 2).sum() / (logits.shape[1] * weight.sum())
+
+
+def squared_error_loss(scores: Tensor, truth: Tensor) -> Tensor:
+    """Return the squared error, summed over the scores of a sample, mean over samples.
+
+    Parameters
+    ----------
+    scores, truth : (B, N)
+        Predicted and true values.
+    """
+    with torch.autocast(scores.device.type, enabled=False):
+        return (scores.float() - truth.float()).square().sum(1).mean()
 
 
 def dice_loss(logits: Tensor, class_index: Tensor, cross_entropy_weight: float = 0.0) -> Tensor:

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 from synthseg_core.errors import SynthSegError
-from synthseg_core.networks.config import UNetConfig
+from synthseg_core.networks.building import network_of
+from synthseg_core.networks.config import NetworkConfig, UNetConfig
 from synthseg_core.networks.devices import hardware_text, processor_identity
 from synthseg_core.networks.precision import formats_of
-from synthseg_core.networks.unet import UNet
 from synthseg_core.system.atomic import write_json
 from synthseg_core.system.paths import user_cache
 from synthseg_core.training.losses import dice_loss
@@ -47,7 +47,7 @@ class RaceResult:
         return f"{self.precision} (a small step took {times})" if len(self.seconds) > 1 else self.precision
 
 
-def fastest_precision(network: UNetConfig, device: torch.device) -> RaceResult:
+def fastest_precision(network: NetworkConfig, device: torch.device) -> RaceResult:
     """Return what the race said when this network was first trained on this kind of machine; hold it where it was not.
 
     Parameters
@@ -65,7 +65,7 @@ def fastest_precision(network: UNetConfig, device: torch.device) -> RaceResult:
     return result
 
 
-def race(network: UNetConfig, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> RaceResult:
+def race(network: NetworkConfig, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> RaceResult:
     """Take the same small training step in every number format of a device, in turns, and time each one.
 
     Parameters
@@ -97,17 +97,19 @@ def race(network: UNetConfig, device: torch.device, clock: Callable[[], float] =
     return RaceResult(precision, {name: round(best[name], 5) for name in formats})
 
 
-def _step(network: UNetConfig, device: torch.device) -> Callable[[str], None]:
+def _step(network: NetworkConfig, device: torch.device) -> Callable[[str], None]:
     """Return one step of a training, from images to gradients, as a function of the number format."""
-    net = UNet(network).to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
-    multiple = 2 ** (network.levels - 1)
+    net = network_of(network).to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
+    multiple = 2**network.halvings
     shape = (1, *[-(-_EDGE_VOXELS // multiple) * multiple] * 3)
     images = torch.rand(1, network.in_channels, *shape[1:], device=device)
     class_index = torch.randint(network.out_channels, shape, device=device)
 
     def step(precision: str) -> None:
         net.zero_grad(set_to_none=True)
-        dice_loss(forward(net, images, device, precision), class_index).backward()
+        output = forward(net, images, device, precision)
+        loss = dice_loss(output, class_index) if isinstance(network, UNetConfig) else output.float().square().mean()
+        loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
@@ -121,7 +123,7 @@ def _random_numbers_kept(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _file(network: UNetConfig, device: torch.device) -> Path | None:
+def _file(network: NetworkConfig, device: torch.device) -> Path | None:
     """Return where a result lies: one file for each network, kind of machine, number of threads and torch."""
     facts = {
         "network": asdict(network),

@@ -1,19 +1,17 @@
-"""From label maps and settings to everything that a training is called with, checked before it starts.
-
-The label table of a network that is trained on a label list: one channel per target value.
-"""
+"""What the tasks share on the way from label maps and settings to a training that is ready to start, checked before."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from synthseg_core.errors import GeometryError, InputError, UsageError
+from synthseg_core.errors import GeometryError
+from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.synth.cornucopia import BACKENDS, CornucopiaGenerator, Generator, generator_of, require_cornucopia
@@ -24,70 +22,11 @@ from synthseg_core.system.progress import OnProgress
 from synthseg_core.system.settings import to_content
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.experiment import Experiment
-from synthseg_core.training.samples import require_fit
+from synthseg_core.training.export import ModelPlan
+from synthseg_core.training.run import Picture
+from synthseg_core.training.samples import Source, require_fit
+from synthseg_core.training.snapshot import class_picture
 from synthseg_core.training.validation import DrawValidation, Validate
-
-_PUBLISHED = ("segmentation_2.0", "segmentation_1.0")
-
-
-def target_table(labels: GenerationLabels) -> LabelTable:
-    """Return the table of the package with these target values, which knows more; otherwise one made from the list.
-
-    Raises
-    ------
-    InputError
-        If labels that share a target have counterparts that do not.
-    """
-    for name in _PUBLISHED:
-        if LabelTable.builtin(name).labels == labels.target_values:
-            return LabelTable.builtin(name)
-    counterparts = tuple(_counterpart(labels, value) for value in labels.target_values)
-    return LabelTable(
-        name=labels.source,
-        labels=labels.target_values,
-        names=tuple(_name(labels, value) for value in labels.target_values),
-        sides=tuple(_side(labels, *pair) for pair in zip(labels.target_values, counterparts, strict=True)),
-        counterparts=counterparts,
-    )
-
-
-def _sources(labels: GenerationLabels, value: int) -> list[int]:
-    """Return the positions of the labels that become a target value."""
-    return [position for position, output in enumerate(labels.outputs) if output == value]
-
-
-def _counterpart(labels: GenerationLabels, value: int) -> int:
-    """Return the target value of the other side; background and unsided values are their own."""
-    if value == 0:
-        return 0
-    others = {labels.outputs[labels.swap_index[position]] for position in _sources(labels, value)}
-    if len(others) > 1:
-        raise InputError(
-            labels.source,
-            found=f"target {value}, whose counterparts become {' and '.join(map(str, sorted(others)))}",
-            expected="one counterpart",
-            remedy="give labels that share a target counterparts that share one too",
-        )
-    return others.pop()
-
-
-def _side(labels: GenerationLabels, value: int, counterpart: int) -> str:
-    if value == counterpart:
-        return "neutral"
-    first_right = labels.n_neutral + (len(labels) - labels.n_neutral) // 2
-    return "right" if _sources(labels, value)[0] >= first_right else "left"
-
-
-def _name(labels: GenerationLabels, value: int) -> str:
-    """Return the name of the label that keeps its value, or else of the first one that becomes it."""
-    if value == 0:
-        return "background"
-    sources = _sources(labels, value)
-    own = [position for position in sources if labels.values[position] == value]
-    if not labels.names:
-        return f"label {value}"
-    return labels.names[own[0]] if own else f"{labels.names[sources[0]]} and others"
-
 
 _SIZE_TOLERANCE_MM = 1e-3
 
@@ -113,36 +52,67 @@ class MapsSource:
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """What a training is given beside its settings.
+
+    Parameters
+    ----------
+    maps
+        Label maps.
+    models
+        Names or cards of the models that the task builds on, by role, for instance ``group_segmenter``.
+    backend
+        What makes synthetic scans, one of :data:`~synthseg_core.synth.cornucopia.BACKENDS`.
+    """
+
+    maps: MapsSource
+    models: Mapping[str, str] = field(default_factory=dict)
+    backend: str = BACKENDS[0]
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """A training that is ready to start.
+    """A training that is ready to start: what a task says of itself.
 
     Parameters
     ----------
     config
-        With the channels and classes that recipe and labels ask for.
+        With the channels and classes that the samples have.
+    source
+        Of samples.
+    validate
+        Scores a network; ``None``: no validation.
     data
         What the samples are made of, for the record and for resumes.
-    table
-        What the network's output channels mean.
-    voxel_size_mm
-        Of the samples.
+    model
+        What the trained network becomes.
+    sample_shape
+        Voxels of a sample.
+    labels_name
+        Of the label list, for the card.
+    picture
+        Draws a sample with the network's answer.
+    measure
+        What validations measure, larger being better.
     """
 
     config: TrainConfig
-    source: Generator
+    source: Source
     validate: Validate | None
     data: dict[str, Any]
-    table: LabelTable
-    voxel_size_mm: float
+    model: ModelPlan
+    sample_shape: Shape3
+    labels_name: str
+    picture: Picture = class_picture
+    measure: str = "Dice"
 
 
-def prepare(
+def prepared_from_maps(
     experiment: Experiment,
-    given: MapsSource,
+    inputs: Inputs,
+    table: LabelTable,
     device: torch.device,
     progress: OnProgress | None = None,
-    *,
-    backend: str = BACKENDS[0],
 ) -> Prepared:
     """Read and check label maps, recipe and network, and make one sample to see that they fit together.
 
@@ -150,41 +120,41 @@ def prepare(
     ----------
     experiment
         Recipe, network, training, validation.
-    given
-        Label maps and their list.
+    inputs
+        Label maps and their list, and what makes samples.
+    table
+        What the network's output channels shall mean.
     device
         Where samples are made and the network is trained.
     progress
         Called with the number of maps read and of all maps.
-    backend
-        What makes samples, one of ``BACKENDS``.
 
     Raises
     ------
     SynthSegError
         In one line, what does not fit.
     """
-    if backend == "cornucopia":
+    given = inputs.maps
+    if inputs.backend == "cornucopia":
         require_cornucopia()
-    if experiment.recipe.group_channels is not None:
-        raise UsageError(
-            "recipe: group_channels",
-            found="them in a training",
-            expected="none: only the last network of a robust chain is given them, and chains are not assembled yet",
-            remedy="leave them out, or make such samples with synthseg generate",
-        )
-    experiment = replace(experiment, recipe=divisible(experiment.recipe, experiment.training.network.levels))
-    table = target_table(given.labels)
-    maps = _read(given.maps, given, experiment.recipe, progress)
+    experiment = replace(experiment, recipe=divisible(experiment.recipe, experiment.training.network.halvings))
+    maps = read_maps_of(given.maps, given, experiment.recipe, progress)
     voxel_size_mm = sample_voxel_size_mm(maps, experiment.recipe)
-    held_out = _read(given.held_out, given, experiment.recipe, progress) if given.held_out else maps
-    source = generator_of(backend, maps.to(device), experiment.recipe)
+    held_out = read_maps_of(given.held_out, given, experiment.recipe, progress) if given.held_out else maps
+    source = generator_of(inputs.backend, maps.to(device), experiment.recipe)
     images, class_index = source.batch([sample_seed(experiment.training.seed, 0)])
     network = replace(experiment.training.network, in_channels=images.shape[1], out_channels=len(table))
     config = replace(experiment.training, network=network)
     require_fit(images, class_index, config, device)
-    validate = _validation(experiment, backend, held_out.to(device), config.precision)
-    return Prepared(config, source, validate, _record(source, given), table, voxel_size_mm)
+    return Prepared(
+        config=config,
+        source=source,
+        validate=_validation(experiment, inputs.backend, held_out.to(device), config.precision),
+        data=made_of(source, given),
+        model=ModelPlan(table, voxel_size_mm),
+        sample_shape=source.shape.output,
+        labels_name=Path(given.labels.source).stem,
+    )
 
 
 def sample_voxel_size_mm(maps: LabelMaps, recipe: Recipe) -> float:
@@ -202,9 +172,9 @@ def sample_voxel_size_mm(maps: LabelMaps, recipe: Recipe) -> float:
     return round(sum(edges) / 3, 4)
 
 
-def divisible(recipe: Recipe, levels: int) -> Recipe:
-    """Return the recipe with crops that a network of so many levels can halve often enough."""
-    multiple = math.lcm(recipe.crop.multiple or 1, 2 ** (levels - 1))
+def divisible(recipe: Recipe, halvings: int) -> Recipe:
+    """Return the recipe with crops that a network can halve so often."""
+    multiple = math.lcm(recipe.crop.multiple or 1, 2**halvings)
     return replace(recipe, crop=replace(recipe.crop, multiple=multiple))
 
 
@@ -214,7 +184,22 @@ def validation_recipe(recipe: Recipe, *, whole: bool) -> Recipe:
     return replace(recipe, drop_labels=(), map_weights=None, crop=replace(crop, shape=None) if whole else crop)
 
 
-def _read(paths: Sequence[Path], given: MapsSource, recipe: Recipe, progress: OnProgress | None) -> LabelMaps:
+def read_maps_of(
+    paths: Sequence[Path], given: MapsSource, recipe: Recipe, progress: OnProgress | None = None
+) -> LabelMaps:
+    """Return the label maps of some folders or files, as the recipe wants them.
+
+    Parameters
+    ----------
+    paths
+        Those of ``given.maps`` or ``given.held_out``.
+    given
+        Says how they are read.
+    recipe
+        Of the samples that are made from them.
+    progress
+        Called with the number of maps read and of all maps.
+    """
     source = paths[0] if len(paths) == 1 else paths
     return read_label_maps(source, given.labels, unknown=given.unknown, step=recipe.map_step, progress=progress)
 
@@ -229,8 +214,8 @@ def _validation(experiment: Experiment, backend: str, maps: LabelMaps, precision
     return DrawValidation(source, seeds, precision=precision, window=window)
 
 
-def _record(source: Generator, given: MapsSource) -> dict[str, Any]:
-    """Return what samples are made of; another backend than the default is named with its parameters."""
+def made_of(source: Generator, given: MapsSource) -> dict[str, Any]:
+    """Return what samples are made of, as JSON; another backend than the default is named with its parameters."""
     labels = given.labels
     other = isinstance(source, CornucopiaGenerator)
     backend = {"backend": {"library": source.library, **to_content(source.parameters)}} if other else {}

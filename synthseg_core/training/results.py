@@ -14,21 +14,19 @@ import torch
 
 from synthseg_core.errors import InputError, TrainingError
 from synthseg_core.images.figures import require_matplotlib
-from synthseg_core.networks.unet import UNet
+from synthseg_core.networks.building import Network, network_of
 from synthseg_core.system.atomic import write_json
 from synthseg_core.system.paths import is_file
 from synthseg_core.system.settings import read_mapping
 from synthseg_core.training.budget import affordable
-from synthseg_core.training.checkpoint import BEST, LAST, write_checkpoint
+from synthseg_core.training.checkpoint import BEST, CONFIG, LAST, write_checkpoint
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.recorder import Recorder
-from synthseg_core.training.run import Run
-from synthseg_core.training.snapshot import INSTEAD, SUBJECT, write_snapshot
+from synthseg_core.training.run import Picture, Run
+from synthseg_core.training.snapshot import INSTEAD, SUBJECT
 from synthseg_core.training.state import TrainingState, snapshot_of
 from synthseg_core.training.step import NonFiniteError, StepResult, forward
 from synthseg_core.training.validation import Validate, is_better, score_of
-
-CONFIG = "config.json"
 
 
 def stored_config(folder: Path) -> TrainConfig | None:
@@ -54,7 +52,7 @@ class Results:
     """
 
     def __init__(self, run: Run, state: TrainingState) -> None:
-        if run.options.snapshot:
+        if run.options.snapshot is not None:
             require_matplotlib(SUBJECT, INSTEAD)
         self.run = run
         self.config = run.config
@@ -69,8 +67,8 @@ class Results:
         self.recorder.step(self.state, result, row=self._due(intervals.log))
         if self.run.validate is not None and self._validation_due(intervals.validate):
             self._validate(self.run.validate)
-        if self.run.options.snapshot and intervals.snapshot and self._due(intervals.snapshot):
-            self._draw(seed)
+        if self.run.options.snapshot is not None and intervals.snapshot and self._due(intervals.snapshot):
+            self._draw(seed, self.run.options.snapshot)
         if self._due(intervals.checkpoint):
             self.save()
 
@@ -119,15 +117,13 @@ class Results:
         state.validating_s += state.validation_s
 
     @torch.inference_mode()
-    def _draw(self, seed: int) -> None:
-        images, class_index = self.run.source.batch([seed])
-        logits = forward(self._net_of_average(), images, self.state.device, self.config.precision)
-        volumes = (images[0, 0], class_index[0], logits[0].argmax(0))
-        image, truth, predicted = (volume.cpu().numpy() for volume in volumes)
-        write_snapshot(self.run.folder, image, truth, predicted)
+    def _draw(self, seed: int, picture: Picture) -> None:
+        images, target = self.run.source.batch([seed])
+        output = forward(self._net_of_average(), images, self.state.device, self.config.precision)
+        picture(self.run.folder, images, target, output, self.run.options.measure)
 
-    def _net_of_average(self) -> UNet:
-        net = UNet(self.config.network)
+    def _net_of_average(self) -> Network:
+        net = network_of(self.config.network)
         net.load_state_dict(self.state.weights())
         return net.to(self.state.device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
 

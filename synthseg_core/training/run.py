@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from synthseg_core.training.config import TrainConfig, fixed_part
 from synthseg_core.training.samples import Source
 from synthseg_core.training.validation import Validate
+
+Picture = Callable[[Path, Tensor, Tensor, Tensor, str], None]
+"""Takes the folder of a training, images and targets of a sample (B = 1), the network's output for it, and what
+validations measure; writes ``snapshot.png``."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,9 @@ class RunOptions:
     began
         ``time.monotonic()`` when the program began, for time budgets; ``None``: when the training begins.
     snapshot
-        Draw ``snapshot.png``; needs matplotlib.
+        What draws ``snapshot.png``; needs matplotlib. ``None``: no picture.
+    measure
+        What validations measure, larger being better.
     tensorboard
         Write events for TensorBoard.
     ahead
@@ -29,7 +37,8 @@ class RunOptions:
     """
 
     began: float | None = None
-    snapshot: bool = False
+    snapshot: Picture | None = None
+    measure: str = "Dice"
     tensorboard: bool = False
     ahead: bool | None = None
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.networks.config import UNetConfig
+from synthseg_core.networks.config import NetworkConfig, RegressorConfig
 from synthseg_core.training.config import TrainConfig
 
 
@@ -20,12 +20,24 @@ class Source(Protocol):
     """Where samples come from."""
 
     def batch(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return images (B, C, I, J, K) float32 and class_index (B, I, J, K); the same seeds give the same samples."""
+        """Return images (B, C, I, J, K) float32 and targets; the same seeds give the same samples.
+
+        Targets are class_index (B, I, J, K), whole numbers, or for regressors true scores (B, N).
+        """
         ...
 
 
-def require_fit(images: Tensor, class_index: Tensor, config: TrainConfig, device: torch.device) -> None:
+def require_fit(images: Tensor, target: Tensor, config: TrainConfig, device: torch.device) -> None:
     """Refuse samples that the network cannot be trained on.
+
+    Parameters
+    ----------
+    images, target
+        As :meth:`Source.batch` returns them.
+    config
+        Of the training.
+    device
+        Where the network is.
 
     Raises
     ------
@@ -35,13 +47,19 @@ def require_fit(images: Tensor, class_index: Tensor, config: TrainConfig, device
         If this shape has no correct gradients in the precision asked for.
     """
     network, shape = config.network, tuple(images.shape[2:])
-    divisor = 2 ** (network.levels - 1)
+    divisor = 2**network.halvings
     if images.shape[1] != network.in_channels:
         raise _unfit(f"{images.shape[1]} image channels", f"{network.in_channels}, as the network takes")
+    if isinstance(network, RegressorConfig):
+        if target.shape[1:] != (network.out_channels,):
+            raise _unfit(f"scores of shape {tuple(target.shape[1:])}", f"{network.out_channels}, as the network gives")
+        if min(shape) < divisor:
+            raise _unfit(f"shape {shape}", f"edges of at least {divisor} for {network.levels} levels")
+        return
     if any(edge % divisor for edge in shape):
         raise _unfit(f"shape {shape}", f"edges divisible by {divisor} for {network.levels} levels")
-    if int(class_index.max()) >= network.out_channels:
-        raise _unfit(f"class {int(class_index.max())}", f"classes below {network.out_channels}, as the network has")
+    if int(target.max()) >= network.out_channels:
+        raise _unfit(f"class {int(target.max())}", f"classes below {network.out_channels}, as the network has")
     if config.precision == "bfloat16" and device.type == "cpu" and 2 in _first_edges(network, shape[0]):
         raise UsageError(
             "precision",
@@ -51,7 +69,7 @@ def require_fit(images: Tensor, class_index: Tensor, config: TrainConfig, device
         )
 
 
-def _first_edges(network: UNetConfig, edge: int) -> list[int]:
+def _first_edges(network: NetworkConfig, edge: int) -> list[int]:
     """Return the voxels along the first axis at each level.
 
     With two of them, oneDNN's bfloat16 convolution (torch 2.13) takes weight gradients from memory that it never set.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from synthseg_core.images.figures import CONVENTION, draw_labels, draw_scan, new_figure, png, require_matplotlib, views
 from synthseg_core.images.volume import Volume
@@ -21,7 +22,29 @@ SUBJECT, INSTEAD = "snapshot", "train with --no-snapshot"
 _DPI = 80
 
 
-def write_snapshot(folder: Path, image: NDArray[Any], truth: NDArray[Any], predicted: NDArray[Any]) -> None:
+def class_picture(folder: Path, images: Tensor, class_index: Tensor, logits: Tensor, measure: str) -> None:
+    """Draw the first image channel of a sample, its classes, and the most probable ones.
+
+    Parameters
+    ----------
+    folder
+        Of the training.
+    images : (1, C, I, J, K)
+        In RAS+ order.
+    class_index : (1, I, J, K)
+        True class.
+    logits : (1, N, I, J, K)
+        Of the network.
+    measure
+        What validations measure.
+    """
+    image, truth, predicted = (part.cpu().numpy() for part in (images[0, 0], class_index[0], logits[0].argmax(0)))
+    write_snapshot(folder, image, truth, predicted, measure)
+
+
+def write_snapshot(
+    folder: Path, image: NDArray[Any], truth: NDArray[Any], predicted: NDArray[Any], measure: str = "Dice"
+) -> None:
     """Write ``snapshot.png``: three mid slices of a sample, and the curves of the logs in ``folder``.
 
     Parameters
@@ -32,6 +55,8 @@ def write_snapshot(folder: Path, image: NDArray[Any], truth: NDArray[Any], predi
         In RAS+ order.
     truth, predicted : (I, J, K)
         Classes from 0.
+    measure
+        What validations measure.
     """
     require_matplotlib(SUBJECT, INSTEAD)
     figure = new_figure(9, 12, black=False, arranged=True)
@@ -46,8 +71,8 @@ def write_snapshot(folder: Path, image: NDArray[Any], truth: NDArray[Any], predi
         draw_labels(panels[2], _volume(predicted), view, colours)
         for panel, name in zip(panels, ("image", "labels", "prediction"), strict=True):
             panel.set_title(name if row == 0 else "")
-    _draw_curves(figure.add_subplot(grid[3, :]), read_rows(folder / LOG), read_rows(folder / VALIDATION))
-    figure.suptitle(f"{_title(read_rows(folder / LOG))}\n{CONVENTION}", fontsize="medium")
+    draw_curves(figure.add_subplot(grid[3, :]), read_rows(folder / LOG), read_rows(folder / VALIDATION), measure)
+    figure.suptitle(f"{training_title(read_rows(folder / LOG))}\n{CONVENTION}", fontsize="medium")
     write_bytes(folder / SNAPSHOT, png(figure, _DPI))
 
 
@@ -56,8 +81,10 @@ def _volume(data: NDArray[Any]) -> Volume:
     return Volume(data, np.eye(4))
 
 
-def _draw_curves(axes: Any, log: Sequence[Mapping[str, str]], validations: Sequence[Mapping[str, str]]) -> None:
-    """Draw the loss, a line for each stage, and on a second axis the Dice of validations."""
+def draw_curves(
+    axes: Any, log: Sequence[Mapping[str, str]], validations: Sequence[Mapping[str, str]], measure: str
+) -> None:
+    """Draw the loss, a line for each stage, and on a second axis what validations measured."""
     for stage in dict.fromkeys(row["stage"] for row in log):
         rows = [row for row in log if row["stage"] == stage]
         axes.plot(*_columns(rows, "loss"), label=f"loss ({stage})", linewidth=1)
@@ -67,9 +94,9 @@ def _draw_curves(axes: Any, log: Sequence[Mapping[str, str]], validations: Seque
     axes.set_ylabel("loss")
     if validations:
         right = axes.twinx()
-        right.plot(*_columns(validations, "score"), "k.-", label="Dice of validations")
+        right.plot(*_columns(validations, "score"), "k.-", label=f"{measure} of validations")
         right.set_ylim(0, 1)
-        right.set_ylabel("Dice")
+        right.set_ylabel(measure)
     if log:
         axes.legend(loc="upper right", fontsize="small")
 
@@ -78,5 +105,6 @@ def _columns(rows: Sequence[Mapping[str, str]], name: str) -> tuple[list[int], l
     return [int(row["step"]) for row in rows], [float(row[name]) for row in rows]
 
 
-def _title(log: Sequence[Mapping[str, str]]) -> str:
+def training_title(log: Sequence[Mapping[str, str]]) -> str:
+    """Return step and loss of the last row of a log."""
     return f"step {log[-1]['step']}, loss {float(log[-1]['loss']):.3f}" if log else "before the first step"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,15 @@ from synthseg_core.errors import WeightsError
 from synthseg_core.models.arrays import load_state
 from synthseg_core.models.registry import load_card
 from synthseg_core.models.weights import find_weights
-from synthseg_core.networks.config import NetworkSpec
-from synthseg_core.networks.unet import UNet
+from synthseg_core.networks.building import Network
+from synthseg_core.networks.config import NetworkConfig, NetworkSpec, UNetConfig
 from synthseg_core.training.checkpoint import BEST, LAST, read_checkpoint
 
 # A network with other classes may begin with the features of this one: only its last layer is new.
 _HEAD = ("head.weight", "head.bias")
 
 
-def start_from(net: UNet, path: Path) -> tuple[str, ...]:
+def start_from(net: Network, path: Path) -> tuple[str, ...]:
     """Load weights into a network; return the names of arrays that stay as they are: a head for other classes.
 
     Parameters
@@ -38,14 +39,14 @@ def start_from(net: UNet, path: Path) -> tuple[str, ...]:
     WeightsError
         If arrays other than the head are missing or have another shape.
     """
-    found = read_weights(path, net)
+    found = read_weights(path, net.config)
     wanted = {name: value for name, value in net.state_dict().items() if value.ndim}
     unfit = [name for name, value in wanted.items() if name not in found or found[name].shape != value.shape]
     if wrong := [name for name in unfit if name not in _HEAD]:
         raise WeightsError(
             path,
             found=f"{len(wrong)} arrays missing or of another shape, first {wrong[0]}",
-            expected=f"{net.config.levels} levels from {net.config.features} features, with {net.config.norm} norm",
+            expected=_shape_text(net.config),
             remedy="set the shape of the network to that of the weights",
         )
     taken = {name: found[name].float() for name in wanted if name not in unfit}
@@ -53,8 +54,8 @@ def start_from(net: UNet, path: Path) -> tuple[str, ...]:
     return tuple(unfit)
 
 
-def read_weights(path: Path, net: UNet) -> Mapping[str, Tensor]:
-    """Return arrays by torch name from any kind of file."""
+def read_weights(path: Path, config: NetworkConfig) -> Mapping[str, Tensor]:
+    """Return arrays by torch name from any kind of file, of a network of this shape."""
     path = Path(path)
     if path.is_dir():
         path = _inside(path)
@@ -62,7 +63,12 @@ def read_weights(path: Path, net: UNet) -> Mapping[str, Tensor]:
         content = read_checkpoint(path)
         average = content.get("average")
         return content["network"] if average is None else average["values"]
-    return _read_model(path, net)
+    return _read_model(path, config)
+
+
+def _shape_text(config: NetworkConfig) -> str:
+    norm = f", with {config.norm} norm" if isinstance(config, UNetConfig) else ""
+    return f"{config.levels} levels from {config.features} features{norm}"
 
 
 def steps_behind(path: Path) -> int | None:
@@ -103,16 +109,19 @@ def _inside(folder: Path) -> Path:
     )
 
 
-def _read_model(path: Path, net: UNet) -> Mapping[str, Tensor]:
-    """Return the arrays of a model's first network, or of a weights file of ours."""
-    spec = NetworkSpec("segmenter", "unet", net.config)
+def _read_model(path: Path, config: NetworkConfig) -> Mapping[str, Tensor]:
+    """Return the arrays of a model's last network, which is the one that was trained, or of a weights file of ours."""
+    spec = NetworkSpec("segmenter", "unet", config)
     if _is_card(path):
         card = load_card(str(path))
-        spec, path = card.networks[0], find_weights(card).path
+        spec, path = card.networks[-1], find_weights(card).path
     return {name: torch.from_numpy(array) for name, array in load_state(path, spec).items()}
 
 
-def initialise(net: UNet, generator: torch.Generator) -> UNet:
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def initialise(net: Net, generator: torch.Generator) -> Net:
     """Draw Glorot-uniform kernels and set biases to zero, as the reference does; norms start as the identity."""
     for module in net.modules():
         if isinstance(module, nn.Conv3d):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from synthseg_core.errors import UsageError, WeightsError
-from synthseg_core.networks.unet import UNet
+from synthseg_core.networks.building import Network, network_of
 from synthseg_core.training.averages import WeightAverage
 from synthseg_core.training.checkpoint import random_states, restore_random_states
 from synthseg_core.training.config import Stage, TrainConfig
@@ -75,7 +75,7 @@ class TrainingState:
         Of the best validation so far.
     """
 
-    net: UNet
+    net: Network
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler  # type: ignore[name-defined]
     average: WeightAverage | None
@@ -103,7 +103,7 @@ class TrainingState:
 
 def new_state(config: TrainConfig, device: torch.device) -> TrainingState:
     """Return a training at step 0, with weights drawn from the seed."""
-    net = initialise(UNet(config.network), torch.Generator().manual_seed(config.seed))
+    net = initialise(network_of(config.network), torch.Generator().manual_seed(config.seed))
     net = net.to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")  # type: ignore[attr-defined]
     average = WeightAverage(net, config.ema_decay) if config.ema_decay else None

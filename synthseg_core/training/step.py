@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from synthseg_core.networks.precision import autocast
-from synthseg_core.networks.unet import ConvBlock, GroupNormBlock, UNet
+from synthseg_core.networks.unet import ConvBlock, GroupNormBlock
 from synthseg_core.training.averages import freeze_norms, set_momentum
 from synthseg_core.training.config import TrainConfig
 from synthseg_core.training.losses import loss_called
@@ -129,12 +129,11 @@ def _without_exchange(model: nn.Module, skip: bool) -> AbstractContextManager[ob
     return model.no_sync() if skip and hasattr(model, "no_sync") else nullcontext()  # type: ignore[operator]
 
 
-def recompute_features(net: UNet) -> UNet:
-    """Make every block of a network forget its inner features; results are the same, memory about half.
+def recompute_features(net: nn.Module) -> None:
+    """Make every block of a U-Net forget its inner features; results are the same, memory about half.
 
     Batch norms lie outside of the blocks, so that nothing counts twice in their running statistics.
     """
     for block in net.modules():
         if isinstance(block, ConvBlock | GroupNormBlock):
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
-    return net

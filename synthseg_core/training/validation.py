@@ -16,14 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthseg_core.networks.unet import UNet
+from synthseg_core.networks.building import Network
 from synthseg_core.networks.windows import Shape3, predict_in_windows
 from synthseg_core.training.samples import Source
 from synthseg_core.training.step import forward
 
 Scores = NDArray[np.float64]
-Validate = Callable[[UNet], Scores]
-"""Takes a network in evaluation mode; returns Dice, classes x subjects, the background first; NaN: absent in both."""
+Validate = Callable[[Network], Scores]
+"""Takes a network in evaluation mode; returns a score, classes x subjects, the background first, larger being better.
+
+The score is Dice, unless a task measures something else; NaN: absent in both."""
 
 
 def score_of(table: Scores) -> float:
@@ -84,11 +86,11 @@ class DrawValidation:
         self.window = window
 
     @torch.inference_mode()
-    def __call__(self, net: UNet) -> Scores:
+    def __call__(self, net: Network) -> Scores:
         """Return the (C, S) table of Dice."""
         return np.stack([self._dice(net, seed) for seed in self.seeds], axis=1)
 
-    def _dice(self, net: UNet, seed: int) -> Scores:
+    def _dice(self, net: Network, seed: int) -> Scores:
         images, class_index = self.source.batch([seed])
         device = next(net.parameters()).device
         predict = partial(forward, net, device=device, precision=self.precision)

@@ -33,10 +33,11 @@ from synthseg_core.training.config import Intervals
 from synthseg_core.training.experiment import Experiment, ValidationConfig, preset_names
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.precision_race import fastest_precision
-from synthseg_core.training.prepare import MapsSource, Prepared, prepare
+from synthseg_core.training.prepare import Inputs, MapsSource, Prepared
 from synthseg_core.training.samples import Ahead
 from synthseg_core.training.state import new_state
 from synthseg_core.training.step import train_step
+from synthseg_core.training.tasks import prepare
 
 _WARM_UPS = 3
 _FP16_MB = 2e-6
@@ -45,13 +46,13 @@ _FP16_MB = 2e-6
 def measured(network: tuple[int, int], crop: int, args: argparse.Namespace) -> dict[str, object]:
     """Return what one network costs."""
     device = choose_device(args.device)
-    prepared = prepare(experiment_of(network, crop, args), maps_of(args), device)
+    prepared = prepare(experiment_of(network, crop, args), Inputs(maps_of(args)), device)
     making_s = median_s(lambda number: prepared.source.batch(seeds(number, prepared)), args.seconds / 4, device)
     step_s, weights = steps_of(prepared, device, args.seconds)
     batch = prepared.config.batch_size
     result: dict[str, object] = {
         "network": f"{network[0]}x{network[1]}",
-        "crop": list(prepared.source.shape.output),
+        "crop": list(prepared.sample_shape),
         "batch_size": batch,
         "compiled": args.compiled,
         "precision": prepared.config.precision,
@@ -82,7 +83,12 @@ def experiment_of(network: tuple[int, int], crop: int, args: argparse.Namespace)
         compiled=args.compiled,
         device=args.device,
     )
-    return Experiment(recipe, training, ValidationConfig(draws=args.draws if args.dice_after else 0))
+    return replace(
+        preset,
+        recipe=recipe,
+        training=training,
+        validation=ValidationConfig(draws=args.draws if args.dice_after else 0),
+    )
 
 
 def maps_of(args: argparse.Namespace) -> MapsSource:

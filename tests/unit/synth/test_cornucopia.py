@@ -21,7 +21,7 @@ from synthseg_core.synth.cornucopia import BACKENDS, CornucopiaGenerator, Cornuc
 from synthseg_core.synth.recipe import CropSpec
 from synthseg_core.synth.sample_files import SampleRecord
 from synthseg_core.system.settings import build, to_content
-from synthseg_core.training.prepare import MapsSource, _record
+from synthseg_core.training.prepare import MapsSource, made_of
 from tests.phantoms.heads import phantom_maps
 
 FAST = CornucopiaParameters(order=1, gmm_fwhm=0)
@@ -153,5 +153,5 @@ def test_samples_can_be_made_again(generator, tmp_path):
 
 def test_trainings_tell_what_made_their_samples(generator):
     given = MapsSource([], phantom_maps().labels)
-    assert _record(generator, given)["backend"] == {"library": generator.library, **to_content(FAST)}
-    assert "backend" not in _record(BrainGenerator(phantom_maps(), CROPS), given)
+    assert made_of(generator, given)["backend"] == {"library": generator.library, **to_content(FAST)}
+    assert "backend" not in made_of(BrainGenerator(phantom_maps(), CROPS), given)

@@ -27,8 +27,13 @@ DIGESTS = {
 
 
 def test_presets_stay_as_they_were():
-    contents = {name: json.dumps(to_content(Experiment.preset(name)), sort_keys=True) for name in preset_names()}
-    assert {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in contents.items()} == DIGESTS
+    assert {name: _digest(Experiment.preset(name)) for name in preset_names()} == DIGESTS
+
+
+def _digest(experiment: Experiment) -> str:
+    """The task is no setting that a checkpoint holds: what the samples are made of tells tasks apart."""
+    content = {name: value for name, value in to_content(experiment).items() if name != "task"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def test_every_recipe_has_a_training_of_its_name():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 import torch
 
 from synthseg_core.errors import InputError, WeightsError
-from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.arrays import load_state
 from synthseg_core.models.registry import load_card
@@ -19,11 +17,9 @@ from synthseg_core.networks.devices import hardware_text
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.checkpoint import BEST, read_checkpoint, write_checkpoint
 from synthseg_core.training.config import Intervals, Stage, TrainConfig
-from synthseg_core.training.export import export_run
+from synthseg_core.training.export import ModelPlan, export_run
 from synthseg_core.training.loop import run_training
-from synthseg_core.training.prepare import target_table
 from synthseg_core.training.validation import DrawValidation
-from tests.phantoms.label_maps import LIST, write_list
 from tests.unit.training.training_source import NETWORK, Balls
 
 CONFIG = TrainConfig(
@@ -54,7 +50,7 @@ def _exported(card: Path) -> dict[str, np.ndarray]:
 
 def test_the_best_weights_are_exported_with_their_facts(table, tmp_path):
     run = _train(tmp_path / "run", validate=DrawValidation(Balls(), [1, 2]))
-    card = export_run(run, "balls", table, voxel_size_mm=2.0, facts={"hardware": "a computer"}, half=False)
+    card = export_run(run, "balls", ModelPlan(table, 2.0), facts={"hardware": "a computer"}, half=False)
     assert card == run / "model" / "card.yaml"
     best = read_checkpoint(run / BEST)
     for name, array in _exported(card).items():
@@ -71,7 +67,7 @@ def test_the_best_weights_are_exported_with_their_facts(table, tmp_path):
 
 def test_without_validation_the_average_is_exported(table, tmp_path):
     run = _train(tmp_path / "run")
-    card = export_run(run, "balls", table, half=False)
+    card = export_run(run, "balls", ModelPlan(table), half=False)
     average = read_checkpoint(run / "last.pt")["average"]["values"]
     for name, array in _exported(card).items():
         np.testing.assert_array_equal(array, average[name].numpy())
@@ -81,7 +77,7 @@ def test_without_validation_the_average_is_exported(table, tmp_path):
 def test_the_caller_has_the_last_word(table, tmp_path):
     run = _train(tmp_path / "run")
     facts = {"hours": 3.5, "steps": 12_000, "recipe": "two runs"}
-    training = load_card(export_run(run, "balls", table, facts=facts)).training
+    training = load_card(export_run(run, "balls", ModelPlan(table), facts=facts)).training
     assert {key: training[key] for key in facts} == facts
 
 
@@ -89,56 +85,14 @@ def test_a_training_that_still_runs_can_be_exported_and_one_that_just_began_cann
     run = tmp_path / "run"
     run.mkdir()
     with pytest.raises(InputError, match="no readable configuration of a training"):
-        export_run(run, "balls", table)
+        export_run(run, "balls", ModelPlan(table))
     (run / "config.json").write_text(json.dumps({"training": CONFIG.to_json(), "data": {}}))
     with pytest.raises(WeightsError, match="no weights"):
-        export_run(run, "balls", table)
+        export_run(run, "balls", ModelPlan(table))
     (run / "log.tsv").write_text("step\tstage\tloss\tseconds\n10\tdice\t0.9\t3600\n20\tdice\t0.7\t7200\n")
     write_checkpoint(run / BEST, {"network": UNet(NETWORK).state_dict(), "step": 10, "score": 0.1})
-    training = load_card(export_run(run, "balls", table)).training
+    training = load_card(export_run(run, "balls", ModelPlan(table))).training
     assert (training["steps"], training["hours"], training["loss"]["last"]) == (10, 1.0, 0.9)
-
-
-# Label tables of networks
-
-
-def test_the_published_targets_get_the_published_table():
-    assert target_table(GenerationLabels.builtin()) == LabelTable.builtin("segmentation_2.0")
-    older = target_table(GenerationLabels.builtin(outputs="output_1.0"))
-    assert older == LabelTable.builtin("segmentation_1.0")
-
-
-def test_groups_of_both_sides_have_no_side():
-    groups = target_table(GenerationLabels.builtin(outputs="output_groups"))
-    assert groups.labels == groups.counterparts == (0, 1, 2, 3, 4)
-    assert set(groups.sides) == {"neutral"}
-    assert groups.names[0] == "background"
-
-
-def test_a_list_of_ones_own_makes_a_table(tmp_path):
-    table = target_table(GenerationLabels.read(write_list(tmp_path / "list.tsv")))
-    assert table.labels == (0, 2, 13, 41, 52)
-    assert table.counterparts == (0, 41, 52, 2, 13)
-    assert table.sides == ("neutral", "left", "left", "right", "right")
-    assert table.names[1:] == ("left-tissue", "left-nucleus", "right-tissue", "right-nucleus")
-    assert LabelTable.read(_written(tmp_path, table)).labels == table.labels
-
-
-def _written(folder: Path, table: LabelTable) -> Path:
-    (folder / "written.tsv").write_text(table.to_tsv())
-    return folder / "written.tsv"
-
-
-def test_targets_that_are_sided_in_part_are_refused(tmp_path):
-    odd = LIST.replace("13\tleft-nucleus\tleft\t52\t3\t13", "13\tleft-nucleus\tleft\t52\t3\t2")
-    labels = GenerationLabels.read(write_list(tmp_path / "list.tsv", odd))
-    with pytest.raises(InputError, match="target 2, whose counterparts become 41 and 52"):
-        target_table(labels)
-
-
-def test_names_are_made_up_where_the_list_has_none():
-    labels = replace(GenerationLabels.builtin(outputs="output_groups"), names=())
-    assert target_table(labels).names[1] == "label 1"
 
 
 def test_hardware_is_a_line():

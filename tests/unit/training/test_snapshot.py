@@ -8,7 +8,7 @@ import pytest
 from synthseg_core.training.config import Intervals
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.run import RunOptions
-from synthseg_core.training.snapshot import write_snapshot
+from synthseg_core.training.snapshot import class_picture, write_snapshot
 from tests.unit.training.training_source import Balls, tiny_config
 
 pytest.importorskip("matplotlib", reason="the extra 'pictures' is not installed")
@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib", reason="the extra 'pictures' is not installed"
 
 def test_snapshot_is_drawn_when_it_is_due(tmp_path):
     config = tiny_config(intervals=Intervals(log=1, checkpoint=100, validate=0, snapshot=3))
-    run_training(config, Balls(), tmp_path, options=RunOptions(snapshot=True))
+    run_training(config, Balls(), tmp_path, options=RunOptions(snapshot=class_picture))
     assert (tmp_path / "snapshot.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -20,7 +20,7 @@ from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.run import RunOptions
 from synthseg_core.training.schedule import Schedule
-from synthseg_core.training.snapshot import write_snapshot
+from synthseg_core.training.snapshot import class_picture, write_snapshot
 from synthseg_core.training.start import start_from
 from synthseg_core.training.step import recompute_features
 from tests.unit.training.training_source import NETWORK, Balls, tiny_config
@@ -124,7 +124,7 @@ def test_gradient_checkpointing_changes_nothing(tmp_path):
 def test_pictures_without_matplotlib_are_refused_at_once(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"synthseg-bids\[pictures\]"):
-        run_training(tiny_config(), Balls(), tmp_path, options=RunOptions(snapshot=True))
+        run_training(tiny_config(), Balls(), tmp_path, options=RunOptions(snapshot=class_picture))
     with pytest.raises(UsageError, match="--no-snapshot"):
         write_snapshot(tmp_path, *[np.zeros((2, 2, 2), int)] * 3)
 

@@ -1,0 +1,68 @@
+"""The label table of a network that is trained on a label list: one channel per target value."""
+
+from __future__ import annotations
+
+from synthseg_core.errors import InputError
+from synthseg_core.labels.lists import GenerationLabels
+from synthseg_core.labels.table import LabelTable
+
+_PUBLISHED = ("segmentation_2.0", "segmentation_1.0")
+
+
+def target_table(labels: GenerationLabels) -> LabelTable:
+    """Return the table of the package with these target values, which knows more; otherwise one made from the list.
+
+    Raises
+    ------
+    InputError
+        If labels that share a target have counterparts that do not.
+    """
+    for name in _PUBLISHED:
+        if LabelTable.builtin(name).labels == labels.target_values:
+            return LabelTable.builtin(name)
+    counterparts = tuple(_counterpart(labels, value) for value in labels.target_values)
+    return LabelTable(
+        name=labels.source,
+        labels=labels.target_values,
+        names=tuple(_name(labels, value) for value in labels.target_values),
+        sides=tuple(_side(labels, *pair) for pair in zip(labels.target_values, counterparts, strict=True)),
+        counterparts=counterparts,
+    )
+
+
+def _sources(labels: GenerationLabels, value: int) -> list[int]:
+    """Return the positions of the labels that become a target value."""
+    return [position for position, output in enumerate(labels.outputs) if output == value]
+
+
+def _counterpart(labels: GenerationLabels, value: int) -> int:
+    """Return the target value of the other side; background and unsided values are their own."""
+    if value == 0:
+        return 0
+    others = {labels.outputs[labels.swap_index[position]] for position in _sources(labels, value)}
+    if len(others) > 1:
+        raise InputError(
+            labels.source,
+            found=f"target {value}, whose counterparts become {' and '.join(map(str, sorted(others)))}",
+            expected="one counterpart",
+            remedy="give labels that share a target counterparts that share one too",
+        )
+    return others.pop()
+
+
+def _side(labels: GenerationLabels, value: int, counterpart: int) -> str:
+    if value == counterpart:
+        return "neutral"
+    first_right = labels.n_neutral + (len(labels) - labels.n_neutral) // 2
+    return "right" if _sources(labels, value)[0] >= first_right else "left"
+
+
+def _name(labels: GenerationLabels, value: int) -> str:
+    """Return the name of the label that keeps its value, or else of the first one that becomes it."""
+    if value == 0:
+        return "background"
+    sources = _sources(labels, value)
+    own = [position for position in sources if labels.values[position] == value]
+    if not labels.names:
+        return f"label {value}"
+    return labels.names[own[0]] if own else f"{labels.names[sources[0]]} and others"
