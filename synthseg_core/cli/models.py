@@ -1,4 +1,4 @@
-"""``synthseg models``: list, fetch, verify, locate, import and convert the weights of models."""
+"""``synthseg models``: list, fetch, verify, locate, import, combine and convert models and their weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.card_file import yaml_text
+from synthseg_core.models.combining import combine
 from synthseg_core.models.download import Watcher, fetch, mirrors_of
 from synthseg_core.models.registry import default_model, load_card, registered_models
 from synthseg_core.models.store import Condition, convert, import_folder, verify
@@ -48,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     importing.add_argument("folder", type=Path, metavar="FOLDER", help="folder with weights files, or its parent")
     importing.add_argument("--link", action="store_true", help="link instead of copying")
     importing.add_argument("--to", type=Path, metavar="DIR", help="folder; default: $SYNTHSEG_MODELS, or the cache")
+    combining = _action(actions, "combine", _combine, "put a segmentation model and its companions into one folder")
+    combining.add_argument("model", metavar="MODEL", help="segmentation model: name, or path of a model card")
+    combining.add_argument("--parcellation", metavar="CARD", help="model that divides the cortex")
+    combining.add_argument("--quality", metavar="CARD", help="model that predicts quality")
+    combining.add_argument("--name", help="of the whole (default: that of the folder)")
+    combining.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     converting = _action(actions, "convert", _convert, "write weights as .safetensors or as Keras .h5")
     converting.add_argument("model", metavar="MODEL", help="name, or path of a model card")
     converting.add_argument("output", type=Path, metavar="FILE", help="file to write; its extension is the format")
@@ -242,7 +249,7 @@ def _path(options: argparse.Namespace) -> int:
     return 0
 
 
-# import, convert
+# import, combine, convert
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -257,6 +264,19 @@ def _import(options: argparse.Namespace) -> int:
         return 0
     print("synthseg models: weights of your own need no import: give their folder with --weights DIR", file=sys.stderr)
     return 1
+
+
+def _combine(options: argparse.Namespace) -> int:
+    given = {"parcellation": options.parcellation, "quality": options.quality}
+    companions = {task: load_card(name) for task, name in given.items() if name}
+    if not companions:
+        raise UsageError("models combine", found="one model", expected="--parcellation or --quality", remedy="give one")
+    segmenter = load_card(options.model)
+    card = combine(segmenter, companions, options.out, options.name or options.out.resolve().name)
+    if card.grid.answer_mm != segmenter.grid.answer_mm:
+        print(f"label maps have voxels of {card.grid.answer_mm:g} mm now, those of the network: parcels ask for it")
+    print(f"model: {card.source}\nit offers: {', '.join(card.companions)}")
+    return 0
 
 
 def _convert(options: argparse.Namespace) -> int:

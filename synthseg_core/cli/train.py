@@ -214,7 +214,7 @@ def _finish(settings: Settings, prepared: Prepared, outcome: Outcome, facts: dic
     card = export_run(outcome.folder, settings.name, prepared.model, facts=facts)
     if not outcome.finished:
         print(f"{outcome.folder}: stopped as asked; the same command goes on from here")
-    print(f"model: {card}\nuse it: synthseg segment SCAN --dseg DSEG --model {card}")
+    print(f"model: {card}\nuse it: {prepared.model.kind.use.format(card=card)}")
     return _status(outcome)
 
 

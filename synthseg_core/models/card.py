@@ -12,7 +12,7 @@ from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.families import FAMILIES
 from synthseg_core.networks.config import NetworkSpec
 
-TASKS = ("segmentation", "parcellation", "quality")
+TASKS = ("segmentation", "parcellation", "quality", "denoising")
 CLEAN_UPS = ("topology", "threshold", "none")
 
 
@@ -140,7 +140,7 @@ class ModelCard:
     family
         What runs its networks; a name of :data:`~synthseg_core.models.families.FAMILIES`.
     task
-        ``segmentation``, ``parcellation`` or ``quality``.
+        ``segmentation``, ``parcellation``, ``quality``, or ``denoising`` (of tissue groups, in a robust chain).
     networks
         In order of application; three for SynthSeg's robust chain.
     labels

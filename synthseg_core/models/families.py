@@ -58,7 +58,7 @@ def check_synthseg(card: ModelCard) -> None:
 
 def _synthseg_inputs(card: ModelCard) -> list[int]:
     """Return the channels that each network is given."""
-    if card.task == "quality":
+    if card.task in ("quality", "denoising"):
         return [len(card.labels)]
     if card.task == "parcellation":
         return [3]  # image, everything but the cortex, cortex

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
-from torch import nn
 
 from synthseg_core.models.arrays import load_state
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion
 from synthseg_core.models.weights import FoundWeights, Place, examine, find_weights, locate
-from synthseg_core.networks.building import network_of
+from synthseg_core.networks.building import Network, network_of
 from synthseg_core.networks.config import NetworkSpec
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.regressor_inference import RegressorRunner
@@ -169,7 +168,7 @@ def load_companion(
         return shelf.load((other, shelf.find(other, weights), device), _load)
 
 
-def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = None) -> nn.Module:
+def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = None) -> Network:
     """Return one network with its arrays, in evaluation mode; ``WeightsError`` if an array is missing or misshapen."""
     arrays = load_state(path, spec)
     with torch.device("meta"):

@@ -98,7 +98,7 @@ def update(base: Any, content: Any, subject: str) -> Any:
     changed: dict[str, Any] = {}
     for name, value in content.items():
         own = getattr(base, name)
-        nested = dataclasses.is_dataclass(own) and not hasattr(own, "from_content") and not isinstance(value, type(own))
+        nested = dataclasses.is_dataclass(own) and not hasattr(own, "from_content") and isinstance(value, Mapping)
         place = f"{subject}, {name}"
         changed[name] = update(own, value, place) if nested else _value(hints[name], value, place)
     with about(subject):

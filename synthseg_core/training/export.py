@@ -6,8 +6,8 @@ Export what a training folder holds: its best weights, or else its last average,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,63 @@ _MINIMUM_EDGE_MM = 128
 _ANSWER_MM = 1.0
 
 
+@dataclass(frozen=True)
+class ModelKind:
+    """What sort of model a trained network becomes.
+
+    Parameters
+    ----------
+    task, role, prefix
+        Of the model and of its network, as cards have them.
+    title
+        In words; ``{count}`` stands for the number of structures.
+    inference
+        How posteriors are made from the network's answers; ``None``: flip averaging, and clean-up as the table allows.
+    citation
+        Papers to cite.
+    use
+        Command that takes the model; ``{card}`` stands for its card.
+    earlier
+        Networks that run before the trained one, in order.
+    """
+
+    task: str = "segmentation"
+    role: str = "segmenter"
+    prefix: str = "unet"
+    title: str = "{count} structures, trained on synthetic scans"
+    inference: InferenceSpec | None = None
+    citation: tuple[str, ...] = (METHOD,)
+    use: str = "synthseg segment SCAN --dseg DSEG --model {card}"
+    earlier: tuple[NetworkSpec, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """What a trained network becomes.
+
+    Parameters
+    ----------
+    table
+        What its output channels mean.
+    voxel_size_mm
+        Of the samples that it is trained on.
+    kind
+        What sort of model.
+    earlier
+        Arrays of the networks that run before it, in order.
+    """
+
+    table: LabelTable
+    voxel_size_mm: float = 1.0
+    kind: ModelKind = field(default_factory=ModelKind)
+    earlier: Sequence[Arrays] = ()
+
+
 def trained_card(
     folder: Path,
     name: str,
-    labels: LabelTable,
+    plan: ModelPlan,
     network: NetworkConfig,
-    voxel_size_mm: float = 1.0,
     training: Mapping[str, Any] | None = None,
 ) -> ModelCard:
     """Return the card of a network trained here; change what should be different with :func:`dataclasses.replace`.
@@ -62,29 +113,29 @@ def trained_card(
         The model folder that :func:`export_model` shall write.
     name
         Of the model.
-    labels
-        Output channels, in order.
+    plan
+        What the network becomes; one coarser than 1 mm answers at 1 mm.
     network
         Its shape.
-    voxel_size_mm
-        Of the images that the network was trained on; a network coarser than 1 mm answers at 1 mm.
     training
         Data, recipe, command, hardware, steps, hours, loss; plain values. The version of this program is added.
     """
-    divisor = 2**network.halvings
+    kind, labels, voxel_size_mm = plan.kind, plan.table, plan.voxel_size_mm
+    networks = (*kind.earlier, NetworkSpec(kind.role, kind.prefix, network))
+    divisor = 2 ** max(spec.config.halvings for spec in networks)
     minimum = divisor * ceil(_MINIMUM_EDGE_MM / voxel_size_mm / divisor)
     return ModelCard(
         name=name,
-        title=f"{name}: {len(labels) - 1} structures, trained on synthetic scans",
+        title=f"{name}: {kind.title.format(count=len(labels) - 1)}",
         family="synthseg",
-        task="segmentation",
-        networks=(NetworkSpec("segmenter", "unet", network),),
+        task=kind.task,
+        networks=networks,
         labels=labels,
         weights=WeightsFile(WEIGHTS_NAME),
         source=folder / CARD_NAME,
         grid=GridSpec(voxel_size_mm, divisor, minimum, _ANSWER_MM if voxel_size_mm > _ANSWER_MM else None),
-        inference=InferenceSpec(clean_up="topology" if labels.topology_classes else "none"),
-        citation=(METHOD,),
+        inference=kind.inference or InferenceSpec(clean_up="topology" if labels.topology_classes else "none"),
+        citation=kind.citation,
         training={"version": __version__, **(training or {})},
     )
 
@@ -148,28 +199,6 @@ def _arrays(card: ModelCard, spec: NetworkSpec, state: Mapping[str, Tensor]) -> 
     return {name: state[name].detach().to("cpu", torch.float32).numpy() for name in wanted}
 
 
-@dataclass(frozen=True)
-class ModelPlan:
-    """What a trained network becomes.
-
-    Parameters
-    ----------
-    table
-        What its output channels mean.
-    voxel_size_mm
-        Of the samples that it is trained on.
-    card
-        Makes the card of the model; takes what :func:`trained_card` takes.
-    earlier
-        Arrays of the networks that the model runs before it, in order.
-    """
-
-    table: LabelTable
-    voxel_size_mm: float = 1.0
-    card: Callable[..., ModelCard] = trained_card
-    earlier: Sequence[Arrays] = ()
-
-
 MODEL_FOLDER = "model"
 # What a card keeps of the configuration; the rest says where and how often something is written.
 _OMITTED = ("network", "intervals", "device", "budget_s")
@@ -215,7 +244,7 @@ def export_run(
     network = network_from(content["training"]["network"], str(folder / CONFIG))
     state = read_weights(folder, network)
     training = {**content.get("data", {}), **_facts(folder, content["training"]), **(facts or {})}
-    card = plan.card(folder / MODEL_FOLDER, name, plan.table, network, plan.voxel_size_mm, training)
+    card = trained_card(folder / MODEL_FOLDER, name, plan, network, training)
     return export_model(card, state, earlier=plan.earlier, half=half)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -107,12 +107,17 @@ class Prepared:
     measure: str = "Dice"
 
 
+SourceOf = Callable[[Generator, float], Source]
+"""Takes what makes synthetic scans, and the edge of their voxels, mm; returns what makes samples of them."""
+
+
 def prepared_from_maps(
     experiment: Experiment,
     inputs: Inputs,
     table: LabelTable,
     device: torch.device,
     progress: OnProgress | None = None,
+    source_of: SourceOf | None = None,
 ) -> Prepared:
     """Read and check label maps, recipe and network, and make one sample to see that they fit together.
 
@@ -128,6 +133,8 @@ def prepared_from_maps(
         Where samples are made and the network is trained.
     progress
         Called with the number of maps read and of all maps.
+    source_of
+        Makes samples of synthetic scans; ``None``: they are the samples.
 
     Raises
     ------
@@ -141,7 +148,8 @@ def prepared_from_maps(
     maps = read_maps_of(given.maps, given, experiment.recipe, progress)
     voxel_size_mm = sample_voxel_size_mm(maps, experiment.recipe)
     held_out = read_maps_of(given.held_out, given, experiment.recipe, progress) if given.held_out else maps
-    source = generator_of(inputs.backend, maps.to(device), experiment.recipe)
+    scans = generator_of(inputs.backend, maps.to(device), experiment.recipe)
+    source = scans if source_of is None else source_of(scans, voxel_size_mm)
     images, class_index = source.batch([sample_seed(experiment.training.seed, 0)])
     network = replace(experiment.training.network, in_channels=images.shape[1], out_channels=len(table))
     config = replace(experiment.training, network=network)
@@ -149,10 +157,10 @@ def prepared_from_maps(
     return Prepared(
         config=config,
         source=source,
-        validate=_validation(experiment, inputs.backend, held_out.to(device), config.precision),
-        data=made_of(source, given),
+        validate=_validation(experiment, inputs.backend, held_out.to(device), config.precision, source_of),
+        data=made_of(scans, given),
         model=ModelPlan(table, voxel_size_mm),
-        sample_shape=source.shape.output,
+        sample_shape=scans.shape.output,
         labels_name=Path(given.labels.source).stem,
     )
 
@@ -204,11 +212,14 @@ def read_maps_of(
     return read_label_maps(source, given.labels, unknown=given.unknown, step=recipe.map_step, progress=progress)
 
 
-def _validation(experiment: Experiment, backend: str, maps: LabelMaps, precision: str) -> Validate | None:
+def _validation(
+    experiment: Experiment, backend: str, maps: LabelMaps, precision: str, source_of: SourceOf | None
+) -> Validate | None:
     settings = experiment.validation
     if not settings.draws:
         return None
-    source = generator_of(backend, maps, validation_recipe(experiment.recipe, whole=settings.whole))
+    scans = generator_of(backend, maps, validation_recipe(experiment.recipe, whole=settings.whole))
+    source = scans if source_of is None else source_of(scans, sample_voxel_size_mm(maps, experiment.recipe))
     seeds = range(settings.seed, settings.seed + settings.draws)
     window = experiment.recipe.crop.shape if settings.whole else None
     return DrawValidation(source, seeds, precision=precision, window=window)

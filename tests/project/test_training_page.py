@@ -21,7 +21,11 @@ SECTIONS = sections(PAGE)
 
 
 def _commands() -> list[list[str]]:
-    return [shlex.split(line) for block in blocks(PAGE, "bash") for line in block.splitlines()]
+    return [shlex.split(line) for block in blocks(PAGE, "bash") for line in _lines(block)]
+
+
+def _lines(block: str) -> list[str]:
+    return block.replace("\\\n", " ").splitlines()
 
 
 @pytest.mark.parametrize("words", _commands(), ids=" ".join)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from synthseg_core.cli.demo import phantoms, template
 from synthseg_core.cli.demo.heads import write_heads, write_scans
+from synthseg_core.cli.demo.parcels import write_parcel_heads
 from synthseg_core.errors import SynthSegError
 from synthseg_core.models.registry import DEFAULT_MODEL, load_card
 from synthseg_core.reports.picture import DOTS_PER_INCH, expectation, write_picture
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     labelled.add_argument("folder", metavar="FOLDER", type=Path)
     labelled.add_argument("--count", type=int, default=4, metavar="N")
     labelled.add_argument("--voxel-size", type=float, default=1.0, metavar="MM")
+    labelled.add_argument("--parcels", action="store_true", help="divide the cortex, and write the label list, too")
     labelled.add_argument("--scans", type=Path, metavar="DIR", help="also write a T1-weighted scan of each")
     picture = actions.add_parser("picture", help="draw the segmented scans of a derivative dataset")
     picture.add_argument("derivatives", metavar="DERIVATIVES", type=Path)
@@ -65,6 +67,8 @@ def _act(options: argparse.Namespace) -> int:
 
 
 def _write_heads(options: argparse.Namespace) -> list[Path]:
+    if options.parcels:
+        return write_parcel_heads(options.folder, options.count, options.voxel_size)
     maps = write_heads(options.folder, options.count, options.voxel_size)
     return [*maps, *(write_scans(maps, options.scans) if options.scans else ())]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from synthseg_core.cli.options import crop_of
 from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import Shape3
-from synthseg_core.models.registry import resolved_name
+from synthseg_core.models.registry import load_card, resolved_name
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,13 @@ def checked_flags(args: argparse.Namespace) -> ModelFlags:
         raise UsageError(
             "--robust", found="--v1 as well", expected="one of them", remedy="there is no robust model of version 1.0"
         )
-    if args.model and (args.robust or args.v1):
+    if args.model and args.v1:
+        raise UsageError("--model", found="--v1 as well", expected="one of them", remedy="leave one of them out")
+    if args.model and args.robust and len(load_card(args.model).networks) == 1:
         raise UsageError(
-            "--model",
-            found=f"{'--robust' if args.robust else '--v1'} as well",
-            expected="one of them",
+            "--robust",
+            found=f"--model {args.model} as well, a model of one network",
+            expected="one of them, or a model of three networks in a row",
             remedy="leave one of them out",
         )
     if args.autocrop and args.crop is not None:

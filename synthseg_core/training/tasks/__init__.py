@@ -40,6 +40,9 @@ class Task:
 TASKS: Mapping[str, Task] = {
     "segmentation": Task("segmentation:prepare"),
     "tissue_groups": Task("segmentation:prepare_groups", "robust_s1"),
+    "denoiser": Task("denoiser:prepare", "denoiser", ("group_segmenter",)),
+    "robust": Task("robust:prepare", "robust_s2", ("group_segmenter", "denoiser")),
+    "parcellation": Task("parcellation:prepare", "parcellation"),
 }
 
 

@@ -30,7 +30,7 @@ from synthseg_core.synth.maps import LabelMaps, read_label_maps
 from synthseg_core.synth.recipe import CropSpec, Recipe
 from synthseg_core.synth.recipe_file import read_recipe
 from synthseg_core.system.tables import read_tsv
-from synthseg_core.training.export import export_model, trained_card
+from synthseg_core.training.export import ModelPlan, export_model, trained_card
 from tests.phantoms.label_maps import label_volume, write_list, write_maps
 from tests.phantoms.scans import write_nifti
 
@@ -68,7 +68,7 @@ def card(tmp_path) -> Path:
     config = UNetConfig(out_channels=5, features=4, levels=3)
     torch.manual_seed(3)
     table = LabelTable.read(tmp_path / "table.tsv")
-    made = trained_card(tmp_path / "model", "tiny", table, config, 2.0, {"steps": 0})
+    made = trained_card(tmp_path / "model", "tiny", ModelPlan(table, 2.0), config, {"steps": 0})
     return export_model(replace(made, grid=replace(made.grid, minimum_voxels=8)), UNet(config).state_dict())
 
 

@@ -18,7 +18,7 @@ from synthseg_core.models.make_default import FACTS, adopt, main
 from synthseg_core.models.registry import default_model, load_card, registered_models
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
-from synthseg_core.training.export import export_model, trained_card
+from synthseg_core.training.export import ModelPlan, export_model, trained_card
 from tests.phantoms.models import STRUCTURES
 
 TRAINING = dict.fromkeys(FACTS, 1) | {"dice": {"synthetic": {"score": 0.5}}}
@@ -38,7 +38,9 @@ def _exported(folder: Path, table: LabelTable | None = None, training=TRAINING) 
     table = table or LabelTable.builtin("segmentation_2.0")
     config = UNetConfig(out_channels=len(table), features=4, levels=3)
     torch.manual_seed(1)
-    return export_model(trained_card(folder, "mine", table, config, 2.0, training), UNet(config).state_dict())
+    return export_model(
+        trained_card(folder, "mine", ModelPlan(table, 2.0), config, training), UNet(config).state_dict()
+    )
 
 
 def test_the_model_is_carried_as_it_is_and_becomes_the_default(resources, tmp_path):

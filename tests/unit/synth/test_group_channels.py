@@ -152,7 +152,7 @@ def test_a_recipe_file_may_ask_for_them(tmp_path):
     found = read_recipe(path)
     assert found.group_channels == GroupChannelsSpec(dilation_probability=0.2)
     assert recipe_from_mapping(recipe_to_mapping(found)) == found
-    assert "group_channels" not in recipe_to_mapping(read_recipe("robust_s2"))
+    assert "group_channels" not in recipe_to_mapping(read_recipe("robust_s1"))
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,11 @@ DIGESTS = {
     "official": "bfb3866e089ae230",
     "pv": "e5ac71794424a450",
     "robust_s1": "244f7a6fd6232ad7",
-    "robust_s2": "9258d3ac9c670b18",
+    "denoiser": "d2de1cda61a6249b",
+    "robust_s2": "b62d3cf156ba8a1c",
     "tiny": "3bfeca9bcbdad528",
+    "tiny_denoiser": "65dde95dd394afa8",
+    "tiny_robust": "630a64c8ee033297",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -21,8 +22,13 @@ DIGESTS = {
     "official": "20d26eeae7f80a71",
     "pv": "7cff4bc84403210d",
     "robust_s1": "0a6a9662e998fee7",
-    "robust_s2": "948454a2ce943b6c",
+    "denoiser": "14bde02dc5ec888f",
+    "parcellation": "e24b13948136243d",
+    "robust_s2": "04b814dc7cff4634",
     "tiny": "25bf5615f1ea681a",
+    "tiny_denoiser": "b395d50dd3c8f002",
+    "tiny_parcellation": "4037cb8aac7135b8",
+    "tiny_robust": "1ba8246577bbf668",
 }
 
 
@@ -37,9 +43,11 @@ def _digest(experiment: Experiment) -> str:
 
 
 def test_every_recipe_has_a_training_of_its_name():
-    assert set(recipe_names()) == set(preset_names()) - {"default_2mm_group"}
+    others = {"default_2mm_group", "parcellation", "tiny_parcellation"}
+    assert set(recipe_names()) == set(preset_names()) - others
     assert all(Experiment.preset(name).recipe == read_recipe(name) for name in recipe_names())
     assert Experiment.preset("default_2mm_group").recipe == read_recipe("default_2mm")
+    assert Experiment.preset("parcellation").recipe == replace(read_recipe("robust_s2"), output_column="output_parcels")
 
 
 @pytest.mark.parametrize("recipe", ["pv", {"preset": "pv"}])

@@ -18,7 +18,7 @@ from synthseg_core.models.registry import load_card
 from synthseg_core.models.store import Condition, verify
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
-from synthseg_core.training.export import export_model, trained_card
+from synthseg_core.training.export import ModelPlan, export_model, trained_card
 from tests.phantoms.models import STRUCTURES
 from tests.phantoms.scans import phantom, write_nifti
 
@@ -42,7 +42,8 @@ def _state(config=CONFIG, seed=0) -> dict[str, torch.Tensor]:
 
 
 def _card(folder, table, **values):
-    return trained_card(folder, "own", table, CONFIG, **values)
+    training = values.pop("training", None)
+    return trained_card(folder, "own", ModelPlan(table, **values), CONFIG, training)
 
 
 def test_a_scan_is_segmented_with_the_folder_as_it_is(table, tmp_path):
