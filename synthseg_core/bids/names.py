@@ -234,6 +234,16 @@ def _ending(product: str, scan_suffix: str) -> str:
     return PRODUCTS[product].ending(scan_suffix)
 
 
+def report_name(stem: str) -> str:
+    """Return what the page about a scan is called, without its extension: no two scans share one.
+
+    Pages of all scans lie in one folder, so the name says the data type where that is not ``anat``.
+    """
+    folder, _, name = stem.rpartition("/")
+    datatype = folder.rpartition("/")[2]
+    return name if datatype == "anat" else f"{name}_{datatype}"
+
+
 def suffix_of(stem: str) -> str:
     """Return the suffix of the scan that a stem belongs to."""
     return stem.rpartition("_space-")[2].partition("_")[0]

@@ -107,11 +107,11 @@ def run(args: argparse.Namespace) -> int:
     evaluation = _evaluation(args)
     tested = _tested(args, pairing)
     if not args.no_page:
-        from synthseg_core.evaluation.page import page_template
+        from synthseg_core.evaluation.page import require_page
         from synthseg_core.images.figures import require_matplotlib
 
         require_matplotlib("--out", "add --no-page")
-        page_template()
+        require_page()
     if args.labels:
         wanted = [label for structure in evaluation.structures or () for label in structure.labels]
         require_labels(pairing.pairs, wanted, evaluation.resample, every=_are_values(args.labels))

@@ -27,6 +27,7 @@ COMMANDS = {
     "predict": ("dropin.predict", "drop-in for the SynthSeg command: same flags, names and numbers"),
     "dataset": ("dropin.dataset", "segment every scan listed in a CSV, resumable"),
     "group": ("group", "gather per-scan tables into group tables"),
+    "report": ("report", "pages to look at: one for each scan, and one for a dataset"),
     "serve": ("serve", "keep models loaded and run commands for 'synthseg --worker SOCKET'"),
     "describe": ("describe", "write the files that describe a derivative dataset"),
     "models": ("models", "list, fetch, verify, locate and import models"),

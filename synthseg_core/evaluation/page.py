@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.errors import UsageError
 from synthseg_core.evaluation.box_plots import box_plot, svg
 from synthseg_core.evaluation.comparison_tables import tests_between
 from synthseg_core.evaluation.results import MEAN, Measure, Results
 from synthseg_core.evaluation.statistics import Alternative, summarise
 from synthseg_core.images.figures import png
-from synthseg_core.resources import resource
 from synthseg_core.system.atomic import write_bytes, write_text
+from synthseg_core.system.pages import page_template
 
 PAGE_NAME, FIGURES = "evaluation.html", "figures"
 _DOTS_PER_INCH = 150
@@ -35,7 +33,7 @@ def write_page(folder: Path, results: Results, facts: Mapping[str, Any], alterna
     alternative
         Of the tests; ``None``: no tests.
     """
-    template = page_template()
+    template = require_page()
     figures = folder / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
     compared = [measure for measure in results.measures if measure.compared]
@@ -59,20 +57,9 @@ def write_page(folder: Path, results: Results, facts: Mapping[str, Any], alterna
     return folder / PAGE_NAME
 
 
-def page_template() -> Any:
+def require_page() -> Any:
     """Return what the page is filled in from; ``UsageError`` where its package is missing."""
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise UsageError(
-            PAGE_NAME,
-            found="no package jinja2",
-            expected="it installed",
-            remedy="run: pip install 'synthseg-bids[reports]', or add --no-page",
-        ) from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = _number
-    return environment.from_string(resource("pages", "evaluation.html").read_text(encoding="utf-8"))
+    return page_template(PAGE_NAME, "add --no-page")
 
 
 def _rows(results: Results, measure: Measure) -> list[dict[str, Any]]:
@@ -101,8 +88,3 @@ def _absent(results: Results) -> list[dict[str, str]]:
         for a in one.agreements
         if a.remark and (a.reference_mm3 or a.segmentation_mm3)
     ]
-
-
-def _number(value: float, digits: int = 3) -> str:
-    """Return a number for people; a dash where there is none."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"

@@ -16,6 +16,8 @@ from synthseg_core.system.tables import read_tsv
 
 Colour: TypeAlias = tuple[float, float, float]
 """Red, green and blue, 0 to 1."""
+PALETTES = ("colour-blind", "freesurfer")
+"""Colours of reports."""
 # Steps of the golden ratio around the colour circle never come close to one another.
 _HUE_STEP = (5**0.5 - 1) / 2
 _RIGHT_SHADE = 0.55
@@ -55,6 +57,27 @@ def label_colours(labels: Iterable[int]) -> dict[int, Colour]:
     return {label: known.get(label) or distinct_colour(label) for label in labels if label != 0}
 
 
+def report_colours(
+    labels: Iterable[int], left_of: Mapping[int, int], palette: str = "colour-blind"
+) -> dict[int, Colour]:
+    """Return colours for reports, the same for both sides.
+
+    Parameters
+    ----------
+    labels, left_of
+        As for :func:`sided_colours`.
+    palette
+        One of :data:`PALETTES`: seven hues that colour-blind people can tell apart, or FreeSurfer's colours.
+    """
+    hues = {label: left_of.get(label, label) for label in labels if label != 0}
+    known = label_colours(hues.values())
+    if palette == "colour-blind":
+        table = _read_colours("colours_reports.tsv")
+        cycle = list(dict.fromkeys(table.values()))
+        known = {hue: table.get(hue) or cycle[hue % len(cycle)] for hue in known}
+    return {label: known[hue] for label, hue in hues.items()}
+
+
 def sided_colours(labels: Iterable[int], left_of: Mapping[int, int]) -> dict[int, Colour]:
     """Return colours that tell sides apart: what is on the right has the hue of its counterpart, but darker.
 
@@ -75,9 +98,13 @@ def _shaded(colour: Colour) -> Colour:
     return red, green, blue
 
 
-@cache
 def _known_colours() -> dict[int, Colour]:
-    rows = read_tsv(resource("colours.tsv"), ("label", "red", "green", "blue"))
+    return _read_colours("colours.tsv")
+
+
+@cache
+def _read_colours(table: str) -> dict[int, Colour]:
+    rows = read_tsv(resource(table), ("label", "red", "green", "blue"))
     return {int(row["label"]): (_share(row["red"]), _share(row["green"]), _share(row["blue"])) for row in rows}
 
 

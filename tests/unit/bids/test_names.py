@@ -17,6 +17,7 @@ from synthseg_core.bids.names import (
     parse_derivative,
     parse_name,
     parse_stem,
+    report_name,
 )
 from synthseg_core.errors import InputError
 from tests.strategies import products, scan_names
@@ -146,3 +147,9 @@ def test_derivative_of_others_is_refused():
 def test_labels_from_any_text():
     assert label_from("a/b c_1-é.x") == "abc1ex"
     assert label_from("---") == ""
+
+
+@given(scan_names(), scan_names())
+def test_no_two_scans_share_the_name_of_a_report(one, other):
+    assert (report_name(one.stem) == report_name(other.stem)) == (one.stem == other.stem)
+    assert report_name(ScanName({"sub": "1"}, "CT", "ct").stem) == "sub-1_space-CT_ct"

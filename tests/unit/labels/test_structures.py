@@ -1,4 +1,4 @@
-from synthseg_core.labels.structures import distinct_colour, label_colours, sided_colours
+from synthseg_core.labels.structures import distinct_colour, label_colours, report_colours, sided_colours
 from synthseg_core.labels.table import LabelTable
 
 
@@ -26,3 +26,14 @@ def test_right_structures_have_the_darker_hue_of_their_counterparts():
     assert colours.keys() == {10, 16, 7001}
     assert {label: colours[label] for label in (10, 16)} == label_colours([10, 16])
     assert colours[7001] == tuple(0.55 * share for share in distinct_colour(7000))
+
+
+def test_colours_of_reports_are_few_the_same_for_both_sides_and_differ_where_structures_touch():
+    colours = report_colours([0, 2, 3, 4, 10, 11, 12, 13, 17, 18, 26, 41, 42, 1002, 2002], {41: 2, 42: 3, 2002: 1002})
+    assert 0 not in colours
+    assert colours[41] == colours[2]
+    assert colours[2002] == colours[1002]
+    assert len(set(colours.values())) <= 7
+    for one, other in ((2, 3), (2, 4), (2, 10), (10, 11), (11, 26), (12, 13), (12, 26), (17, 18), (17, 2), (11, 4)):
+        assert colours[one] != colours[other]
+    assert report_colours([17], {}, "freesurfer") == label_colours([17])

@@ -1,0 +1,117 @@
+"use strict";
+const table = document.getElementById("scans"), body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+const rows = [...body.rows].map((row, place) => ({ row, place, text: row.textContent.toLowerCase(), mark: "", note: "" }));
+const byName = new Map(rows.map((one) => [one.row.id, one]));
+const search = document.getElementById("search"), state = document.getElementById("state"), review = document.getElementById("review");
+let saved = true;
+
+function filter() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  for (const one of rows) {
+    const fits = words.every((word) => one.text.includes(word) || one.note.toLowerCase().includes(word))
+      && (!state.value || one.row.classList.contains(state.value))
+      && (!review.value || (one.mark || "none") === review.value);
+    one.row.hidden = !fits;
+    shown += fits;
+  }
+  document.getElementById("shown").textContent = `${shown} of ${rows.length} shown`;
+}
+search.oninput = state.onchange = review.onchange = filter;
+
+// Numbers are sorted as such, dashes last; a second click turns the order.
+function keyOf(row, column) {
+  const cell = row.cells[column], text = cell.dataset.value ?? cell.textContent.trim();
+  return text === "" || text === "–" ? null : Number.isNaN(Number(text)) ? text.toLowerCase() : Number(text);
+}
+function compare(a, b) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+}
+heads.forEach((head, column) => {
+  const button = head.querySelector("button");
+  if (!button) return;
+  button.onclick = () => {
+    const turn = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+    const keys = new Map(rows.map((one) => [one, keyOf(one.row, column)]));
+    const order = [...rows].sort((a, b) =>
+      (keys.get(a) === null || keys.get(b) === null ? 1 : turn) * compare(keys.get(a), keys.get(b)) || a.place - b.place);
+    heads.forEach((other) => other.hasAttribute("aria-sort") && other.setAttribute("aria-sort", "none"));
+    head.setAttribute("aria-sort", turn > 0 ? "ascending" : "descending");
+    body.append(...order.map((one) => one.row));
+  };
+});
+
+function show(one) {
+  const cell = one.row.cells[one.row.cells.length - 1];
+  cell.textContent = one.mark;
+  if (!one.note) return;
+  const note = document.createElement("div");
+  note.className = "small";
+  note.textContent = one.note;
+  cell.append(note);
+}
+function setMark(one, mark, note) {
+  Object.assign(one, { mark, note });
+  saved = false;
+  show(one);
+}
+function editNote(one) {
+  const cell = one.row.cells[one.row.cells.length - 1], field = document.createElement("input");
+  field.className = "note";
+  field.value = one.note;
+  field.setAttribute("aria-label", `note about ${one.row.id}`);
+  cell.append(field);
+  field.focus();
+  field.onblur = () => setMark(one, one.mark, field.value.replace(/\s+/g, " ").trim());
+  field.onkeydown = (event) => {
+    event.stopPropagation();
+    if (event.key === "Enter" || event.key === "Escape") one.row.focus();
+  };
+}
+const marks = { a: "accept", d: "doubt", r: "reject", u: "" };
+document.onkeydown = (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) return;
+  const row = event.target.closest("#scans tbody tr"), one = row && byName.get(row.id);
+  if (event.key === "j" || event.key === "k") {
+    const shown = [...body.rows].filter((other) => !other.hidden);
+    const next = row ? shown.indexOf(row) + (event.key === "j" ? 1 : -1) : 0;
+    shown[Math.max(0, Math.min(next, shown.length - 1))]?.focus();
+  } else if (one && event.key in marks) {
+    setMark(one, marks[event.key], one.note);
+  } else if (one && event.key === "n") {
+    event.preventDefault();
+    editNote(one);
+  }
+};
+body.onclick = (event) => event.target.closest("a, input") || event.target.closest("tr").focus();
+
+const cellText = (text) => text.replace(/[\t\r\n]+/g, " ");
+function reviewTable() {
+  const lines = rows.filter((one) => one.mark || one.note).map((one) => [one.row.id, one.mark || "n/a", one.note || "n/a"]);
+  return [["report", "review", "note"], ...lines].map((cells) => cells.map(cellText).join("\t") + "\n").join("");
+}
+function readReview(text) {
+  const [head, ...lines] = text.trimEnd().split(/\r?\n/).map((line) => line.split("\t"));
+  const [name, mark, note] = ["report", "review", "note"].map((column) => head.indexOf(column));
+  if (name < 0 || mark < 0) return alert("This is no table of a review: it needs the columns report and review.");
+  const known = (text) => (text === undefined || text === "n/a" ? "" : text);
+  for (const cells of lines) {
+    const one = byName.get(cells[name]);
+    if (one) setMark(one, known(cells[mark]), known(cells[note]));
+  }
+  saved = true;
+  filter();
+}
+document.getElementById("save").onclick = () => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([reviewTable()], { type: "text/tab-separated-values" }));
+  link.download = "desc-review_scans.tsv";
+  link.click();
+  saved = true;
+};
+const file = document.getElementById("file");
+document.getElementById("load").onclick = () => file.click();
+file.onchange = async () => readReview(await file.files[0].text());
+addEventListener("beforeunload", (event) => saved || event.preventDefault());
+filter();

@@ -1,0 +1,117 @@
+"""Reports as a person sees them, in a browser without a window."""
+
+import numpy as np
+import pytest
+
+from synthseg_core.cli.main import main
+from tests.phantoms.browser import PROGRAM, browser
+from tests.phantoms.reports import write_segmented
+from tests.unit.reports.conftest import GOOD
+from tests.unit.reports.test_scan_report import NAME, label_map
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no chromium")
+VISIBLE = "[...document.querySelectorAll('#scans tbody tr')].filter((row) => !row.hidden).map((row) => row.id)"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("browser")) as page:
+        yield page
+
+
+def clean(page, folder):
+    """Require that nothing outside a folder was asked for and that nobody complained."""
+    outside = [url for url in page.requests if not url.startswith((folder.as_uri(), "data:", "blob:"))]
+    assert outside == []
+    assert page.complaints == []
+
+
+def choose(page, kind):
+    page.run(f"document.getElementById('show-{kind}').click()")
+    return page.picture(1400, 900).astype(int)
+
+
+def colourful(picture):
+    """Number of pixels of the dark stage that are not grey."""
+    dark = picture[250:850]
+    return int((np.ptp(dark, axis=2) > 60).sum())
+
+
+def test_overlays_are_seen_one_at_a_time(reported, page):
+    page.open(reported / f"{NAME}.html")
+    nothing, contours, filled, sides = (choose(page, kind) for kind in ("nothing", "contours", "filled", "sides"))
+    assert colourful(nothing) < 2000 < 10_000 < colourful(contours) < colourful(filled)
+    assert np.abs(filled - sides).max() > 60
+    page.run("const one = document.getElementById('opacity'); one.value = 100; one.dispatchEvent(new Event('input'))")
+    assert np.abs(choose(page, "filled") - filled).max() > 60
+    clean(page, reported)
+
+
+def test_radio_buttons_work_with_the_keyboard_and_every_picture_has_a_text(reported, page):
+    page.open(reported / f"{NAME}.html")
+    page.run("document.getElementById('show-contours').focus()")
+    page.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39)
+    assert page.run("document.getElementById('show-filled').checked")
+    assert page.run("[...document.images].every((image) => image.alt)")
+    unnamed = (
+        "[...document.querySelectorAll('button, input, select, a')].filter((one) => !one.hidden && !one.labels?.length"
+    )
+    assert page.run(unnamed + " && !one.getAttribute('aria-label') && !one.textContent.trim()).length") == 0
+
+
+def test_dark_and_light(reported, page):
+    page.open(reported / "group.html")
+    light, dark = page.picture().mean(), page.picture(dark=True).mean()
+    assert light > 200 > 80 > dark
+    page.picture()
+
+
+def test_table_is_sorted_and_filtered(reported, page):
+    page.open(reported / "group.html")
+    assert len(page.run(VISIBLE)) == GOOD + 4
+    page.run("document.querySelectorAll('#scans thead button')[3].click()")  # age, upwards
+    assert page.run(VISIBLE)[0] == "sub-01_space-T1w"
+    page.run("document.querySelectorAll('#scans thead button')[3].click()")
+    assert page.run(VISIBLE)[0] == "sub-93_space-T1w"
+    page.run("search.value = 'hippocampus'; search.oninput()")
+    assert page.run(VISIBLE) == ["sub-92_space-T1w"]
+    page.run("search.value = ''; state.value = 'implausible'; filter()")
+    assert {*page.run(VISIBLE)} == {f"sub-9{number}_space-T1w" for number in range(4)}
+    assert page.run("document.getElementById('shown').textContent") == f"4 of {GOOD + 4} shown"
+    clean(page, reported)
+
+
+def test_review_by_keys_round_trip(reported, page):
+    page.open(reported / "group.html")
+    first, second = page.run(VISIBLE)[:2]
+    for key in "jrja":
+        page.press(key)
+    page.press("n")
+    page.run("document.activeElement.value = 'a \\t<b>note</b>'")
+    page.press("Enter")
+    table = page.run("reviewTable()")
+    assert table.splitlines() == [
+        "report\treview\tnote", f"{first}\treject\tn/a", f"{second}\taccept\ta <b>note</b>"
+    ]  # fmt: skip
+    page.run("saved = true")
+    page.open(reported / "group.html")
+    assert page.run("reviewTable()").count("\n") == 1
+    page.run(f"readReview({table!r})")
+    assert page.run("reviewTable()") == table
+    page.run("review.value = 'reject'; filter()")
+    assert page.run(VISIBLE) == [first]
+    assert page.run("document.querySelectorAll('#scans .mark b').length") == 0
+    clean(page, reported)
+
+
+def test_viewer_shows_the_scan_with_its_labels(tmp_path, page):
+    out = tmp_path / "out"
+    write_segmented(out, "01")
+    assert main(["report", "--viewer", str(label_map(out))]) == 0
+    page.open(out / f"{NAME}.html")
+    page.run("document.getElementById('open-viewer').click()")
+    page.run("new Promise((done) => { document.querySelector('iframe').onload = () => setTimeout(done, 1500); })")
+    page.run("document.querySelector('iframe').scrollIntoView()")
+    seen = page.picture(1400, 700).astype(int)
+    assert (np.ptp(seen, axis=2) > 60).sum() > 20_000
+    clean(page, out)
