@@ -28,7 +28,7 @@ from synthseg_core.system.settings import read_mapping
 COMPANION_TASKS = {"parcellate": "parcellation", "qc": "quality"}
 
 # Fields of a card that decide results; titles, citations and mirrors may be edited without consequences.
-_DECISIVE = ("networks", "labels", "grid", "intensity", "inference")
+_DECISIVE = ("networks", "labels", "grid", "intensity", "inference", "plan")
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,10 @@ def definition_sha256(card: ModelCard) -> str:
     for network in content["networks"]:
         network["config"] = without_later_defaults(network["config"])
     content["labels"].pop("name")  # the path of the table
-    if content["grid"]["answer_voxel_size_mm"] is None:  # a key that came later; digests from before stay valid
-        content["grid"].pop("answer_voxel_size_mm")
+    # Keys that came later; digests from before stay valid.
+    for part, key in ((content["grid"], "answer_voxel_size_mm"), (content, "plan")):
+        if part[key] is None:
+            part.pop(key)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from synthseg_core.models.keras_file import read_keras
 from synthseg_core.models.weights import file_kind
 from synthseg_core.networks.arrays import Arrays, array_shapes, require_complete
 from synthseg_core.networks.config import NetworkSpec
-from synthseg_core.system.atomic import write_bytes
+from synthseg_core.system.atomic import atomic_path, write_bytes
 from synthseg_core.system.file_identity import FileKind
 
 METADATA_KEY = "synthseg"
@@ -99,6 +100,39 @@ def save_safetensors(
         require_complete(path, spec, arrays)
         stored |= {f"{spec.prefix}.{name}": arrays[name] for name in array_shapes(spec.config)}
     write_bytes(path, model_bytes(stored, metadata or {}, half=half))
+
+
+def stream_safetensors(
+    path: Path,
+    specs: Sequence[NetworkSpec],
+    networks: Iterable[Mapping[str, NDArray[Any]]],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write networks of 32-bit floats to one safetensors file, one at a time: together they may not fit into memory.
+
+    Parameters
+    ----------
+    path
+        The file to make; it is replaced in one step.
+    specs, networks
+        Each network and its arrays by torch name; the latter are asked for in turn, and not kept.
+    metadata
+        Facts to keep in the file's header.
+    """
+    entries: dict[str, Any] = {"__metadata__": {METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)}}
+    end = 0
+    for spec in specs:
+        for name, shape in array_shapes(spec.config).items():
+            start, end = end, end + 4 * math.prod(shape)
+            entries[f"{spec.prefix}.{name}"] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        stream.write(len(header).to_bytes(8, "little") + header)
+        for spec, arrays in zip(specs, networks, strict=True):
+            require_complete(path, spec, arrays)
+            for name in array_shapes(spec.config):
+                stream.write(np.ascontiguousarray(arrays[name], dtype="<f4").data)
 
 
 def model_bytes(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str], *, half: bool = False) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 from synthseg_core.errors import ModelError
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.families import FAMILIES
+from synthseg_core.models.nnunet_plan import NnUNetPlan
 from synthseg_core.networks.config import NetworkSpec
 
 TASKS = ("segmentation", "parcellation", "quality", "denoising")
@@ -155,6 +156,8 @@ class ModelCard:
         What the networks expect, and what is done with their answer.
     plausible_total_ml
         Range of the volume of all structures together in a whole head, ml; outside it a result gets a warning.
+    plan
+        Grid, patch, intensities and resampling of an nnU-Net; the other families have none.
     citation
         Papers to cite when results are used.
     notes
@@ -176,6 +179,7 @@ class ModelCard:
     inference: InferenceSpec = field(default_factory=InferenceSpec)
     companions: Mapping[str, str] = field(default_factory=dict)
     plausible_total_ml: tuple[float, float] | None = None
+    plan: NnUNetPlan | None = None
     citation: tuple[str, ...] = ()
     notes: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)

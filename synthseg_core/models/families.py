@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synthseg_core.networks.config import RegressorConfig, UNetConfig
+from synthseg_core.networks.config import NnUNetConfig, RegressorConfig, UNetConfig
 
 if TYPE_CHECKING:
     from synthseg_core.models.card import ModelCard
@@ -26,10 +26,13 @@ class Family:
     segmenter
         ``module:class`` of its :class:`~synthseg_core.segmentation.segmenter.Segmenter`: imported when a scan is
         segmented, not before.
+    streamed
+        Its networks are too large to be held at once: the segmenter loads them in turn.
     """
 
     check: Callable[[ModelCard], None]
     segmenter: str
+    streamed: bool = False
 
 
 def check_synthseg(card: ModelCard) -> None:
@@ -66,7 +69,30 @@ def _synthseg_inputs(card: ModelCard) -> list[int]:
     return [1, outputs[0], 1 + outputs[1]] if len(outputs) == 3 else [1]
 
 
+def check_nnunet(card: ModelCard) -> None:
+    """Refuse what is no set of folds of one nnU-Net, or asks of them what other families do."""
+    plan, configs = card.plan, {spec.config for spec in card.networks}
+    if plan is None:
+        raise card.fault("no plan", "grid, patch and intensities of an nnU-Net")
+    if card.task != "segmentation" or card.companions:
+        raise card.fault(
+            f"task {card.task} with companions {', '.join(card.companions) or 'none'}", "segmentation alone"
+        )
+    (config, *others) = configs
+    if others or not isinstance(config, NnUNetConfig) or config.in_channels != 1:
+        raise card.fault("networks of different shapes or kinds", "folds of one nnU-Net with one input channel")
+    if config.out_channels != len(card.labels):
+        raise card.fault(
+            f"{config.out_channels} output channels and {len(card.labels)} labels", "one label per channel"
+        )
+    if any(edge % step for edge, step in zip(plan.patch_voxels, config.multiple_voxels, strict=True)):
+        raise card.fault(f"a patch of {plan.patch_voxels} voxels", f"multiples of {config.multiple_voxels}")
+    if card.inference.flip_average or card.inference.posterior_sigma_voxels or card.inference.clean_up != "none":
+        raise card.fault("flip averaging, blur or clean-up", "none of them for this family")
+
+
 FAMILIES: dict[str, Family] = {
     "synthseg": Family(check_synthseg, "synthseg_core.segmentation.synthseg:SynthSegSegmenter"),
+    "nnunet-resenc": Family(check_nnunet, "synthseg_core.segmentation.nnunet:NnUNetSegmenter", streamed=True),
 }
 """Value of ``family`` in a model card -> what belongs to it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -12,10 +12,13 @@ import torch
 
 from synthseg_core.models.arrays import load_state
 from synthseg_core.models.card import ModelCard
+from synthseg_core.models.families import FAMILIES
 from synthseg_core.models.registry import companion
 from synthseg_core.models.weights import FoundWeights, Place, examine, find_weights, locate
 from synthseg_core.networks.building import Network, network_of
 from synthseg_core.networks.config import NetworkSpec
+from synthseg_core.networks.nnunet import NnUNet
+from synthseg_core.networks.nnunet_inference import NnUNetRunner
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.networks.unet import UNet
@@ -27,10 +30,10 @@ if TYPE_CHECKING:
 
 
 Model = TypeVar("Model")
-Runner = UNetRunner | RegressorRunner
+Runner = UNetRunner | RegressorRunner | NnUNetRunner
 
 # A network -> what runs it in bounded memory.
-_RUNNERS: dict[type, Callable[[Any], Runner]] = {UNet: UNetRunner, Regressor: RegressorRunner}
+_RUNNERS: dict[type, Callable[[Any], Runner]] = {UNet: UNetRunner, Regressor: RegressorRunner, NnUNet: NnUNetRunner}
 
 
 class ModelShelf(Generic[Model]):
@@ -89,12 +92,20 @@ class LoadedModel:
     weights
         Where its arrays came from, with checksum.
     runners
-        One for each network of the card, in order.
+        One for each network of the card, in order; none where the family has them loaded in turn (:meth:`stream`).
+    device
+        Where the networks are, or go to; ``None``: the CPU.
     """
 
     card: ModelCard
     weights: FoundWeights
     runners: tuple[Runner, ...] = ()
+    device: torch.device | None = None
+
+    def stream(self, specs: Sequence[NetworkSpec]) -> Iterator[Runner]:
+        """Load networks one after the other; each may be forgotten before the next one comes."""
+        for spec in specs:
+            yield _runner(spec, self.weights.path, self.device)
 
 
 @dataclass(frozen=True)
@@ -184,5 +195,11 @@ shelf: ModelShelf[LoadedModel] = ModelShelf()
 
 
 def _load(card: ModelCard, found: FoundWeights, device: torch.device | None) -> LoadedModel:
-    nets = (load_network(spec, found.path, device) for spec in card.networks)
-    return LoadedModel(card, found, tuple(_RUNNERS[type(net)](net) for net in nets))
+    if FAMILIES[card.family].streamed:
+        return LoadedModel(card, found, (), device)
+    return LoadedModel(card, found, tuple(_runner(spec, found.path, device) for spec in card.networks), device)
+
+
+def _runner(spec: NetworkSpec, path: Path, device: torch.device | None) -> Runner:
+    net = load_network(spec, path, device)
+    return _RUNNERS[type(net)](net)

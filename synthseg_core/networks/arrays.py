@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthseg_core.errors import WeightsError
-from synthseg_core.networks.config import NetworkConfig, NetworkSpec, RegressorConfig, UNetConfig
+from synthseg_core.networks.config import Kernel, NetworkConfig, NetworkSpec, NnUNetConfig, RegressorConfig, UNetConfig
 
 Arrays = dict[str, NDArray[np.float32]]
 """Arrays of one network by name."""
@@ -23,6 +23,8 @@ _Named = Iterator[tuple[str, tuple[int, ...]]]
 
 def array_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every array, in the order of computation; counters of batches are left out."""
+    if isinstance(config, NnUNetConfig):
+        return dict(_nnunet(config))
     return dict(_regressor(config) if isinstance(config, RegressorConfig) else _unet(config))
 
 
@@ -85,6 +87,51 @@ def _regressor(config: RegressorConfig) -> _Named:
     for number in range(2):
         yield from _convolution(f"final.{number}", before, config.out_channels, edge)
         before = config.out_channels
+
+
+def _nnunet(config: NnUNetConfig) -> _Named:
+    """Yield the arrays by the names of nnU-Net's checkpoints, each once."""
+    features = config.features
+    yield from _residual_encoder(config) if config.encoder == "residual" else _plain_encoder(config)
+    for step, count in enumerate(config.decoder_convolutions):
+        stage = len(features) - 2 - step
+        width = features[stage]
+        yield f"decoder.transpconvs.{step}.weight", (features[stage + 1], width, *config.strides[stage + 1])
+        if config.bias:
+            yield f"decoder.transpconvs.{step}.bias", (width,)
+        for number in range(count):
+            name, inputs = f"decoder.stages.{step}.convs.{number}", width if number else 2 * width
+            yield from _normed(name, inputs, width, config.kernels[stage], bias=config.bias)
+    yield from _convolution(f"decoder.seg_layers.{len(features) - 2}", features[0], config.out_channels, 1)
+
+
+def _residual_encoder(config: NnUNetConfig) -> _Named:
+    before, bias = config.features[0], config.bias
+    yield from _normed("encoder.stem.convs.0", config.in_channels, before, config.kernels[0], bias=bias)
+    for stage, (width, kernel, count) in enumerate(zip(config.features, config.kernels, config.blocks, strict=True)):
+        for number in range(count):
+            name, pooled = f"encoder.stages.{stage}.blocks.{number}", not number and max(config.strides[stage]) > 1
+            yield from _normed(f"{name}.conv1", before, width, kernel, bias=bias)
+            yield from _normed(f"{name}.conv2", width, width, kernel, bias=bias)
+            if before != width:
+                yield from _normed(f"{name}.skip.{int(pooled)}", before, width, (1, 1, 1), bias=False)
+            before = width
+
+
+def _plain_encoder(config: NnUNetConfig) -> _Named:
+    before = config.in_channels
+    for stage, (width, kernel, count) in enumerate(zip(config.features, config.kernels, config.blocks, strict=True)):
+        for number in range(count):
+            yield from _normed(f"encoder.stages.{stage}.0.convs.{number}", before, width, kernel, bias=config.bias)
+            before = width
+
+
+def _normed(name: str, inputs: int, outputs: int, kernel: Kernel, *, bias: bool) -> _Named:
+    """Yield the arrays of a convolution with instance norm."""
+    yield f"{name}.conv.weight", (outputs, inputs, *kernel)
+    if bias:
+        yield f"{name}.conv.bias", (outputs,)
+    yield from ((f"{name}.norm.{part}", (outputs,)) for part in ("weight", "bias"))
 
 
 def _convolution(name: str, inputs: int, outputs: int, edge: int) -> _Named:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from synthseg_core.networks.config import NetworkConfig, RegressorConfig, UNetConfig
+from synthseg_core.networks.config import NetworkConfig, NnUNetConfig, RegressorConfig, UNetConfig
+from synthseg_core.networks.nnunet import NnUNet
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.unet import UNet
 
-Network = UNet | Regressor
+Network = UNet | Regressor | NnUNet
 
-_NETWORKS: Mapping[type, Callable[[Any], Network]] = {UNetConfig: UNet, RegressorConfig: Regressor}
+_NETWORKS: Mapping[type, Callable[[Any], Network]] = {
+    UNetConfig: UNet,
+    RegressorConfig: Regressor,
+    NnUNetConfig: NnUNet,
+}
 
 
 def network_of(config: NetworkConfig) -> Network:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from synthseg_core.errors import ModelError
 
+Kernel: TypeAlias = tuple[int, int, int]
+"""Edges of a kernel or step, voxels."""
+
 NORMS = ("batch", "group")
 ACTIVATIONS = ("elu", "leaky_relu")
+ENCODERS = ("residual", "plain")
 # Options that came later, with the values that earlier networks have.
 _LATER: Mapping[str, Any] = {"widths": None, "norm": "batch", "activation": "elu", "residual": False}
 
@@ -136,13 +141,90 @@ class RegressorConfig:
         return self.features
 
 
-NetworkConfig = UNetConfig | RegressorConfig
+@dataclass(frozen=True)
+class NnUNetConfig:
+    """Shape of a 3-D U-Net of nnU-Net v2: by stages, the finest first; instance norm and leaky ReLU throughout.
 
-ARCHITECTURES: Mapping[str, type[UNetConfig] | type[RegressorConfig]] = {
-    "unet": UNetConfig,
-    "regressor": RegressorConfig,
+    Parameters
+    ----------
+    out_channels, in_channels
+        Classes (background included) and image channels.
+    features
+        Channels of every stage.
+    kernels
+        Kernel of every stage, voxels, odd; a stage of the decoder has that of the encoder's whose skip it takes.
+    strides
+        Step into every stage, voxels; that of the first is 1.
+    blocks
+        Residual blocks of every stage, or convolutions of a plain encoder.
+    decoder_convolutions
+        Convolutions of every stage of the decoder, the coarsest first.
+    encoder
+        ``residual`` (ResidualEncoderUNet) or ``plain`` (PlainConvUNet).
+    bias
+        Whether convolutions have one; that of a residual skip has none.
+    slope
+        Of the leaky ReLU.
+    epsilon
+        Added to variances.
+    """
+
+    out_channels: int
+    features: tuple[int, ...]
+    kernels: tuple[Kernel, ...]
+    strides: tuple[Kernel, ...]
+    blocks: tuple[int, ...]
+    decoder_convolutions: tuple[int, ...]
+    in_channels: int = 1
+    encoder: str = "residual"
+    bias: bool = True
+    slope: float = 0.01
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "in_channels", "out_channels")
+        stages = len(self.features)
+        found = [len(self.kernels), len(self.strides), len(self.blocks), len(self.decoder_convolutions) + 1]
+        if stages < 2 or any(count != stages for count in found):
+            self._refuse(f"lists of {stages}, {', '.join(map(str, found))} stages", "as many of each, two at least")
+        edges = [*self.features, *self.blocks, *self.decoder_convolutions]
+        if min(edges) < 1 or min(min(triple) for triple in (*self.kernels, *self.strides)) < 1:
+            self._refuse("numbers below 1", "positive numbers")
+        if any(edge % 2 == 0 for kernel in self.kernels for edge in kernel):
+            self._refuse(f"kernels {self.kernels}", "odd edges")
+        if self.encoder == "residual" and set(self.strides[0]) != {1}:
+            self._refuse(f"a first stride of {self.strides[0]}", "1 along every axis")
+        _require_one_of(self, "encoder", ENCODERS)
+
+    @property
+    def multiple_voxels(self) -> Kernel:
+        """What the edges of a patch have to be divisible by."""
+        i, j, k = (math.prod(stride[axis] for stride in self.strides) for axis in range(3))
+        return i, j, k
+
+    @property
+    def halvings(self) -> int:
+        """How often the grid is halved on the way to the coarsest stage, along the axis with the most steps."""
+        return (max(self.multiple_voxels) - 1).bit_length()
+
+    @property
+    def finest_maps(self) -> int:
+        """Channels of full size that inference holds at a time: a map, and the one that follows from it."""
+        return 2 * self.features[0]
+
+    def _refuse(self, found: str, expected: str) -> None:
+        raise ModelError("network", found=found, expected=expected, remedy="correct the model card")
+
+
+NetworkConfig = UNetConfig | RegressorConfig | NnUNetConfig
+
+TRAINED: Mapping[str, type[UNetConfig] | type[RegressorConfig]] = {"unet": UNetConfig, "regressor": RegressorConfig}
+"""Name of an architecture that we train -> what describes its shape."""
+ARCHITECTURES: Mapping[str, type[UNetConfig] | type[RegressorConfig] | type[NnUNetConfig]] = {
+    **TRAINED,
+    "nnunet": NnUNetConfig,
 }
-"""Name of an architecture in cards and settings -> what describes its shape."""
+"""Name of an architecture in cards -> what describes its shape."""
 
 
 def architecture_of(config: NetworkConfig) -> str:

@@ -5,7 +5,7 @@ One door to 3-D convolution for inference, past a size heuristic that picks a sl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from synthseg_core.networks.unet import SLOPE
 # a pass takes 16.7 s with 120 MiB, 18.2 s with 400 (memory fresh from the system costs more than it saves) and 19.5 s
 # with 60 (two rows, too many small kernels).
 SLAB_BYTES = 120 * 2**20
+_STATISTIC_VOXELS = 4096
 
 
 def prepared(net: nn.Module) -> None:
@@ -90,12 +91,13 @@ class ChannelNorm:
         ----------
         Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
         """
-        variance, mean = torch.var_mean(rows, dim=(0, 2, 3, 4), correction=0)
-        count, before = rows[:, 0].numel(), self._count
-        self._count += count
-        step = mean.cpu().double() - self._mean
-        self._mean += step * count / self._count
-        self._squares += variance.cpu().double() * count + step.square() * before * count / self._count
+        for block in _statistic_blocks(rows):
+            mean, variance = _mean_and_variance(block)
+            count, before = block[:, 0].numel(), self._count
+            self._count += count
+            step = mean.cpu().double() - self._mean
+            self._mean += step * count / self._count
+            self._squares += variance.cpu().double() * count + step.square() * before * count / self._count
         return rows
 
     def normalised(self, rows: Tensor) -> Tensor:
@@ -108,15 +110,40 @@ class ChannelNorm:
         return torch.addcmul(shift, rows, scale)
 
 
+def _statistic_blocks(rows: Tensor) -> Iterator[Tensor]:
+    """Yield the parts that statistics are taken of: on the CPU small ones, in which sums of float32 lose nothing."""
+    if rows.device.type != "cpu":
+        yield rows
+        return
+    step = max(_STATISTIC_VOXELS // rows.shape[4], 1)
+    deep = max(step // rows.shape[3], 1)
+    for row in range(0, rows.shape[2], deep):
+        for start in range(0, rows.shape[3], step):
+            yield rows[:, :, row : row + deep, start : start + step]
+
+
+def _mean_and_variance(block: Tensor) -> tuple[Tensor, Tensor]:
+    if block.device.type == "cpu":  # a tenth of the time of var_mean where channels come last in memory
+        return torch.ops.aten.batch_norm_update_stats(block, None, None, 0.0)
+    variance, mean = torch.var_mean(block, dim=(0, 2, 3, 4), correction=0)
+    return mean, variance
+
+
 _ONEDNN = torch.backends.mkldnn.is_available()
 
 
-def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int, int] = (0, 0, 0)) -> Tensor:
-    """Convolve (1, C, I, J, K) with (O, C, k, k, k), stride 1.
+def conv3d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    padding: Sequence[int] = (0, 0, 0),
+    stride: Sequence[int] = (1, 1, 1),
+) -> Tensor:
+    """Convolve (1, C, I, J, K) with (O, C, k, k, k).
 
     On the CPU torch decides by C * I * J alone whether oneDNN is used and takes a kernel that is several times slower
     below about 20 000; slabs of few rows fall there, so oneDNN is asked for directly.
     """
     if _ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
-        return torch.mkldnn_convolution(x, weight, bias, padding, (1, 1, 1), (1, 1, 1), 1)
-    return functional.conv3d(x, weight, bias, padding=padding)
+        return torch.mkldnn_convolution(x, weight, bias, padding, stride, (1, 1, 1), 1)
+    return functional.conv3d(x, weight, bias, tuple(stride), tuple(padding))

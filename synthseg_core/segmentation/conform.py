@@ -88,12 +88,15 @@ class Conformed:
         used as it is.
     warnings
         One line each.
+    answer
+        Grid of the label map; ``None``: the network's, or the one of a network at the voxel size of the answer.
     """
 
     image: np.ndarray
     record: ConformRecord
     resampled: Volume | None = None
     warnings: tuple[str, ...] = ()
+    answer: Grid | None = None
 
 
 def conform(scan: Scan, config: ConformConfig) -> Conformed:

@@ -14,6 +14,8 @@ from synthseg_core.images.resampling import Samplings, argmax_classes, centred_s
 from synthseg_core.images.shear import ShearedSampling
 from synthseg_core.images.volume import Volume
 
+_SLACK_VOXELS = 1e-3  # for samples that lie on the face of a box
+
 
 @dataclass(frozen=True)
 class ConformRecord:
@@ -114,17 +116,19 @@ class ConformRecord:
         """Return the rules that take the unpadded network's grid (RAS) to ``target``, which is given in RAS order."""
         if not parallel(target.affine, self.grid.affine):
             return self._across(self.grid, target, self.crop or ((0, 0, 0), self.grid_shape))
-        rules = []
-        for world, axis in enumerate(self.orientation.axes):
-            shift = (target.shift[axis] - self.grid.shift[axis]) / self.grid.step[axis]
-            rule = centred_sampling(
-                target.shape[axis],
-                target.step[axis] / self.grid.step[axis],
-                self.grid.shape[axis],
-                -shift if self.orientation.flips[world] else shift,
-            )
-            rules.append(rule if self.crop is None else rule.within(self.crop[0][world], self.crop[1][world]))
-        return rules
+        rules = [centred_sampling(*self._along(world, target)) for world in range(3)]
+        if self.crop is None:
+            return rules
+        return [rule.within(*span) for rule, span in zip(rules, zip(*self.crop, strict=True), strict=True)]
+
+    def covered(self, target: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return which samples of each axis of a parallel ``target`` lie within the network's grid, RAS order."""
+        inside = []
+        for world in range(3):
+            count, step, total, shift = self._along(world, target)
+            position = (total - 1) / 2 + shift + (np.arange(count) - (count - 1) / 2) * step
+            inside.append((position >= -0.5 - _SLACK_VOXELS) & (position <= total - 0.5 + _SLACK_VOXELS))
+        return triple(inside)
 
     def isotropic_grid(self, voxel_size_mm: float = 1.0) -> Grid:
         """Return a centred grid over the scan, for answers at another voxel size than the network's."""
@@ -156,6 +160,13 @@ class ConformRecord:
             pad_start=triple(content["pad_start"]),
             padded_shape=triple(content["padded_shape"]),
         )
+
+    def _along(self, world: int, target: Grid) -> tuple[int, float, int, float]:
+        """Return count, step, count of the network's grid, and shift of the samples of ``target`` along a RAS axis."""
+        axis = self.orientation.axes[world]
+        shift = (target.shift[axis] - self.grid.shift[axis]) / self.grid.step[axis]
+        step = target.step[axis] / self.grid.step[axis]
+        return target.shape[axis], step, self.grid.shape[axis], -shift if self.orientation.flips[world] else shift
 
     def _across(self, source: Grid, target: Grid, window: tuple[Shape3, Shape3]) -> ShearedSampling:
         there, here = (self.orientation.affine_to_ras(grid.affine, grid.shape) for grid in (source, target))

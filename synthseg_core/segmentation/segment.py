@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from synthseg_core.images.grids import Grid
 from synthseg_core.images.reading import Scan
-from synthseg_core.images.resampling import resample_classes
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.table import CORTEX_LABELS, LabelTable
-from synthseg_core.models.card import ModelCard
 from synthseg_core.models.loading import Models
 from synthseg_core.networks.devices import explained_exhaustion
 from synthseg_core.quirks import NATIVE, Quirks
 from synthseg_core.segmentation.class_maps import ClassMaps, MadeFrom, channels_of
-from synthseg_core.segmentation.cleanup import clean_up, label_map_from
 from synthseg_core.segmentation.conform import Conformed, answer_grid, scan_on
 from synthseg_core.segmentation.memory_estimate import segmentation_bytes
 from synthseg_core.segmentation.parcels import ParcelMap, ParcelRows
 from synthseg_core.segmentation.quality import QualityScore, quality_scores
-from synthseg_core.segmentation.record import ConformRecord, label_map_on, same_grid
+from synthseg_core.segmentation.record import ConformRecord, same_grid
+from synthseg_core.segmentation.scores import ClassScores, Posteriors, Structures
 from synthseg_core.segmentation.segmenter import (
-    NetworkAnswer,
+    Answer,
     Segmenter,
     SegmentOptions,
     conform_config,
@@ -35,7 +33,6 @@ from synthseg_core.segmentation.volumes import (
     VolumeTable,
     hard_volumes,
     parcel_volumes,
-    soft_volumes,
     volume_table,
     volume_warnings,
     voxel_volume,
@@ -63,8 +60,8 @@ class Segmentation:
         Grid of the label map.
     structures : (I, J, K) int32
         The segmentation without parcels, on the unpadded (and cropped) network grid, RAS.
-    channel_posteriors : (N, I, J, K) float32
-        After clean-up, on the unpadded (and cropped) network grid, RAS.
+    scores
+        Of all classes after clean-up, on the unpadded (and cropped) network grid.
     decision : (I, J, K) uint8
         Channel index of every voxel of the padded network grid, before clean-up; what parcellation and quality
         control start from.
@@ -82,11 +79,16 @@ class Segmentation:
     record: ConformRecord
     answer: Grid
     structures: np.ndarray
-    channel_posteriors: np.ndarray
+    scores: ClassScores
     decision: np.ndarray
     quality: tuple[QualityScore, ...] | None = None
     resampled: Volume | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def channel_posteriors(self) -> np.ndarray:
+        """Posteriors (N, I, J, K) float32 after clean-up, on the unpadded (and cropped) network grid, RAS."""
+        return self.scores.posteriors
 
     @property
     def posteriors(self) -> Volume:
@@ -96,11 +98,10 @@ class Segmentation:
 
     def posteriors_on(self, grid: Grid) -> Iterator[np.ndarray]:
         """Yield the posteriors (I, J, K) of each channel on another grid, in the scan's axis order."""
-        for channel in resample_classes(self.channel_posteriors, self.record.samplings(grid)):
-            yield self.record.to_source_order(channel)
+        return self.scores.posteriors_on(grid)
 
     def label_map_on(self, grid: Grid) -> Volume:
-        """Return the segmentation on another grid: posteriors interpolated class by class, then the argmax.
+        """Return the segmentation on another grid: scores interpolated class by class, then the argmax.
 
         On the network's grid, or the grid of the answer, it is there already.
         """
@@ -109,7 +110,11 @@ class Segmentation:
             return Volume(labels, self.record.grid_affine)
         if same_grid(grid, self.answer):
             return self.label_map
-        return label_map_on(grid, self.channel_posteriors, self.record, self.labels.labels)
+        return self.scores.label_map_on(grid)
+
+    def without_scores(self) -> Segmentation:
+        """Return the same without posteriors, whose memory, about a gigabyte, is given back."""
+        return replace(self, scores=Posteriors(np.empty((0, 0, 0, 0), np.float32), self.record, self.labels))
 
 
 def segment_scan(
@@ -143,12 +148,12 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: Timer) 
     segmenter = segmenter_of(models.segmentation)
     with times.phase("conform"):
         conformed = segmenter.conform(scan, options)
-        answer = answer_grid(scan, conform_config(card, options), conformed.record)
+        answer = conformed.answer or answer_grid(scan, conform_config(card, options), conformed.record)
     _require_memory(scan, models, segmenter, conformed.record, options)
     with times.phase("network"):
         found = segmenter.answer(conformed, options, models.companions)
     with times.phase("clean-up"):
-        structures = _structures(found.posteriors, card, conformed.record, options)
+        structures = found.structures(card, conformed.record, options)
     parcels = None
     if models.parcellation is not None:
         with times.phase("parcels"):
@@ -158,7 +163,7 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: Timer) 
         with times.phase("quality"):
             quality = quality_scores(models.quality, found.class_map, card.labels)
     with times.phase("clean-up"):
-        label_map = _label_map(structures, parcels, card, conformed.record, answer)
+        label_map = _label_map(structures, parcels, conformed.record, answer)
         counted = structures.labels if answer is conformed.record.grid else label_map.data
         hard = hard_volumes(counted, card.labels, voxel_volume(answer, options.quirks))
     volumes = _volumes(structures, hard, parcels, models, conformed.record, options.quirks)
@@ -169,7 +174,7 @@ def _segment(scan: Scan, models: Models, options: SegmentOptions, times: Timer) 
         record=conformed.record,
         answer=answer,
         structures=structures.labels,
-        channel_posteriors=structures.posteriors,
+        scores=structures.scores,
         decision=found.class_map,
         quality=quality,
         resampled=conformed.resampled,
@@ -202,26 +207,12 @@ def _require_memory(
     card, shape = models.segmentation.card, record.padded_shape
     text = f"{' x '.join(map(str, shape))} voxels of {card.grid.voxel_size_mm:g} mm for model {card.name}"
     flags = {"whole_posteriors": options.posteriors, "overlapped": options.overlapped}
-    needed = segmentation_bytes(models, segmenter.network_bytes(shape), record, **flags)
+    needed = segmentation_bytes(models, segmenter.network_bytes(shape, options), record, **flags)
     memory.require(needed, scan.source, text, options.memory_bytes)
 
 
-@dataclass(frozen=True)
-class _Structures:
-    """Posteriors and labels of the unpadded (and cropped) grid, RAS, after clean-up."""
-
-    posteriors: np.ndarray
-    labels: np.ndarray
-
-
-def _structures(posteriors: np.ndarray, card: ModelCard, record: ConformRecord, options: SegmentOptions) -> _Structures:
-    mode = "threshold" if options.fast and card.inference.clean_up == "topology" else card.inference.clean_up
-    cleaned = clean_up(posteriors, card.labels, record.pad, mode, options.quirks)
-    return _Structures(cleaned, label_map_from(cleaned, card.labels))
-
-
 def _parcels(
-    labels: np.ndarray, conformed: Conformed, found: NetworkAnswer, models: Models, options: SegmentOptions
+    labels: np.ndarray, conformed: Conformed, found: Answer, models: Models, options: SegmentOptions
 ) -> ParcelMap:
     """Divide the cortex while the posteriors of its parcels arrive; they are never held."""
     assert models.parcellation is not None
@@ -233,7 +224,7 @@ def _parcels(
 
 
 def _volumes(
-    structures: _Structures,
+    structures: Structures,
     hard: np.ndarray,
     parcels: ParcelMap | None,
     models: Models,
@@ -242,7 +233,7 @@ def _volumes(
 ) -> VolumeTable:
     card, voxel_mm3 = models.segmentation.card, voxel_volume(record.grid, quirks)
     single = quirks.float32_volumes and record.crop is None
-    soft = soft_volumes(structures.posteriors, voxel_mm3, single_precision=single)
+    soft = structures.scores.soft_voxels(single_precision=single) * voxel_mm3
     groups = [(card.labels, soft, hard)]
     if parcels is not None and models.parcellation is not None:
         table = models.parcellation.card.labels
@@ -252,11 +243,9 @@ def _volumes(
     return volume_table(*groups, total_intracranial=card.inference.total_intracranial)
 
 
-def _label_map(
-    structures: _Structures, parcels: ParcelMap | None, card: ModelCard, record: ConformRecord, answer: Grid
-) -> Volume:
+def _label_map(structures: Structures, parcels: ParcelMap | None, record: ConformRecord, answer: Grid) -> Volume:
     """Return the label map on the grid of the answer, in the scan's axis order."""
     if answer is not record.grid:  # cards refuse parcels here
-        return label_map_on(answer, structures.posteriors, record, card.labels.labels)
+        return structures.scores.label_map_on(answer)
     labels = structures.labels if parcels is None else parcels.label_map
     return Volume(record.to_source_order(record.paste_labels(labels)), record.grid_affine)

@@ -18,7 +18,10 @@ from synthseg_core.models.card import ModelCard
 from synthseg_core.models.families import FAMILIES
 from synthseg_core.models.loading import LoadedModel
 from synthseg_core.quirks import NATIVE, Quirks
+from synthseg_core.segmentation.cleanup import clean_up, label_map_from
 from synthseg_core.segmentation.conform import ConformConfig, Conformed
+from synthseg_core.segmentation.record import ConformRecord
+from synthseg_core.segmentation.scores import Posteriors, Structures
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,16 @@ class SegmentOptions:
         Work on a centred crop of about this many voxels (RAS), on the network's grid.
     autocrop
         Work on the box of what is not background; not with ``crop``.
+    folds
+        Which networks of a model of folds to average; ``None``: all.
+    mode
+        ``exact``: sums of logits in half precision, as nnU-Net keeps them; ``float32``.
+    voxel_scale
+        Let the network see a head this much larger, without a change of the scan; 1.4 suits newborns.
+    voxel_size_mm
+        Let the network see voxels of this edge instead of the scan's own.
+    skip_resampling
+        Take isotropic voxels of 0.6 to 1 mm for the network's own.
     quirks
         What to copy from the reference implementation.
     memory_bytes
@@ -48,6 +61,11 @@ class SegmentOptions:
     ct: bool = False
     crop: Shape3 | None = None
     autocrop: bool = False
+    folds: tuple[int, ...] | None = None
+    mode: str = "exact"
+    voxel_scale: float = 1.0
+    voxel_size_mm: float | None = None
+    skip_resampling: bool = False
     quirks: Quirks = NATIVE
     memory_bytes: int | None = None
     posteriors: bool = False
@@ -72,6 +90,30 @@ class NetworkAnswer:
     class_map: np.ndarray
     parcel_map: np.ndarray
 
+    def structures(self, card: ModelCard, record: ConformRecord, options: SegmentOptions) -> Structures:
+        """Clean the posteriors up, in place."""
+        mode = "threshold" if options.fast and card.inference.clean_up == "topology" else card.inference.clean_up
+        cleaned = clean_up(self.posteriors, card.labels, record.pad, mode, options.quirks)
+        return Structures(Posteriors(cleaned, record, card.labels), label_map_from(cleaned, card.labels))
+
+
+class Answer(Protocol):
+    """What networks answer; the class maps are those of :class:`NetworkAnswer`."""
+
+    @property
+    def class_map(self) -> np.ndarray:
+        """Channel indices (I, J, K) uint8 on the padded network grid, RAS."""
+        ...
+
+    @property
+    def parcel_map(self) -> np.ndarray:
+        """Channel indices that the parcellation of the same run sees."""
+        ...
+
+    def structures(self, card: ModelCard, record: ConformRecord, options: SegmentOptions) -> Structures:
+        """Return scores and label map after clean-up, on the unpadded (and cropped) network grid."""
+        ...
+
 
 class Segmenter(Protocol):
     """Runs the segmentation models of one family; made from a loaded model, that is called with nothing else."""
@@ -80,7 +122,7 @@ class Segmenter(Protocol):
         """Bring a scan to grid and intensities of the network; ``InputError`` where that cannot be done."""
         ...
 
-    def answer(self, conformed: Conformed, options: SegmentOptions, companions: Collection[str]) -> NetworkAnswer:
+    def answer(self, conformed: Conformed, options: SegmentOptions, companions: Collection[str]) -> Answer:
         """Run the networks on a conformed scan, in bounded memory: by rows or windows of the grid.
 
         Parameters
@@ -94,7 +136,7 @@ class Segmenter(Protocol):
         """
         ...
 
-    def network_bytes(self, shape: Shape3) -> int:
+    def network_bytes(self, shape: Shape3, options: SegmentOptions) -> int:
         """Estimate the memory that :meth:`answer` takes at its peak for a padded grid, its result included."""
         ...
 

@@ -53,8 +53,9 @@ class SynthSegSegmenter:
             return answer_like_reference(posteriors, sigma, companions if options.fast else ())
         return blurred_answer(posteriors, sigma)
 
-    def network_bytes(self, shape: Shape3) -> int:
+    def network_bytes(self, shape: Shape3, options: SegmentOptions) -> int:
         """Estimate the memory for posteriors and features."""
+        del options
         return unet_bytes(self._model.card, shape)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from synthseg_core.errors import UsageError
 from synthseg_core.networks.config import (
-    ARCHITECTURES,
+    TRAINED,
     NetworkConfig,
     RegressorConfig,
     UNetConfig,
@@ -262,8 +262,8 @@ def network_from(content: Any, subject: str, base: NetworkConfig | None = None) 
         raise UsageError(subject, found=f"{content!r}", expected="entries with names", remedy="correct the entry")
     entries = dict(content)
     name = entries.pop(_ARCHITECTURE, "unet" if base is None else architecture_of(base))
-    one_of(f"{subject}, {_ARCHITECTURE}", name, tuple(ARCHITECTURES))
-    kind = ARCHITECTURES[name]
+    one_of(f"{subject}, {_ARCHITECTURE}", name, tuple(TRAINED))
+    kind = TRAINED[name]
     return update(base if isinstance(base, kind) else kind(), entries, subject)
 
 

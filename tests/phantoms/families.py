@@ -36,7 +36,7 @@ class BandSegmenter:
         posteriors = np.stack([bands == band for band in range(classes)]).astype(np.float32)
         return NetworkAnswer(posteriors, bands, bands)
 
-    def network_bytes(self, shape: Shape3) -> int:
+    def network_bytes(self, shape: Shape3, options: SegmentOptions) -> int:
         return 4 * int(np.prod(shape)) * len(self._model.card.labels)
 
 

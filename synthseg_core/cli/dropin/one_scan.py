@@ -140,7 +140,7 @@ def compute(scan: Scan, models: Models, flags: ModelFlags, *, keep_posteriors: b
     result = segment_scan(scan, models, options)
     known = set(models.warnings)
     result = replace(result, warnings=tuple(line for line in result.warnings if line not in known))
-    return result if keep_posteriors else replace(result, channel_posteriors=np.empty((0, 0, 0, 0), np.float32))
+    return result if keep_posteriors else result.without_scores()
 
 
 def warn_without_place(flags: ModelFlags, label_maps: Iterable[Path], *, asked: bool) -> None:

@@ -49,7 +49,7 @@ def _record(crop=None, voxel_size=(1.0, 1.0, 1.0), shape=SHAPE) -> ConformRecord
 
 
 def network_bytes(models: Models, shape: tuple[int, int, int]) -> int:
-    return segmenter_of(models.segmentation).network_bytes(shape)
+    return segmenter_of(models.segmentation).network_bytes(shape, SegmentOptions())
 
 
 def _bytes(models: Models, record: ConformRecord, *, whole_posteriors=False, overlapped=False) -> int:

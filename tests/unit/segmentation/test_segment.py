@@ -339,7 +339,7 @@ def test_network_that_would_not_fit_is_refused_before_it_runs(models, monkeypatc
     monkeypatch.setattr(
         "synthseg_core.segmentation.synthseg.network_posteriors", lambda *args, **kwargs: ran.append(args)
     )
-    budget = segmenter_of(models["tiny"].segmentation).network_bytes((24, 32, 24)) - 1
+    budget = segmenter_of(models["tiny"].segmentation).network_bytes((24, 32, 24), SegmentOptions()) - 1
     with pytest.raises(InputError, match=r"24 x 32 x 24 voxels of 1 mm for model tiny"):
         _segment(models["tiny"], FITTING, (19, 26, 17), memory_bytes=budget)
     assert not ran
