@@ -115,6 +115,10 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
             "fast": args.fast,
             "ct": args.ct,
             "posteriors": args.save_posteriors,
+            "folds": args.folds,
+            "mode": args.mode,
+            "voxel_scale": args.voxel_scale,
+            "skip_resampling": args.skip_resampling or None,
         },
         "resample": {"enabled": args.save_resampled},
         "parcellate": {"enabled": args.parc},
@@ -182,6 +186,14 @@ def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", type=Path, metavar="DIR", help="folder that holds the model's weights")
     group.add_argument("--fast", action="store_true", help="no flip averaging and no topological clean-up")
     group.add_argument("--ct", action="store_true", help="the scans are CT")
+    group.add_argument("--folds", type=int, nargs="+", metavar="N", help="folds of a model such as SIAM (default: all)")
+    group.add_argument("--mode", choices=("exact", "float32"), help="sums of such models (default: exact)")
+    group.add_argument(
+        "--voxel-scale", type=float, metavar="FACTOR", help="show such models a head this much larger; 1.4 for newborns"
+    )
+    group.add_argument(
+        "--skip-resampling", action="store_true", help="show such models isotropic voxels of 0.6 to 1 mm as they are"
+    )
     group.add_argument("--parc", action="store_true", help="parcels of the cerebral cortex")
     group.add_argument("--qc", action="store_true", help="quality scores")
     group.add_argument(

@@ -124,7 +124,7 @@ class Plan:
         """
         layout = layout_of(config)
         options = config["segment"]
-        segment = SegmentSettings(resolved_name(options["model"]), options["weights"], options["fast"], options["ct"])
+        segment = SegmentSettings.from_config(options)
         return cls(
             layout=layout,
             asked=Path(config["input"]).absolute(),

@@ -19,6 +19,8 @@ from synthseg_core.app.layout import Layout
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
+from synthseg_core.models.families import flag_of, require_options
+from synthseg_core.models.nnunet_plan import folds_of
 from synthseg_core.models.registry import companion, load_card, resolved_name
 from synthseg_core.networks.config import without_later_defaults
 from synthseg_core.system.atomic import write_json
@@ -29,6 +31,8 @@ COMPANION_TASKS = {"parcellate": "parcellation", "qc": "quality"}
 
 # Fields of a card that decide results; titles, citations and mirrors may be edited without consequences.
 _DECISIVE = ("networks", "labels", "grid", "intensity", "inference", "plan")
+
+_OF_FOLDS = ("folds", "mode", "voxel_scale", "skip_resampling")
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,25 @@ class SegmentSettings:
         Name of a registered model, or the path of a card.
     weights
         Folder of weights; ``None``: the usual places.
-    fast, ct
-        As the flags of ``synthseg segment``.
+    fast, ct, folds, mode, voxel_scale, skip_resampling
+        As the flags of ``synthseg segment``; the last four are for models of folds.
     """
 
     model: str
     weights: str | None = None
     fast: bool = False
     ct: bool = False
+    folds: tuple[int, ...] | None = None
+    mode: str | None = None
+    voxel_scale: float | None = None
+    skip_resampling: bool = False
+
+    @classmethod
+    def from_config(cls, options: Mapping[str, Any]) -> SegmentSettings:
+        """Take the options from the part ``segment`` of a configuration that fits the schema."""
+        folds = options["folds"]
+        own = {name: options[name] for name in ("weights", "fast", "ct", "mode", "voxel_scale", "skip_resampling")}
+        return cls(resolved_name(options["model"]), folds=None if folds is None else tuple(folds), **own)
 
     def for_scan(self, row: ScanRow) -> SegmentSettings:
         """Return the options for a scan; its row may name a model of its own and say whether it is CT."""
@@ -59,7 +74,8 @@ class SegmentSettings:
 
     def digest(self) -> str:
         """Return a short name for these options."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
+        content = {name: value for name, value in asdict(self).items() if name not in _OF_FOLDS or value}
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
     def model_flags(self) -> list[str]:
         """Return the words for the command line of every stage."""
@@ -67,7 +83,12 @@ class SegmentSettings:
 
     def flags(self) -> list[str]:
         """Return the words for the command line of ``synthseg segment``."""
-        return self.model_flags() + [f"--{name}" for name in ("fast", "ct") if getattr(self, name)]
+        words = self.model_flags() + [f"--{name}" for name in ("fast", "ct") if getattr(self, name)]
+        if self.folds:
+            words += ["--folds", *map(str, self.folds)]
+        for name, value in (("mode", self.mode), ("voxel_scale", self.voxel_scale)):
+            words += [flag_of(name), str(value)] if value else []
+        return [*words, *(["--skip-resampling"] if self.skip_resampling else [])]
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the results; files are known by content, not by place.
@@ -77,7 +98,12 @@ class SegmentSettings:
         SynthSegError
             If the model or its weights cannot be used: known before any job starts.
         """
-        return {**self._identity(_segmentation_card(self.model)), "fast": self.fast, "ct": self.ct}
+        card, more = _segmentation_card(self.model), self._of_folds()
+        require_options(card, more)
+        if self.folds is not None:
+            folds_of(card, self.folds)
+            more["folds"] = sorted(set(self.folds))
+        return {**self._identity(card), "fast": self.fast, "ct": self.ct, **more}
 
     def companion_settings(self, task: str) -> dict[str, Any]:
         """Return what decides the results of ``parcellation`` or ``quality``, beside the segmentation itself.
@@ -88,6 +114,10 @@ class SegmentSettings:
             If the model does not offer it, or its weights cannot be used.
         """
         return self._identity(companion(_segmentation_card(self.model), task))
+
+    def _of_folds(self) -> dict[str, Any]:
+        """Return the options of models of folds that are given; the others are in no record."""
+        return {name: getattr(self, name) for name in _OF_FOLDS if getattr(self, name)}
 
     def _identity(self, card: ModelCard) -> dict[str, Any]:
         from synthseg_core.models.weights import find_weights
@@ -115,7 +145,8 @@ def definition_sha256(card: ModelCard) -> str:
         network["config"] = without_later_defaults(network["config"])
     content["labels"].pop("name")  # the path of the table
     # Keys that came later; digests from before stay valid.
-    for part, key in ((content["grid"], "answer_voxel_size_mm"), (content, "plan")):
+    later = ((content["grid"], "answer_voxel_size_mm"), (content["inference"], "total_of"), (content, "plan"))
+    for part, key in later:
         if part[key] is None:
             part.pop(key)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -13,13 +13,17 @@ from typing import Any
 
 from synthseg_core.errors import SynthSegError, UsageError
 from synthseg_core.models.card import ModelCard
-from synthseg_core.models.card_file import yaml_text
+from synthseg_core.models.card_file import read_card, yaml_text
 from synthseg_core.models.combining import combine
 from synthseg_core.models.download import Watcher, fetch, mirrors_of
-from synthseg_core.models.registry import default_model, load_card, registered_models
+from synthseg_core.models.families import flag_of
+from synthseg_core.models.nnunet_plan import ORIENTATIONS
+from synthseg_core.models.registry import default_model, known_by_folder, load_card, registered_models, stored_cards
 from synthseg_core.models.store import Condition, convert, import_folder, verify
-from synthseg_core.models.weights import cache_folder, find_weights, locate
+from synthseg_core.models.weights import cache_folder, find_weights, locate, stores
+from synthseg_core.system.paths import is_file
 from synthseg_core.system.progress import StatusLine
+from synthseg_core.system.words import counted
 
 _GOOD = (Condition.PUBLISHED, Condition.UNKNOWN)
 _REDRAW_S = 0.1
@@ -45,10 +49,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     locating = _action(actions, "path", _path, "print the path of the weights that would be used")
     locating.add_argument("model", metavar="MODEL", help="name, or path of a model card")
     _add_weights(locating)
-    importing = _action(actions, "import", _import, "take weights from a folder, such as FreeSurfer's models")
-    importing.add_argument("folder", type=Path, metavar="FOLDER", help="folder with weights files, or its parent")
-    importing.add_argument("--link", action="store_true", help="link instead of copying")
+    importing = _action(actions, "import", _import, "take weights from a folder: FreeSurfer's, or an nnU-Net's")
+    importing.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="weights files, or a trained nnU-Net with plans.json and fold_0"
+    )
+    importing.add_argument("--link", action="store_true", help="link instead of copying (weights files)")
     importing.add_argument("--to", type=Path, metavar="DIR", help="folder; default: $SYNTHSEG_MODELS, or the cache")
+    nnunet = importing.add_argument_group("of an nnU-Net")
+    nnunet.add_argument("--name", help="what the model is called then (default: as the folder)")
+    nnunet.add_argument(
+        "--model", metavar="NAME", help="registered model that the folder belongs to (default: seen by its name)"
+    )
+    nnunet.add_argument("--folds", type=int, nargs="+", metavar="N", help="take these folds (default: all)")
+    nnunet.add_argument(
+        "--orientation",
+        choices=ORIENTATIONS,
+        help="axes that the network sees: as stored, as nnU-Net does (default), or RAS",
+    )
     combining = _action(actions, "combine", _combine, "put a segmentation model and its companions into one folder")
     combining.add_argument("model", metavar="MODEL", help="segmentation model: name, or path of a model card")
     combining.add_argument("--parcellation", metavar="CARD", help="model that divides the cortex")
@@ -102,7 +119,7 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def _cards(names: Sequence[str]) -> list[ModelCard]:
-    return [load_card(name) for name in names or registered_models()]
+    return [load_card(name) for name in names or {**registered_models(), **stored_cards()}]
 
 
 def _megabytes(size_bytes: float) -> str:
@@ -254,6 +271,16 @@ def _path(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     folder = options.to or cache_folder()
+    given = [flag_of(name) for name in ("name", "model", "folds", "orientation") if getattr(options, name) is not None]
+    if is_file(options.folder / "plans.json"):
+        return _import_nnunet(options, folder)
+    if given:
+        raise UsageError(
+            ", ".join(given),
+            found=f"no plans.json in {options.folder}",
+            expected="a trained nnU-Net",
+            remedy="name the folder that holds plans.json, dataset.json and fold_0",
+        )
     published = [card for card in _cards(()) if card.weights.urls]
     outcomes = import_folder(options.folder, folder, published, link=options.link)
     for outcome in outcomes:
@@ -276,6 +303,26 @@ def _combine(options: argparse.Namespace) -> int:
     if card.grid.answer_mm != segmenter.grid.answer_mm:
         print(f"label maps have voxels of {card.grid.answer_mm:g} mm now, those of the network: parcels ask for it")
     print(f"model: {card.source}\nit offers: {', '.join(card.companions)}")
+    return 0
+
+
+def _import_nnunet(options: argparse.Namespace, store: Path) -> int:
+    from synthseg_core.models.nnunet_import import import_nnunet
+
+    if options.link:
+        raise UsageError("--link", found="an nnU-Net", expected="weights files", remedy="leave it out: it is converted")
+    template = load_card(options.model) if options.model else known_by_folder(options.folder.resolve().name)
+    card = import_nnunet(
+        options.folder,
+        store,
+        name=options.name,
+        template=template,
+        folds=options.folds,
+        orientation=options.orientation,
+    )
+    made = read_card(card)
+    print(f"{options.folder}: {counted(len(made.networks), 'fold')} written to {card.with_name(made.weights.file)}")
+    print(f"use it as --model {made.name if store in stores() else card}")
     return 0
 
 

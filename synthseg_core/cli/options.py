@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import Shape3
@@ -25,6 +26,41 @@ def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     return model
+
+
+def add_fold_options(parser: argparse.ArgumentParser) -> None:
+    """Add what models of folds of an nnU-Net know beside the others."""
+    group = parser.add_argument_group("models of folds, such as SIAM")
+    group.add_argument("--folds", type=int, nargs="+", metavar="N", help="average these folds (default: all)")
+    group.add_argument(
+        "--mode",
+        choices=("exact", "float32"),
+        help="sums as nnU-Net keeps them, in half precision (default), or in float32",
+    )
+    group.add_argument(
+        "--voxel-scale",
+        type=float,
+        metavar="FACTOR",
+        help="let the network see a head this much larger; 1.4 for newborns",
+    )
+    group.add_argument(
+        "--skip-resampling", action="store_true", help="take isotropic voxels of 0.6 to 1 mm for the network's own"
+    )
+
+
+def fold_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what was given of :func:`add_fold_options`, as fields of ``SegmentOptions``; refuse impossible values."""
+    if args.voxel_scale is not None and not 0.1 <= args.voxel_scale <= 10:
+        raise UsageError(
+            "--voxel-scale", found=f"{args.voxel_scale:g}", expected="0.1 to 10", remedy="choose such a factor"
+        )
+    values = {
+        "folds": None if args.folds is None else tuple(args.folds),
+        "mode": args.mode,
+        "voxel_scale": args.voxel_scale,
+        "skip_resampling": args.skip_resampling or None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def add_backend(group: argparse._ArgumentGroup, default: str | None = None) -> None:

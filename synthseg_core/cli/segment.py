@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthseg_core.cli.options import add_model_options, crop_of
+from synthseg_core.cli.options import add_fold_options, add_model_options, crop_of, fold_options
 from synthseg_core.cli.outputs import add_log_arguments, check_outputs, reason_kept, refuse_repeats
+from synthseg_core.models.families import require_options
+from synthseg_core.models.nnunet_plan import folds_of
 from synthseg_core.models.registry import load_card
 from synthseg_core.system.atomic import write_json, write_text
 from synthseg_core.system.file_identity import sha256_of
@@ -112,7 +114,8 @@ def _write_label_maps(outputs: Outputs, made: Provenance) -> None:
         if outputs.dseg is not None:
             write_volume(outputs.dseg, labels, like=scan, dtype=np.int32)
         if outputs.mask is not None:
-            write_volume(outputs.mask, Volume(labels.data != 0, labels.affine), like=scan, dtype=np.uint8)
+            inside = np.isin(labels.data, made.model.card.total_labels)
+            write_volume(outputs.mask, Volume(inside, labels.affine), like=scan, dtype=np.uint8)
     if outputs.dseg_1mm is not None:
         labels = result.label_map_on(result.record.isotropic_grid(1.0))
         write_volume(outputs.dseg_1mm, labels, like=scan, dtype=np.int32)
@@ -136,7 +139,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Fill the parser of this subcommand."""
     parser.add_argument("scan", type=Path, metavar="SCAN", help="scan: .nii, .nii.gz, .mgz, .mgh or .npz")
     model = add_model_options(parser)
-    model.add_argument("--fast", action="store_true", help="no flip averaging, simpler clean-up: half the time")
+    model.add_argument(
+        "--fast", action="store_true", help="no flip averaging, simpler clean-up: half the time; of folds the first"
+    )
     scan = parser.add_argument_group("scan")
     scan.add_argument("--ct", action="store_true", help="the scan is a CT in Hounsfield units: clip to 0..80")
     scan.add_argument(
@@ -144,6 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     scan.add_argument("--volume", type=int, metavar="N", help="volume of a 4-D file, counted from 0 (default: first)")
     scan.add_argument("--source", metavar="URI", help="name of the scan for the sidecar (default: its file name)")
+    add_fold_options(parser)
     add_output_arguments(parser)
 
 
@@ -158,7 +164,10 @@ def run(args: argparse.Namespace) -> int:
 def _segment(args: argparse.Namespace) -> None:
     outputs = Outputs.of(args)
     card = load_card(args.model)
-    crop = crop_of(args.crop)
+    crop, folds = crop_of(args.crop), fold_options(args)
+    require_options(card, {"crop": crop, **folds})
+    if "folds" in folds:
+        folds_of(card, folds["folds"])
     # Everything cheap has been checked; only now the second that torch takes to load.
     from synthseg_core.images.reading import read_scan
     from synthseg_core.models.loading import load_models
@@ -171,7 +180,7 @@ def _segment(args: argparse.Namespace) -> None:
     use_threads(args.threads)
     scan = read_scan(args.scan, volume=args.volume)
     models = load_models(card, weights=args.weights, device=device)
-    options = SegmentOptions(fast=args.fast, ct=args.ct, crop=crop, posteriors=args.posteriors is not None)
+    options = SegmentOptions(fast=args.fast, ct=args.ct, crop=crop, posteriors=args.posteriors is not None, **folds)
     result = segment_scan(scan, models, options)
     for line in result.warnings:
         print(f"synthseg segment: warning: {args.scan}: {line}", file=sys.stderr)

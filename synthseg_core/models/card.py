@@ -18,6 +18,30 @@ CLEAN_UPS = ("topology", "threshold", "none")
 
 
 @dataclass(frozen=True)
+class ArchiveFile:
+    """The archive of a model folder that a weights file is made from.
+
+    Parameters
+    ----------
+    file
+        Its name; the extension says what it is.
+    folder
+        Name of the model folder in it.
+    urls
+        Where it is; tried in order.
+    size_bytes, md5, sha256
+        Expected size and checksums; ``None`` where unknown.
+    """
+
+    file: str
+    folder: str
+    urls: tuple[str, ...] = ()
+    size_bytes: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
 class WeightsFile:
     """The file that holds a model's arrays.
 
@@ -31,6 +55,8 @@ class WeightsFile:
         Mirrors, tried in order: an address, or a list of addresses of parts that make the file when joined.
     licence
         Licence of the weights, shown before a download.
+    archive
+        What the file is made from, where it is not published itself.
     """
 
     file: str
@@ -38,6 +64,7 @@ class WeightsFile:
     sha256: str | None = None
     urls: tuple[str | tuple[str, ...], ...] = ()
     licence: str = "unspecified"
+    archive: ArchiveFile | None = None
 
 
 @dataclass(frozen=True)
@@ -107,12 +134,15 @@ class InferenceSpec:
         ``topology`` (largest component of each class), ``threshold`` (small posteriors to zero) or ``none``.
     total_intracranial
         Whether the volume table starts with the sum of all structures.
+    total_of
+        Labels that this sum is of; ``None``: all of them.
     """
 
     flip_average: bool = True
     posterior_sigma_voxels: float = 0.5
     clean_up: str = "topology"
     total_intracranial: bool = True
+    total_of: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.clean_up not in CLEAN_UPS:
@@ -193,9 +223,16 @@ class ModelCard:
             raise self.fault("no networks", "at least one")
         if self.inference.clean_up == "topology" and self.task == "segmentation" and not self.labels.topology_classes:
             raise self.fault("topology clean-up without a topology_class column", "that column in the label table")
+        if unknown := set(self.inference.total_of or ()) - set(self.labels.labels[1:]):
+            raise self.fault(f"total_of with {', '.join(map(str, sorted(unknown)))}", "labels of the label table")
         if self.family not in FAMILIES:
             raise self.fault(f"family {self.family!r}", " or ".join(FAMILIES))
         FAMILIES[self.family].check(self)
+
+    @property
+    def total_labels(self) -> tuple[int, ...]:
+        """Labels whose sum is the total volume of the head, and that the brain mask is made of."""
+        return self.labels.labels[1:] if self.inference.total_of is None else self.inference.total_of
 
     def fault(self, found: str, expected: str, remedy: str = "correct the model card") -> ModelError:
         """Return an error about this card."""

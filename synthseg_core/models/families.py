@@ -5,10 +5,11 @@ A new family is a row of :data:`FAMILIES`: a function that checks cards, and a c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from synthseg_core.errors import ModelError
 from synthseg_core.networks.config import NnUNetConfig, RegressorConfig, UNetConfig
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ class Family:
         segmented, not before.
     streamed
         Its networks are too large to be held at once: the segmenter loads them in turn.
+    options
+        Options of a segmentation that not every family knows, and this one does.
     """
 
     check: Callable[[ModelCard], None]
     segmenter: str
     streamed: bool = False
+    options: frozenset[str] = frozenset()
 
 
 def check_synthseg(card: ModelCard) -> None:
@@ -92,7 +96,47 @@ def check_nnunet(card: ModelCard) -> None:
 
 
 FAMILIES: dict[str, Family] = {
-    "synthseg": Family(check_synthseg, "synthseg_core.segmentation.synthseg:SynthSegSegmenter"),
-    "nnunet-resenc": Family(check_nnunet, "synthseg_core.segmentation.nnunet:NnUNetSegmenter", streamed=True),
+    "synthseg": Family(
+        check_synthseg,
+        "synthseg_core.segmentation.synthseg:SynthSegSegmenter",
+        options=frozenset({"crop", "autocrop"}),
+    ),
+    "nnunet-resenc": Family(
+        check_nnunet,
+        "synthseg_core.segmentation.nnunet:NnUNetSegmenter",
+        streamed=True,
+        options=frozenset({"folds", "mode", "voxel_scale", "skip_resampling"}),
+    ),
 }
 """Value of ``family`` in a model card -> what belongs to it."""
+
+
+def require_options(card: ModelCard, given: Mapping[str, Any]) -> None:
+    """Refuse options of a segmentation that the family of a model does not know.
+
+    Parameters
+    ----------
+    card
+        Of the model.
+    given
+        Options by name; ``None`` and ``False`` were not given.
+
+    Raises
+    ------
+    ModelError
+        If there is one; known before anything is loaded.
+    """
+    known = FAMILIES[card.family].options
+    for name, value in given.items():
+        if value not in (None, False) and name not in known:
+            raise ModelError(
+                f"model {card.name}",
+                found=f"a request for {flag_of(name)}",
+                expected=f"options of models of family {card.family}: {', '.join(map(flag_of, sorted(known)))}",
+                remedy="leave it out, or choose another model ('synthseg models list')",
+            )
+
+
+def flag_of(option: str) -> str:
+    """Return an option as it is typed."""
+    return "--" + option.replace("_", "-")

@@ -7,6 +7,7 @@ few names below, and nothing that could run.
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,18 +17,24 @@ import numpy as np
 import torch
 from numpy._core.multiarray import scalar
 
-from synthseg_core.errors import InputError
+from synthseg_core.errors import InputError, UsageError
 from synthseg_core.images.affines import Size3
 from synthseg_core.models.arrays import stream_safetensors
 from synthseg_core.models.card import GridSpec, InferenceSpec, ModelCard, WeightsFile
 from synthseg_core.models.card_file import card_text
 from synthseg_core.models.nnunet_folder import NnUNetFolder
+from synthseg_core.models.registry import DEFAULT_MODEL, registered_models
 from synthseg_core.networks.arrays import Arrays, array_shapes
 from synthseg_core.networks.config import NetworkSpec, NnUNetConfig
 from synthseg_core.system.atomic import write_text
 from synthseg_core.system.file_identity import sha256_of
 
-FAMILY = "nnunet-resenc"
+# What all cards of these models say.
+_FIXED: dict[str, Any] = {
+    "family": "nnunet-resenc",
+    "task": "segmentation",
+    "inference": InferenceSpec(False, 0.0, "none", False),
+}
 # Numbers of NumPy 1 and 2 in the log of a training.
 _HARMLESS: list[Any] = [
     np.dtype,
@@ -72,13 +79,14 @@ def import_nnunet(
     OutputError
         If the store cannot be written.
     """
+    name = name or (template.name if template else folder.resolve().name)
+    _check_name(name, template)
     source = NnUNetFolder.read(folder)
     checkpoints = _chosen(source, folds)
     configuration = _configuration(next(iter(checkpoints.values())))
     if orientation is None:
         orientation = template.plan.orientation if template is not None and template.plan is not None else "stored"
     config, plan = source.network(configuration), source.plan(configuration, orientation)
-    name = name or (template.name if template else folder.resolve().name)
     specs = tuple(NetworkSpec(f"fold {fold}", f"fold_{fold}", config) for fold in checkpoints)
     arrays = (fold_arrays(path, config) for path in checkpoints.values())
     weights = store / f"{name}.safetensors"
@@ -86,14 +94,12 @@ def import_nnunet(
     card = ModelCard(
         name=name,
         title=f"nnU-Net {source.plans.get('dataset_name', folder.resolve().name)}, {len(source.labels()) - 1} labels",
-        family=FAMILY,
-        task="segmentation",
+        **_FIXED,
         networks=specs,
         labels=source.label_table(),
         weights=WeightsFile(weights.name, weights.stat().st_size, sha256_of(weights)),
         source=store / f"{name}.yaml",
         grid=GridSpec(mean_edge_mm(plan.spacing_mm), 1, 1),
-        inference=InferenceSpec(False, 0.0, "none", False),
         plan=plan,
     )
     if template is not None:
@@ -101,6 +107,18 @@ def import_nnunet(
     write_text(store / f"{name}.tsv", card.labels.to_tsv())
     write_text(card.source, card_text(card, f"{name}.tsv"))
     return card.source
+
+
+def _check_name(name: str, template: ModelCard | None) -> None:
+    """Refuse names that mean something else: a path, or another model of the package."""
+    registered = name in registered_models() and (template is None or template.name != name)
+    if registered or name == DEFAULT_MODEL or not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+        raise UsageError(
+            "--name",
+            found=f"{name!r}{', a model of this package' if registered else ''}",
+            expected="a name of its own, of letters, digits and . - _",
+            remedy="choose one with --name",
+        )
 
 
 def mean_edge_mm(spacing: Size3) -> float:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from synthseg_core.errors import ModelError
+from synthseg_core.errors import ModelError, UsageError
 from synthseg_core.images.affines import Shape3, Size3
 from synthseg_core.images.spline import SplineRule
+from synthseg_core.networks.config import NetworkSpec
+
+if TYPE_CHECKING:
+    from synthseg_core.models.card import ModelCard
 
 NORMALISATIONS = ("zscore", "ct", "rescale", "rgb", "none")
 ORIENTATIONS = ("stored", "RAS")
@@ -69,3 +74,16 @@ class NnUNetPlan:
 
     def _refuse(self, found: str, expected: str) -> None:
         raise ModelError("plan", found=found, expected=expected, remedy="correct the model card")
+
+
+def folds_of(card: ModelCard, wanted: Sequence[int] | None) -> tuple[NetworkSpec, ...]:
+    """Return the networks of some folds of a model, ascending; ``None``: all. ``UsageError`` for others."""
+    known = {int(spec.prefix.rpartition("_")[2]): spec for spec in card.networks}
+    if missing := [fold for fold in wanted or () if fold not in known]:
+        raise UsageError(
+            "--folds",
+            found=", ".join(map(str, missing)),
+            expected=f"some of {', '.join(map(str, known))}, the folds of {card.name}",
+            remedy="choose others",
+        )
+    return tuple(known[fold] for fold in sorted(set(known if wanted is None else wanted)))

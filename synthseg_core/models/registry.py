@@ -7,8 +7,9 @@ from pathlib import Path
 from synthseg_core.errors import ModelError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.card_file import read_card
+from synthseg_core.models.weights import stores
 from synthseg_core.resources import resource
-from synthseg_core.system.paths import is_file
+from synthseg_core.system.paths import is_file, is_folder
 
 DEFAULT_MODEL = "default"
 """Name that stands for the model that is used where none is named."""
@@ -27,6 +28,34 @@ def resources_folder() -> Path:
 def registered_models() -> dict[str, Path]:
     """Return the cards that the package carries, by name, sorted."""
     return {path.stem: path for path in sorted((resources_folder() / "models").glob("*.yaml"))}
+
+
+def known_by_folder(name: str) -> ModelCard | None:
+    """Return the package's card of a model whose archive holds a folder of that name; ``None`` for others."""
+    cards = map(read_card, registered_models().values())
+    return next((card for card in cards if card.weights.archive and card.weights.archive.folder == name), None)
+
+
+def stored_cards() -> dict[str, Path]:
+    """Return the cards of models that were imported into the store of weights, by name, sorted."""
+    found: dict[str, Path] = {}
+    for folder in stores():
+        if is_folder(folder):
+            cards = {path.stem: path for path in folder.glob("*.yaml") if _is_imported(path)}
+            found = {**cards, **found}
+    return dict(sorted(found.items()))
+
+
+def stored_card(name: str) -> Path | None:
+    """Return the card of an imported model; ``None`` if there is none of that name."""
+    plain = name == Path(name).name and name not in ("", ".", "..")
+    paths = (folder / f"{name}.yaml" for folder in stores()) if plain else ()
+    return next((path for path in paths if _is_imported(path)), None)
+
+
+def _is_imported(card: Path) -> bool:
+    """Say whether an import has left a card and its weights."""
+    return is_file(card) and is_file(card.with_name(f"{card.stem}.safetensors"))
 
 
 def default_model() -> str:
@@ -54,13 +83,16 @@ def load_card(name_or_path: str | Path) -> ModelCard:
             expected="a registered model, or a model card, which says what the weights are for",
             remedy="name the folder of the weights with --weights; see 'synthseg models list'",
         )
-    known = registered_models()
-    path = known.get(resolved_name(str(name_or_path)), Path(name_or_path))
+    known, name = registered_models(), resolved_name(str(name_or_path))
+    path = known.get(name, Path(name_or_path))
+    imported = stored_card(name)
+    if imported is not None and (name not in known or read_card(path).weights.archive is not None):
+        return read_card(imported)
     if not is_file(path):
         raise ModelError(
             name_or_path,
             found="neither a registered model nor a card file",
-            expected=f"{DEFAULT_MODEL}, one of {', '.join(known)}, or the path of a YAML card",
+            expected=f"{DEFAULT_MODEL}, one of {', '.join({**known, **stored_cards()})}, or the path of a YAML card",
             remedy="see 'synthseg models list'",
         )
     return read_card(path)

@@ -114,7 +114,8 @@ def find_weights(card: ModelCard, folder: Path | None = None) -> FoundWeights:
     if (found := locate(card, folder)) is not None:
         return examine(card, *found)
     searched = places(card, folder)
-    by_fetch = f"run 'synthseg models fetch {card.name}' or " if card.weights.urls else ""
+    published = card.weights.urls or card.weights.archive
+    by_fetch = f"run 'synthseg models fetch {card.name}' or " if published else ""
     raise WeightsError(
         f"model {card.name}",
         found=f"no weights in {'; '.join(f'{place.folder} ({place.name})' for place in searched)}",
@@ -152,6 +153,11 @@ def examine(card: ModelCard, path: Path, place: Place) -> FoundWeights:
         )
     warning = f"{path}: not the published weights of {card.name} ({difference}); used because the folder was given"
     return FoundWeights(path, identity.sha256, False, (warning,))
+
+
+def stores() -> tuple[Path, ...]:
+    """Return the folders that hold fetched and imported models, in the order in which they are looked at."""
+    return tuple(folder for folder in (_named_folder(), user_cache()) if folder is not None)
 
 
 def _named_folder() -> Path | None:

@@ -21,7 +21,7 @@ from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.loading import LoadedModel
-from synthseg_core.models.nnunet_plan import NnUNetPlan
+from synthseg_core.models.nnunet_plan import NnUNetPlan, folds_of
 from synthseg_core.networks.arrays import parameter_count
 from synthseg_core.networks.config import NetworkSpec
 from synthseg_core.networks.window_inference import mean_logits
@@ -148,21 +148,8 @@ class NnUNetSegmenter:
             raise UsageError(
                 "--crop", found=f"it with model {card.name}", expected="no crop", remedy="leave it out: windows do it"
             )
-        known = {fold_number(spec): spec for spec in card.networks}
-        if missing := [fold for fold in options.folds or () if fold not in known]:
-            raise UsageError(
-                "--folds",
-                found=", ".join(map(str, missing)),
-                expected=f"some of {', '.join(map(str, known))}, the folds of {card.name}",
-                remedy="choose others",
-            )
-        chosen = sorted(set(known if options.folds is None else options.folds))
-        return tuple(known[fold] for fold in chosen[: 1 if options.fast else None])
-
-
-def fold_number(spec: NetworkSpec) -> int:
-    """Return the number of a fold from its prefix, ``fold_3``."""
-    return int(spec.prefix.rpartition("_")[2])
+        folds = folds_of(card, options.folds)
+        return folds[:1] if options.fast else folds
 
 
 def bounding_box(data: np.ndarray) -> Box:

@@ -240,7 +240,8 @@ def _volumes(
         cortex = {side: float(soft[channel]) for side, channel in card.labels.cortex_channels().items()}
         scaled = parcel_volumes(table, parcels.soft_voxels, cortex)
         groups.append((table, scaled, hard_volumes(parcels.label_map, table, voxel_mm3)))
-    return volume_table(*groups, total_intracranial=card.inference.total_intracranial)
+    inference = card.inference
+    return volume_table(*groups, total_intracranial=inference.total_intracranial, total_of=inference.total_of)
 
 
 def _label_map(structures: Structures, parcels: ParcelMap | None, record: ConformRecord, answer: Grid) -> Volume:

@@ -14,6 +14,7 @@ from synthseg_core.bids.columns import CODE_NAME, SCORE_COLUMNS
 from synthseg_core.images.reading import Scan
 from synthseg_core.labels.structures import structure
 from synthseg_core.models.card import ModelCard
+from synthseg_core.models.nnunet_plan import folds_of
 from synthseg_core.segmentation.class_maps import ClassMaps
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 ONE_MM = "1 mm isotropic, covering the field of view of the scan"
 """What ``res-1mm`` means."""
 _VOLUMES = "soft volumes are sums of posteriors, hard volumes count voxels of the label map; mm^3"
-_TOTAL = "; the total intracranial volume is the sum of all structures, fluid included where the model has it"
+_TOTAL = "; the total intracranial volume is the sum of {}, fluid included where the model has it"
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ class Provenance:
 
     def label_map(self) -> dict[str, Any]:
         """Return the content of the JSON file beside a label map (BIDS keys first, then our own)."""
-        total = _TOTAL if self.model.card.inference.total_intracranial else ""
+        card = self.model.card
+        summed = self._summed() if card.inference.total_of is not None else "all structures"
+        total = _TOTAL.format(summed) if card.inference.total_intracranial else ""
         return {
             **common_entries(self.origin, f"Label map by {self.model.card.title}"),
             "Manual": False,
@@ -119,10 +122,9 @@ class Provenance:
 
     def mask(self) -> dict[str, Any]:
         """Return the content of the JSON file beside a brain mask."""
-        names = ", ".join(name for _, label, name in self._channels() if label)
         text = (
             "1 where the label map has any structure, as in the total intracranial volume: "
-            f"{names}. Holes are not filled, and fluid counts as far as the model has it"
+            f"{self._summed()}. Holes are not filled, and fluid counts as far as the model has it"
         )
         return {
             **common_entries(self.origin, text),
@@ -149,7 +151,7 @@ class Provenance:
         return {
             "GeneratedBy": generated_by(),
             "Model": model_entry(self.model),
-            "Options": _options(self.options),
+            "Options": _options(self.options, self.model.card),
             "Source": source_entry(self.scan, self.origin),
         }
 
@@ -161,6 +163,10 @@ class Provenance:
             "GridShapeVoxels": list(self.result.record.grid_shape),
             "AnswerVoxelSizeMm": grid.answer_mm,
         }
+
+    def _summed(self) -> str:
+        """Return the names of the structures of the total."""
+        return ", ".join(name for _, label, name in self._channels() if label in self.model.card.total_labels)
 
     def _channels(self) -> list[tuple[int, int, str]]:
         labels = self.result.labels
@@ -206,11 +212,22 @@ def _channel_entry(channel: int, label: int, name: str) -> dict[str, Any]:
     return {"Volume": channel, "Label": label, "Name": name, "Abbreviation": known.abbreviation if known else None}
 
 
-def _options(options: SegmentOptions) -> Mapping[str, Any]:
-    return {
+def _options(options: SegmentOptions, card: ModelCard) -> Mapping[str, Any]:
+    common = {
         "Fast": options.fast,
         "CT": options.ct,
         "CropVoxels": None if options.crop is None else list(options.crop),
+    }
+    if card.plan is None:
+        return common
+    folds = folds_of(card, options.folds)[: 1 if options.fast else None]
+    return {
+        **common,
+        "Folds": [int(spec.prefix.rpartition("_")[2]) for spec in folds],
+        "Mode": options.mode,
+        "VoxelScale": options.voxel_scale,
+        "VoxelSizeMm": options.voxel_size_mm,
+        "SkipResampling": options.skip_resampling,
     }
 
 

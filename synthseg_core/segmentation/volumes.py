@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,6 +135,7 @@ def parcel_volumes(table: LabelTable, soft_voxels: np.ndarray, cortex_mm3: Mappi
 def volume_table(
     *structures: tuple[LabelTable, Sequence[float] | np.ndarray, Sequence[float] | np.ndarray | None],
     total_intracranial: bool,
+    total_of: Collection[int] | None = None,
 ) -> VolumeTable:
     """Put volumes in order: the total if wanted, then each group of structures by ascending label.
 
@@ -145,9 +146,12 @@ def volume_table(
         segmentation, then the parcels if there are any.
     total_intracranial
         Whether to start with the sum of the first group (cerebrospinal fluid included where the model has it).
+    total_of
+        Labels that this sum is of; ``None``: all of the group.
     """
     groups = [_rows(*group) for group in structures]
-    total = [_total(groups[0])] if total_intracranial else []
+    summed = [row for row in groups[0] if total_of is None or row.label in total_of]
+    total = [_total(summed)] if total_intracranial else []
     return VolumeTable((*total, *(row for group in groups for row in group)))
 
 
@@ -219,12 +223,12 @@ def volume_warnings(volumes: VolumeTable, card: ModelCard) -> tuple[str, ...]:
     if not labelled_mm3 > 0:
         return ("the segmentation is empty: no structure was found",)
     warnings: list[str] = []
-    total_ml = sum(row.soft_mm3 for row in structures) / _MM3_PER_ML
+    total_ml = sum(row.soft_mm3 for row in structures if row.label in card.total_labels) / _MM3_PER_ML
     if card.plausible_total_ml is not None:
         low, high = card.plausible_total_ml
         if not low <= total_ml <= high:
             warnings.append(
-                f"all structures together have {total_ml:.0f} ml, outside {low:g} to {high:g} ml: "
+                f"{_total_words(card)} together have {total_ml:.0f} ml, outside {low:g} to {high:g} ml: "
                 "is the whole head in the field of view, with the right voxel size?"
             )
     if missing := [row.name for row in structures if row.hard_mm3 == 0]:
@@ -232,3 +236,7 @@ def volume_warnings(volumes: VolumeTable, card: ModelCard) -> tuple[str, ...]:
             f"no voxel of {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" * (len(missing) > 5))
         )
     return tuple(warnings)
+
+
+def _total_words(card: ModelCard) -> str:
+    return "all structures" if card.inference.total_of is None else "the structures of the intracranial volume"

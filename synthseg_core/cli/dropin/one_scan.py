@@ -174,7 +174,9 @@ def volume_columns(flags: ModelFlags) -> tuple[str, ...]:
     """Return the names of the volume columns, before there is any result."""
     cards = needed_cards(flags, quality=False)
     groups = [(card.labels, np.zeros(len(card.labels)), None) for card in cards]
-    return volume_table(*groups, total_intracranial=cards[0].inference.total_intracranial).names
+    inference = cards[0].inference
+    table = volume_table(*groups, total_intracranial=inference.total_intracranial, total_of=inference.total_of)
+    return table.names
 
 
 def quality_columns(flags: ModelFlags) -> tuple[str, ...]:

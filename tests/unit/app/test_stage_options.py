@@ -1,10 +1,15 @@
 """Settings of stages: what changed is said by name."""
 
+from dataclasses import replace
+
 import pytest
 
 from synthseg_core.app.layout import Layout
-from synthseg_core.app.stage_options import changes, write_stage_file
-from synthseg_core.errors import InputError
+from synthseg_core.app.stage_options import SegmentSettings, changes, definition_sha256, write_stage_file
+from synthseg_core.errors import InputError, ModelError, UsageError
+from synthseg_core.models.nnunet_import import import_nnunet
+from synthseg_core.models.registry import load_card
+from tests.phantoms.nnunet import TrainedFolder
 
 
 def test_what_changed_is_said_by_name():
@@ -22,3 +27,42 @@ def test_settings_that_nobody_can_read_are_told(tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match="no readable settings of a stage"):
         write_stage_file(layout, "qc", {"model": "x"})
+
+
+def test_options_of_folds_are_known_before_any_job(tmp_path, monkeypatch):
+    """In words and in records only where they are given; nothing of them for other models."""
+    monkeypatch.setenv("SYNTHSEG_MODELS", str(tmp_path / "store"))
+    card = import_nnunet(TrainedFolder(folds=("0", "1")).write(tmp_path / "tissue"), tmp_path / "store")
+    plain = SegmentSettings("tissue")
+    assert plain.flags() == ["--model", "tissue"]
+    assert set(plain.settings()) == {"model", "definition_sha256", "weights_sha256", "fast", "ct"}
+    full = SegmentSettings(str(card), folds=(1, 0), mode="float32", voxel_scale=1.4, skip_resampling=True)
+    assert full.flags()[2:] == [
+        *("--folds", "1", "0", "--mode", "float32", "--voxel-scale", "1.4"),
+        "--skip-resampling",
+    ]
+    assert full.settings() == {
+        **plain.settings(),
+        "folds": [0, 1],
+        "mode": "float32",
+        "voxel_scale": 1.4,
+        "skip_resampling": True,
+    }
+    assert len({plain.digest(), full.digest()}) == 2
+    with pytest.raises(UsageError, match="--folds: found 5"):
+        SegmentSettings("tissue", folds=(5,)).settings()
+    with pytest.raises(ModelError, match="model tiny-random: found a request for --voxel-scale"):
+        SegmentSettings("tiny-random", voxel_scale=1.4).settings()
+    for task in ("parcellation", "quality"):
+        with pytest.raises(
+            ModelError, match=f"model tissue: found a request for {task}; expected what it offers: noth"
+        ):
+            plain.companion_settings(task)
+
+
+def test_a_changed_plan_is_another_model(tmp_path):
+    """What decides results is in the digest of a card; its title is not."""
+    card = load_card(import_nnunet(TrainedFolder().write(tmp_path / "tissue"), tmp_path))
+    assert card.plan is not None
+    turned = replace(card, plan=replace(card.plan, orientation="RAS"))
+    assert definition_sha256(replace(card, title="x")) == definition_sha256(card) != definition_sha256(turned)
