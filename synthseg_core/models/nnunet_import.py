@@ -23,6 +23,7 @@ from synthseg_core.models.arrays import stream_safetensors
 from synthseg_core.models.card import GridSpec, InferenceSpec, ModelCard, WeightsFile
 from synthseg_core.models.card_file import card_text
 from synthseg_core.models.nnunet_folder import NnUNetFolder
+from synthseg_core.models.nnunet_plan import NnUNetPlan
 from synthseg_core.models.registry import DEFAULT_MODEL, registered_models
 from synthseg_core.networks.arrays import Arrays, array_shapes
 from synthseg_core.networks.config import NetworkSpec, NnUNetConfig
@@ -91,22 +92,29 @@ def import_nnunet(
     arrays = (fold_arrays(path, config) for path in checkpoints.values())
     weights = store / f"{name}.safetensors"
     stream_safetensors(weights, specs, arrays, {"model": name, "configuration": configuration})
-    card = ModelCard(
-        name=name,
-        title=f"nnU-Net {source.plans.get('dataset_name', folder.resolve().name)}, {len(source.labels()) - 1} labels",
-        **_FIXED,
-        networks=specs,
-        labels=source.label_table(),
-        weights=WeightsFile(weights.name, weights.stat().st_size, sha256_of(weights)),
-        source=store / f"{name}.yaml",
-        grid=GridSpec(mean_edge_mm(plan.spacing_mm), 1, 1),
-        plan=plan,
-    )
+    card = _card(name, source, specs, plan, weights)
     if template is not None:
         card = _like(card, template)
     write_text(store / f"{name}.tsv", card.labels.to_tsv())
     write_text(card.source, card_text(card, f"{name}.tsv"))
     return card.source
+
+
+def _card(
+    name: str, source: NnUNetFolder, specs: tuple[NetworkSpec, ...], plan: NnUNetPlan, weights: Path
+) -> ModelCard:
+    """Return a card that says what the folder says."""
+    return ModelCard(
+        name=name,
+        title=f"nnU-Net {source.plans.get('dataset_name', name)}, {len(source.labels()) - 1} labels",
+        **_FIXED,
+        networks=specs,
+        labels=source.label_table(),
+        weights=WeightsFile(weights.name, weights.stat().st_size, sha256_of(weights)),
+        source=weights.with_name(f"{name}.yaml"),
+        grid=GridSpec(mean_edge_mm(plan.spacing_mm), 1, 1),
+        plan=plan,
+    )
 
 
 def _check_name(name: str, template: ModelCard | None) -> None:

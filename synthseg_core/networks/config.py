@@ -203,6 +203,11 @@ class NnUNetConfig:
         return i, j, k
 
     @property
+    def levels(self) -> int:
+        """Stages."""
+        return len(self.features)
+
+    @property
     def halvings(self) -> int:
         """How often the grid is halved on the way to the coarsest stage, along the axis with the most steps."""
         return (max(self.multiple_voxels) - 1).bit_length()

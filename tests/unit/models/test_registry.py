@@ -53,7 +53,8 @@ def test_registered_cards(name):
     card = load_card(name)
     assert card.name == name
     assert card.source.name == f"{name}.yaml"
-    assert len(card.weights.sha256 or "") == 64
+    if card.weights.archive is None:  # what is converted from an archive has no published checksum
+        assert len(card.weights.sha256 or "") == 64
     assert card.citation or card.family != "synthseg" or "random" in name
     for task, companion in card.companions.items():
         assert load_card(companion).task == task
