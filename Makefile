@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 DEMO_MODEL ?= default
 SMK := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test test-slow test-slurm check docs bench wheel default-weights rulegraph clean
+.PHONY: help demo test test-slow test-slurm check docs bench wheel default-weights default-qc rulegraph clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make docs        the pages as a site, in build/site"
 	@echo "make bench       time by stage and peak memory"
 	@echo "make default-weights FROM=FOLDER   carry this trained model in the package, as the default"
+	@echo "make default-qc MAPS=FOLDER HELD_OUT=FOLDER   train, score and carry its quality model, an hour or two"
 	@echo "make rulegraph   write docs/rulegraph.md anew, after a change of rules"
 	@echo "make wheel       the package, with the workflow inside, in dist/"
 	@echo "make clean       remove what make made, .venv excepted"
@@ -83,6 +84,16 @@ rulegraph: $(INSTALLED)
 MODEL_NAME ?= default-2mm
 default-weights: $(INSTALLED)
 	$(BIN)/python -m synthseg_core.models.make_default $(FROM)/card.yaml --name $(MODEL_NAME) $(if $(TITLE),--title '$(TITLE)')
+
+# After every change of the default model: its quality model is trained on what it makes of synthetic scans.
+QC_OUT ?= build/default-qc
+QC_PRESET ?= quality_2mm
+default-qc: $(INSTALLED)
+	$(BIN)/synthseg train --task quality --preset $(QC_PRESET) --segmenter default --maps $(MAPS) \
+		--validation-maps $(HELD_OUT) --out $(QC_OUT) --name default-qc
+	$(BIN)/synthseg validate --model $(QC_OUT)/model/card.yaml --segmenter default --maps $(HELD_OUT) \
+		--recipe $(QC_PRESET) --cache $(QC_OUT)/pairs/scored --out $(QC_OUT)/validation --record
+	$(BIN)/python -m synthseg_core.models.make_default $(QC_OUT)/model/card.yaml --quality
 
 clean:
 	rm -rf build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache .snakemake .coverage*

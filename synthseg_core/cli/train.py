@@ -192,9 +192,10 @@ def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
     shape = "x".join(map(str, prepared.sample_shape))
     where = "held-out maps" if settings.inputs.maps.held_out else "other draws of the same maps"
     maps = counted(len(prepared.data["maps"]), "label map")
+    what = "groups" if "pairs" in prepared.data else "classes"
     print(
         f"{maps}, samples of {shape} voxels of {prepared.model.voxel_size_mm:g} mm,"
-        f" {len(prepared.model.table)} classes, {prepared.config.precision};"
+        f" {len(prepared.model.table)} {what}, {prepared.config.precision};"
         f" validation: {where if prepared.validate else 'none'}"
     )
     if (folder / LAST).is_file():

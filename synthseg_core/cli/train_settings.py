@@ -65,7 +65,7 @@ def read_train_settings(args: argparse.Namespace) -> Settings:
     precision = args.precision or _precision(content)
     backend = str(args.backend or facts.get("backend") or BACKENDS[0])
     one_of("backend", backend, BACKENDS)
-    inputs = Inputs(_maps(args, facts, experiment), _models(args, facts), backend)
+    inputs = Inputs(_maps(args, facts, experiment), _models(args, facts), backend, args.out)
     return Settings(str(preset), name, precision, experiment, inputs)
 
 

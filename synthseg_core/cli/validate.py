@@ -1,4 +1,7 @@
-"""``synthseg validate``: Dice of a model on fixed synthetic scans of held-out label maps, and on labelled scans."""
+"""``synthseg validate``: Dice of a model on fixed synthetic scans of held-out label maps, and on labelled scans.
+
+Of a quality model: how well the Dice that it predicts agrees with the true one.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"registered model, or card file (default: {default_model()})",
     )
     model.add_argument("--weights", type=Path, metavar="DIR", help="folder with the weights (default: usual places)")
+    model.add_argument(
+        "--segmenter", metavar="NAME|CARD", help="for a quality model: the model whose segmentations it judges"
+    )
     model.add_argument("--fast", action="store_true", help="no flip averaging, simpler clean-up")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
@@ -56,12 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     out = parser.add_argument_group("outputs")
     out.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for validation.tsv and .json")
-    out.add_argument("--record", action="store_true", help="write the Dice into the model's card too")
+    out.add_argument("--record", action="store_true", help="write the figures into the model's card too")
 
 
 def run(args: argparse.Namespace) -> int:
     """Score the model and write the report."""
     card = _checked(args)
+    if card.task == "quality":
+        return _judge(args, card)
     from synthseg_core.evaluation.score_tables import SUMMARY_NAME, summary, write_report
     from synthseg_core.models.loading import load_models
     from synthseg_core.networks.devices import choose_device, use_threads
@@ -80,6 +88,48 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _judge(args: argparse.Namespace, card: ModelCard) -> int:
+    """Score a quality model and write the report."""
+    from dataclasses import replace
+
+    from synthseg_core.evaluation.draws import FIRST_SEED
+    from synthseg_core.evaluation.quality_scores import (
+        SUMMARY_NAME,
+        Judges,
+        agreement,
+        held_out_pairs,
+        summary,
+        write_quality_report,
+    )
+    from synthseg_core.models.card_file import rewrite_card
+    from synthseg_core.models.loading import load_model, load_models
+    from synthseg_core.networks.devices import choose_device, use_threads
+    from synthseg_core.synth.maps import read_maps
+    from synthseg_core.synth.recipe_file import read_recipe
+
+    judged, device = load_card(args.segmenter), choose_device(args.device)
+    use_threads(args.threads)
+    segmenter = load_models(judged, weights=args.weights, device=device).segmentation
+    models = Judges(load_model(card, weights=args.weights, device=device), segmenter)
+    recipe = read_recipe(args.recipe)
+    maps = read_maps(args.maps[0] if len(args.maps) == 1 else args.maps, recipe, args.labels)
+    make = held_out_pairs(models, maps, recipe, args.cache)
+    seeds = range(FIRST_SEED, FIRST_SEED + args.draws)
+    found = agreement(models.quality, make, seeds, lambda line: print(line, file=sys.stderr, flush=True))
+    facts = {
+        "version": __version__,
+        "model": {"name": card.name, "weights_sha256": models.quality.weights.sha256},
+        "segmenter": {"name": judged.name, "weights_sha256": segmenter.weights.sha256},
+        "options": {"maps": [path.name for path in args.maps], "recipe": Path(args.recipe).name},
+    }
+    write_quality_report(args.out, found, card.labels, facts)
+    print(f"{counted(args.draws, 'pair')}: {found.text()}\nwritten to {args.out / SUMMARY_NAME}")
+    if args.record:
+        rewrite_card(replace(card, training={**card.training, "quality": summary(found, card.labels)}))
+        print(f"recorded in {card.source}")
+    return 0
+
+
 def _checked(args: argparse.Namespace) -> ModelCard:
     """Check what costs nothing to check, and return the card."""
     if not args.maps and not args.labelled:
@@ -93,9 +143,28 @@ def _checked(args: argparse.Namespace) -> ModelCard:
         raise UsageError("--draws", found=str(args.draws), expected="1 or more", remedy="correct the number")
     check_writable(args.out / "validation.tsv")
     card = load_card(args.model)
+    _check_task(args, card)
     if args.record:
         check_writable(card.source)
     return card
+
+
+def _check_task(args: argparse.Namespace, card: ModelCard) -> None:
+    """Refuse options that do not belong to what the model is for."""
+    if (card.task == "quality") != (args.segmenter is not None):
+        raise UsageError(
+            "--segmenter",
+            found=f"{args.segmenter or 'none'} for {card.name}, a model for {card.task}",
+            expected="the model whose segmentations a quality model judges, for nothing else",
+            remedy="give it" if card.task == "quality" else "leave it out",
+        )
+    if card.task == "quality" and (args.labelled or args.fast or not args.maps):
+        raise UsageError(
+            "synthseg validate",
+            found=f"--labelled, --fast or no --maps for {card.name}, a model for quality",
+            expected="--maps",
+            remedy="name held-out label maps alone",
+        )
 
 
 def _sets(args: argparse.Namespace, models: Models) -> dict[str, Scores]:

@@ -10,7 +10,7 @@ from synthseg_core.errors import InputError
 from synthseg_core.images.checks import sizes_text
 from synthseg_core.labels.counting import LabelScan, MapCounts
 from synthseg_core.labels.known import COUNTS, FACTS, OPPOSITE, LabelEntry, guessed
-from synthseg_core.labels.lists import SCAN_LIKE, values_text
+from synthseg_core.labels.lists import SCAN_LIKE, TABLE_COLUMNS, values_text
 from synthseg_core.system.tables import format_tsv
 from synthseg_core.system.words import counted
 
@@ -135,7 +135,7 @@ def class_numbers(entries: Sequence[LabelEntry], kept: str | None = None) -> tup
 def extra_columns(entries: Sequence[LabelEntry]) -> tuple[str, ...]:
     """Return the other columns that tables fill for all labels, such as classes and targets of other recipes.
 
-    What is no target anywhere else needs no value in a column of targets. Classes with a gap are left out.
+    What is no target anywhere needs no value in a column about targets. Classes with a gap are left out.
     """
     columns = dict.fromkeys(column for entry in entries for column in entry.extra)
     return tuple(column for column in columns if _is_complete(column, entries))
@@ -143,7 +143,7 @@ def extra_columns(entries: Sequence[LabelEntry]) -> tuple[str, ...]:
 
 def _is_complete(column: str, entries: Sequence[LabelEntry]) -> bool:
     cells = [entry.extra.get(column) for entry in entries]
-    if column.startswith("output"):
+    if column.startswith("output") or column in TABLE_COLUMNS:
         return all(cell or entry.output == 0 for cell, entry in zip(cells, entries, strict=True))
     if column.startswith("class"):
         numbers = {cell for cell in cells if cell}

@@ -13,6 +13,8 @@ from synthseg_core.system.tables import read_tsv
 
 GROUPS_COLUMN = "output_groups"
 """Column with the tissue group of each label."""
+TABLE_COLUMNS = ("topology_class", "qc_group")
+"""Columns that go into the label table of a network which is trained on the list: clean-up, quality scores."""
 _COLUMNS = ("value", "name", "side", "counterpart")
 
 
@@ -40,6 +42,9 @@ class GenerationLabels:
         Tissue group of each label, 0..G-1 without a gap, 0 the background; empty: the list has none.
     columns
         Names of the columns that ``classes`` and ``outputs`` were read from; ``None`` for a list made otherwise.
+    topology_classes, qc_groups
+        What the label table of a trained network shall say of each label, as in
+        :class:`~synthseg_core.labels.table.LabelTable`; empty: nothing.
 
     Raises
     ------
@@ -56,6 +61,8 @@ class GenerationLabels:
     source: str = "label list"
     columns: tuple[str, str] | None = None
     groups: tuple[int, ...] = ()
+    topology_classes: tuple[int, ...] = ()
+    qc_groups: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.values or self.values[0] != 0:
@@ -73,12 +80,21 @@ class GenerationLabels:
                 f"{self.n_neutral} unsided of {len(self.values)} labels", "as many labels on the left as on the right"
             )
         self._check_groups()
+        self._check_table_columns()
 
     def _check_groups(self) -> None:
         if self.groups and (len(self.groups) != len(self.values) or self.groups[0] != 0):
             raise self._fault("groups that do not begin with 0, or not one for each value", "a group for each value")
         if self.groups and sorted(set(self.groups)) != list(range(max(self.groups) + 1)):
             raise self._fault("groups with a gap", f"every group from 0 to {max(self.groups)}")
+
+    def _check_table_columns(self) -> None:
+        for name, own in zip(TABLE_COLUMNS, (self.topology_classes, self.qc_groups), strict=True):
+            if own and (len(own) != len(self.values) or min(own) < 0 or own[0] != 0):
+                raise self._fault(
+                    f"a column {name} with negative numbers, not one for each value, or not 0 for the background",
+                    "a number of 0 or above for each value, 0 for the background",
+                )
 
     @classmethod
     def builtin(cls, name: str = "generation_54", classes: str = "class", outputs: str = "output") -> GenerationLabels:
@@ -87,7 +103,9 @@ class GenerationLabels:
 
     @classmethod
     def read(cls, path: Path, classes: str = "class", outputs: str = "output") -> GenerationLabels:
-        """Read a list with the columns value, name, side, counterpart and optionally extracerebral and output_groups.
+        """Read a list with the columns value, name, side, counterpart.
+
+        Optional columns are extracerebral, output_groups, topology_class and qc_group.
 
         Parameters
         ----------
@@ -97,7 +115,8 @@ class GenerationLabels:
             Columns that give the Gaussian class and the target value of each label.
         """
         rows = read_tsv(path, required=(*_COLUMNS, classes, outputs))
-        wanted = {"value", "counterpart", classes, outputs, *({GROUPS_COLUMN} & set(rows[0] if rows else ()))}
+        optional = {GROUPS_COLUMN, *TABLE_COLUMNS} & set(rows[0] if rows else ())
+        wanted = {"value", "counterpart", classes, outputs, *optional}
         try:
             numbers = {column: tuple(int(row[column]) for row in rows) for column in wanted}
         except ValueError as error:
@@ -114,6 +133,8 @@ class GenerationLabels:
             source=str(path),
             columns=(classes, outputs),
             groups=numbers.get(GROUPS_COLUMN, ()),
+            topology_classes=numbers.get("topology_class", ()),
+            qc_groups=numbers.get("qc_group", ()),
         )
         found._check_order(sides, numbers["counterpart"])
         return found

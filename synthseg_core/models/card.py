@@ -217,8 +217,9 @@ class ModelCard:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise self.fault(f"task {self.task!r}", " or ".join(TASKS))
-        if self.companions and self.grid.answer_mm != self.grid.voxel_size_mm:
-            raise self.fault("companions of a model that answers on another grid than its own", "one grid for all")
+        if set(self.companions) - {"quality"} and self.grid.answer_mm != self.grid.voxel_size_mm:
+            found = "parcels of a model that answers on another grid than its own"
+            raise self.fault(found, "one grid for both; scores alone need none")
         if not self.networks:
             raise self.fault("no networks", "at least one")
         if self.inference.clean_up == "topology" and self.task == "segmentation" and not self.labels.topology_classes:

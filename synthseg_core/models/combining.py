@@ -10,11 +10,11 @@ from pathlib import Path
 from synthseg_core.errors import ModelError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.card_file import card_text, read_card
+from synthseg_core.models.registry import SIZE_TOLERANCE_MM
 from synthseg_core.models.weights import FoundWeights, find_weights
 from synthseg_core.system.atomic import atomic_path, write_text
 
 CARD, TABLE = "card.yaml", "labels.tsv"
-_SIZE_TOLERANCE_MM = 1e-3
 
 
 def combine(segmenter: ModelCard, companions: Mapping[str, ModelCard], folder: Path, name: str) -> ModelCard:
@@ -65,14 +65,11 @@ def _check(segmenter: ModelCard, task: str, card: ModelCard) -> None:
     if card.task != task:
         raise card.fault(f"a model for {card.task}", f"a model for {task}", "name one that was trained for it")
     sizes = segmenter.grid.voxel_size_mm, card.grid.voxel_size_mm
+    if abs(sizes[0] - sizes[1]) > SIZE_TOLERANCE_MM:
+        found = f"voxels of {sizes[1]:g} mm beside a segmentation at {sizes[0]:g} mm"
+        raise card.fault(found, "one grid for both", "train it anew")
     if task == "parcellation":
         segmenter.labels.cortex_channels()
-        if abs(sizes[0] - sizes[1]) > _SIZE_TOLERANCE_MM:
-            raise card.fault(
-                f"voxels of {sizes[1]:g} mm beside a segmentation at {sizes[0]:g} mm",
-                "one grid for both",
-                "train it anew",
-            )
     elif not segmenter.labels.qc_groups or max(segmenter.labels.qc_groups) >= len(card.labels):
         raise ModelError(
             segmenter.labels.name,

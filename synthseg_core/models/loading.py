@@ -174,9 +174,13 @@ def load_companion(
     card: ModelCard, task: str, *, weights: Path | None = None, device: torch.device | None = None
 ) -> LoadedModel:
     """Load only the model that adds ``task`` to a segmentation model; the rest is as in :func:`load_models`."""
-    other = companion(card, task)
+    return load_model(companion(card, task), weights=weights, device=device)
+
+
+def load_model(card: ModelCard, *, weights: Path | None = None, device: torch.device | None = None) -> LoadedModel:
+    """Load a model of any task on its own; the rest is as in :func:`load_models`."""
     with current().phase("load"):
-        return shelf.load((other, shelf.find(other, weights), device), _load)
+        return shelf.load((card, shelf.find(card, weights), device), _load)
 
 
 def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = None) -> Network:

@@ -1,13 +1,14 @@
 """For developers, in a checkout: a trained model folder becomes a model that the package carries, and the default.
 
 ``make default-weights FROM=FOLDER`` calls ``python -m synthseg_core.models.make_default FOLDER/card.yaml --name NAME``.
+``make default-qc`` trains a quality model for the default one and calls it with the card of that.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from synthseg_core.errors import SynthSegError
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.card_file import card_text, read_card
-from synthseg_core.models.registry import DEFAULT_FILE, load_card, resources_folder
+from synthseg_core.models.registry import DEFAULT_FILE, DEFAULT_MODEL, load_card, resources_folder
 from synthseg_core.models.store import Condition, verify
 from synthseg_core.system.atomic import write_bytes, write_text
 
@@ -25,6 +26,7 @@ MAX_BYTES = 20_000_000
 _PUBLISHED = "synthseg-2.0"
 # What a card of weights that are given away has to say about them.
 FACTS = ("maps", "recipe", "command", "hardware", "steps", "hours", "loss", "dice")
+QUALITY_FACTS = (*FACTS[:-1], "segmenter", "quality")
 
 
 def adopt(card_path: Path, name: str = NAME, *, title: str | None = None, resources: Path | None = None) -> ModelCard:
@@ -53,22 +55,79 @@ def adopt(card_path: Path, name: str = NAME, *, title: str | None = None, resour
         card, not complete, or too large.
     """
     card, resources = read_card(card_path), resources or resources_folder()
-    content = _checked_weights(card)
+    adopted = _carried(
+        replace(
+            card,
+            title=title or card.title,
+            plausible_total_ml=card.plausible_total_ml or _plausible_total_ml(card.labels),
+            companions=card.companions or _known_companions(card, resources / "models" / f"{name}.yaml"),
+        ),
+        name,
+        FACTS,
+        resources,
+    )
+    write_text(resources / "models" / DEFAULT_FILE, f"{name}\n")
+    return adopted
+
+
+def adopt_quality(card_path: Path, *, title: str | None = None, resources: Path | None = None) -> ModelCard:
+    """Copy a trained quality model into the package's resources, as the companion of the default model.
+
+    Parameters
+    ----------
+    card_path
+        Card of a model folder, as the task ``quality`` exports it.
+    title, resources
+        As for :func:`adopt`.
+
+    Returns
+    -------
+    ModelCard
+        The card of the default model, which names the other one now.
+
+    Raises
+    ------
+    ModelError
+        If :func:`adopt` would refuse it, or it was trained for another model than the default one.
+    """
+    card, resources = read_card(card_path), resources or resources_folder()
+    default = load_card(DEFAULT_MODEL)
+    name = f"{default.name}-qc"
+    judged, wanted = dict(card.training.get("segmenter") or {}), default.weights.sha256
+    if card.task != "quality" or judged.get("weights_sha256") != wanted:
+        found = f"a model for {card.task}, trained for {judged.get('model', 'nothing')}"
+        expected = f"one for quality, trained for {default.name} as it is now"
+        raise card.fault(found, expected, "run make default-qc")
+    adopted = _carried(replace(card, title=title or card.title), name, QUALITY_FACTS, resources)
+    named = replace(default, companions={**default.companions, "quality": adopted.name})
+    write_text(default.source, card_text(named, _table_name(default.labels, default.name, resources)))
+    return read_card(default.source)
+
+
+def _carried(card: ModelCard, name: str, facts: Sequence[str], resources: Path) -> ModelCard:
+    """Write weights, label table and card into the package's resources, and return the card there."""
+    content = _checked_weights(card, facts)
     licence = LICENCE if card.weights.licence == "unspecified" else card.weights.licence
     target = resources / "weights" / f"{name}.safetensors"
-    adopted = replace(
+    carried = replace(
         card,
         name=name,
-        title=title or card.title,
         weights=replace(card.weights, file=f"../weights/{target.name}", licence=licence),
         source=resources / "models" / f"{name}.yaml",
-        plausible_total_ml=card.plausible_total_ml or _plausible_total_ml(card.labels),
     )
     table = _table_name(card.labels, name, resources)
     write_bytes(target, content)
-    write_text(adopted.source, card_text(adopted, table))
-    write_text(resources / "models" / DEFAULT_FILE, f"{name}\n")
-    return read_card(adopted.source)
+    write_text(carried.source, card_text(carried, table))
+    return read_card(carried.source)
+
+
+def _known_companions(card: ModelCard, replaced: Path) -> Mapping[str, str]:
+    """Return the companions of the model that a card replaces, if the card has the same labels and voxel size."""
+    if not replaced.is_file():
+        return {}
+    before = read_card(replaced)
+    same = before.labels.labels == card.labels.labels and before.grid.voxel_size_mm == card.grid.voxel_size_mm
+    return before.companions if same else {}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,21 +139,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("card", type=Path, metavar="CARD", help="card of the model folder")
     parser.add_argument("--name", default=NAME, help="name in the package (default: %(default)s)")
     parser.add_argument("--title", help="one line for lists (default: that of the card)")
+    parser.add_argument("--quality", action="store_true", help="the card is that of a quality model for the default")
     options = parser.parse_args(argv)
     try:
-        card = adopt(options.card, options.name, title=options.title)
+        if options.quality:
+            card = adopt_quality(options.card, title=options.title)
+        else:
+            card = adopt(options.card, options.name, title=options.title)
     except SynthSegError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     sys.stdout.write(f"{card.name} is the default model now: {card.source}\n")
+    for task, name in card.companions.items():
+        sys.stdout.write(f"{name} adds {task} to it{'' if options.quality else '; retrain it: make default-qc'}\n")
     return 0
 
 
-def _checked_weights(card: ModelCard) -> bytes:
+def _checked_weights(card: ModelCard, facts: Sequence[str]) -> bytes:
     """Return the content of the weights file; refuse what should not be given away."""
-    if missing := [fact for fact in FACTS if fact not in card.training]:
-        remedy = "add it to the card; 'synthseg validate --record' adds the Dice"
-        raise card.fault(f"no {', '.join(missing)} below 'training'", f"all of {', '.join(FACTS)}", remedy)
+    if missing := [fact for fact in facts if fact not in card.training]:
+        remedy = "add it to the card; 'synthseg validate --record' adds the figures"
+        raise card.fault(f"no {', '.join(missing)} below 'training'", f"all of {', '.join(facts)}", remedy)
     stored = verify(card)
     if stored.condition is not Condition.PUBLISHED or stored.path is None:
         found = f"weights that are {stored.condition.value} ({stored.detail})"

@@ -16,6 +16,9 @@ DEFAULT_MODEL = "default"
 DEFAULT_FILE = "default.txt"
 """Beside the package's cards; its one line is the name of the default model."""
 
+SIZE_TOLERANCE_MM = 1e-3
+"""Voxel sizes of models that work together differ by no more, mm."""
+
 # Endings of what other programs take for a model.
 _WEIGHTS = (".h5", ".hdf5", ".keras", ".safetensors", ".pt", ".pth", ".onnx")
 
@@ -113,4 +116,8 @@ def companion(card: ModelCard, task: str) -> ModelCard:
     found = load_card(beside if beside.is_file() else name)
     if found.task != task:
         raise card.fault(f"a model for {found.task} ({found.name}) as companion for {task}", f"a model for {task}")
+    theirs, own = (one.grid.voxel_size_mm for one in (found, card))
+    if abs(theirs - own) > SIZE_TOLERANCE_MM:
+        found_text = f"{found.name}, which works at {theirs:g} mm, as companion for {task}"
+        raise card.fault(found_text, f"a model that works at {own:g} mm, as this one")
     return found

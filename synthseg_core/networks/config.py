@@ -16,7 +16,7 @@ NORMS = ("batch", "group")
 ACTIVATIONS = ("elu", "leaky_relu")
 ENCODERS = ("residual", "plain")
 # Options that came later, with the values that earlier networks have.
-_LATER: Mapping[str, Any] = {"widths": None, "norm": "batch", "activation": "elu", "residual": False}
+_LATER: Mapping[str, Any] = {"widths": None, "norm": "batch", "activation": "elu", "residual": False, "pooling": 1}
 
 
 def without_later_defaults(entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,16 +115,36 @@ class UNetConfig:
 
 @dataclass(frozen=True)
 class RegressorConfig:
-    """Shape of the quality-control regressor; the defaults are those published with SynthSeg 2.0."""
+    """Shape of the quality-control regressor; the defaults are those published with SynthSeg 2.0.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Groups of structures, background included.
+    features
+        Channels of the finest level; doubled at each coarser one.
+    levels
+        Resolution levels; each halves the grid.
+    kernel_size
+        Edge of the cubic kernels, odd.
+    pooling
+        Edge of the blocks of voxels over which the one-hot map is averaged first, a power of 2: the network then sees
+        the share of each group in a block. 1: the map as it is.
+    """
 
     in_channels: int = 9
     out_channels: int = 9
     features: int = 24
     levels: int = 4
     kernel_size: int = 5
+    pooling: int = 1
 
     def __post_init__(self) -> None:
-        _require_positive(self, "in_channels", "out_channels", "features", "levels", "kernel_size")
+        _require_positive(self, "in_channels", "out_channels", "features", "levels", "kernel_size", "pooling")
+        if self.pooling & (self.pooling - 1):
+            raise ModelError(
+                "pooling", found=str(self.pooling), expected="a power of 2", remedy="correct the model card"
+            )
 
     def width(self, level: int) -> int:
         """Return the channels of a level, 0 being the finest."""
@@ -133,7 +153,7 @@ class RegressorConfig:
     @property
     def halvings(self) -> int:
         """How often the grid is halved; an odd edge loses its last voxel."""
-        return self.levels
+        return self.levels + self.pooling.bit_length() - 1
 
     @property
     def finest_maps(self) -> int:

@@ -53,7 +53,8 @@ class Regressor(nn.Module):
         (B, N)
             Predicted Dice per group, not clipped; the background's is meaningless.
         """
-        x = groups
+        pooling = self.config.pooling
+        x = functional.avg_pool3d(groups, pooling) if pooling > 1 else groups
         for block in self.down:
             x = block(x)
         for final in self.final:

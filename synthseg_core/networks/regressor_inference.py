@@ -16,7 +16,7 @@ from synthseg_core.networks.repetition import AxisPlan, Run, background_runs, se
 from synthseg_core.networks.slabs import conv3d, normalise_and_pool, padded_rows, prepared, slab_rows
 
 # Slabs compute the rows around them again, two on each side for a kernel of five, so they had better be thick.
-_SLAB_BYTES = 800 * 2**20
+REGRESSOR_SLAB_BYTES = 800 * 2**20
 
 
 class RegressorRunner:
@@ -38,11 +38,15 @@ class RegressorRunner:
         Parameters
         ----------
         groups : (I, J, K)
-            Group of every voxel, integers; edges divisible by ``2 ** levels``.
+            Group of every voxel, integers; edges divisible by ``2 ** halvings``.
         """
         groups = groups.to(self.device)
-        runs = [background_runs(groups, axis) for axis in range(3)]
         x: Tensor | None = None
+        runs: list[tuple[Run, ...]] = [(), (), ()]
+        if self.net.config.pooling > 1:
+            x = self._shares(groups)
+        else:
+            runs = [background_runs(groups, axis) for axis in range(3)]
         for block in self.net.down:
             x, runs = self._level_without_repetition(groups, x, block, runs)  # type: ignore[arg-type]
         assert x is not None
@@ -50,6 +54,15 @@ class RegressorRunner:
             pad = final.kernel_size[0] // 2  # type: ignore[index]
             x = conv3d(x, final.weight, final.bias, (pad, pad, pad)).relu_()  # type: ignore[arg-type]
         return x.cpu().mean(dim=(2, 3, 4), dtype=torch.float64)[0].float()
+
+    def _shares(self, groups: Tensor) -> Tensor:
+        """Return the share of each group in every block of voxels, (1, N, I', J', K'), a group at a time."""
+        config, dtype = self.net.config, self.net.final[0].weight.dtype
+        edges = [n // config.pooling for n in groups.shape]
+        shares = torch.empty((1, config.in_channels, *edges), dtype=dtype, device=self.device)  # type: ignore[arg-type]
+        for group in range(config.in_channels):
+            shares[0, group] = functional.avg_pool3d((groups == group).to(dtype)[None], config.pooling)[0]  # type: ignore[arg-type]
+        return shares.contiguous(memory_format=torch.channels_last_3d)
 
     def _level_without_repetition(
         self, groups: Tensor, x: Tensor | None, block: ResidualBlock, runs: Sequence[tuple[Run, ...]]
@@ -80,7 +93,7 @@ class RegressorRunner:
             memory_format=torch.channels_last_3d,
         )
         radius = block.conv0.kernel_size[0] // 2
-        rows = slab_rows(channels, shape, _SLAB_BYTES)
+        rows = slab_rows(channels, shape, REGRESSOR_SLAB_BYTES)
         for start in range(0, shape[0], rows):
             stop = min(start + rows, shape[0])
             low, high = max(start - radius, 0), min(stop + radius, shape[0])

@@ -9,7 +9,9 @@ from synthseg_core.images.affines import Shape3
 from synthseg_core.images.grids import Grid
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.loading import Models
-from synthseg_core.networks.config import NetworkConfig
+from synthseg_core.networks.config import NetworkConfig, RegressorConfig
+from synthseg_core.networks.regressor_inference import REGRESSOR_SLAB_BYTES
+from synthseg_core.segmentation.quality import box_edge_of
 from synthseg_core.segmentation.record import ConformRecord
 
 _FLOAT64, _FLOAT32, _INT32, _UINT8 = 8, 4, 4, 1
@@ -36,15 +38,17 @@ def segmentation_bytes(
     overlapped
         Whether the next scan is read, and the previous one written, meanwhile. Both are taken to be of this size.
     """
-    held = _scan_bytes(record) + _FLOAT64 * math.prod(record.padded_shape)
+    padded = math.prod(record.padded_shape)
+    held = _scan_bytes(record) + _FLOAT64 * padded
     if overlapped:
         held += _FLOAT64 * math.prod(record.source_shape)
         # Results with posteriors are written before the next scan is computed.
         held += 0 if whole_posteriors else _scan_bytes(record) + _INT32 * math.prod(record.grid_shape)
+    # Posteriors, the class maps that parcels and scores start from, label maps before and after.
+    kept = (_FLOAT32 * len(models.segmentation.card.labels) + 2 * _UINT8 + 2 * _INT32) * padded
+    if models.quality is not None:
+        network = max(network, kept + quality_bytes(models.quality.card))
     if models.parcellation is not None:
-        padded = math.prod(record.padded_shape)
-        # Posteriors, the class maps that parcels and scores start from, label maps before and after.
-        kept = (_FLOAT32 * len(models.segmentation.card.labels) + 2 * _UINT8 + 2 * _INT32) * padded
         streamed = _streamed_bytes(models.parcellation.card, record.padded_shape)
         network = max(network, kept + int(_BESIDE_POSTERIORS * streamed))
     return held + max(network, _answer_bytes(len(models.segmentation.card.labels), record, whole_posteriors))
@@ -79,6 +83,21 @@ def parcellation_bytes(card: ModelCard, record: ConformRecord, grids: Sequence[G
     maps = 2 * _INT32 * sum(math.prod(grid.shape) for grid in (record.grid, *grids))
     network = _streamed_bytes(card, record.padded_shape)
     return _scan_bytes(record) + (_FLOAT64 + 2 * _UINT8) * padded + network + kept + maps
+
+
+def quality_bytes(card: ModelCard) -> int:
+    """Estimate the memory for the scores of a segmentation, starting from its class map.
+
+    The cube of groups, the first level's features of a slab and its pooled map; blocks that a network averages first
+    are a map of each group.
+    """
+    (config,) = _configs(card)
+    assert isinstance(config, RegressorConfig)
+    cube = box_edge_of(card) ** 3
+    level = cube // config.pooling**3
+    slab = min(REGRESSOR_SLAB_BYTES, _FLOAT32 * 6 * config.features * level)
+    shares = _FLOAT32 * (config.in_channels * level + cube) if config.pooling > 1 else 0
+    return _UINT8 * cube + shares + 3 * slab // 2 + _FLOAT32 * config.features * level // 8
 
 
 def _streamed_bytes(card: ModelCard, shape: Shape3) -> int:

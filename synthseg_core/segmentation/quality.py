@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import torch
@@ -15,14 +16,15 @@ from synthseg_core.bids.columns import SCORE_COLUMNS
 from synthseg_core.errors import ModelError
 from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.table import LabelTable
+from synthseg_core.models.card import ModelCard
 from synthseg_core.models.loading import LoadedModel
 from synthseg_core.networks.devices import exact_float32
 from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.segmentation.components import bounding_box
 from synthseg_core.system.tables import format_tsv
 
-# Edge of the cube that the quality network was trained on.
-BOX_EDGE_VOXELS = 224
+# Edge of the cube that the published quality network was trained on, with voxels of 1 mm.
+BOX_EDGE_MM = 224
 
 # Channel that does not count when the box is placed. The reference meant the label of cerebrospinal fluid (24) but
 # compares channel indices, so it leaves out whatever structure has index 24 (2.0: right cerebellar cortex, 1.0: right
@@ -42,7 +44,7 @@ class QualityBox:
     start, stop
         Part of the grid inside the cube, voxels.
     before, after
-        Background voxels to add on either side; with them every axis has 224 voxels.
+        Background voxels to add on either side; with them every axis has the edge of the cube.
     """
 
     start: Shape3
@@ -65,21 +67,40 @@ class QualityScore:
     score: float
 
 
-def quality_box(channels: np.ndarray) -> QualityBox:
-    """Place the cube around the structures of a map of channel indices (I, J, K) on the padded network grid."""
+def box_edge_voxels(voxel_size_mm: float, halvings: int) -> int:
+    """Return the edge of the cube for a quality network: 224 mm, and as many voxels as it can halve so often."""
+    divisor = 2**halvings
+    return divisor * ceil(BOX_EDGE_MM / voxel_size_mm / divisor)
+
+
+def box_edge_of(card: ModelCard) -> int:
+    """Return the edge of the cube that a quality model is given, voxels."""
+    return box_edge_voxels(card.grid.voxel_size_mm, card.networks[-1].config.halvings)
+
+
+def quality_box(channels: np.ndarray, edge: int) -> QualityBox:
+    """Place a cube around the structures of a map of channel indices (I, J, K) on the padded network grid.
+
+    Parameters
+    ----------
+    channels : (I, J, K)
+        Channel indices, 0 being the background.
+    edge
+        Of the cube, voxels.
+    """
     found = bounding_box((channels != 0) & (channels != IGNORED_CHANNEL))
     sides = []
     for axis, size in enumerate(channels.shape):
-        low, high = (0, min(size, BOX_EDGE_VOXELS)) if found is None else (found[axis].start, found[axis].stop)
-        missing = BOX_EDGE_VOXELS - (high - low)  # negative: the structures are larger than the cube, cut both ends
+        low, high = (0, min(size, edge)) if found is None else (found[axis].start, found[axis].stop)
+        missing = edge - (high - low)  # negative: the structures are larger than the cube, cut both ends
         low, high = low + (-missing // 2), high + missing // 2
         sides.append((max(low, 0), min(high, size), max(-low, 0), max(high - size, 0)))
     start, stop, before, after = zip(*sides, strict=True)
     return QualityBox(start, stop, before, after)
 
 
-def quality_groups(channels: np.ndarray, table: LabelTable, count: int) -> np.ndarray:
-    """Return the group of every voxel of the cube, uint8 (224, 224, 224).
+def quality_groups(channels: np.ndarray, table: LabelTable, count: int, edge: int) -> np.ndarray:
+    """Return the group of every voxel of the cube, uint8 (edge, edge, edge).
 
     Parameters
     ----------
@@ -89,20 +110,42 @@ def quality_groups(channels: np.ndarray, table: LabelTable, count: int) -> np.nd
         Labels of the segmentation, with their groups.
     count
         Groups that the quality network knows, background included.
+    edge
+        Of the cube, voxels.
 
     Raises
     ------
     ModelError
         If the label table does not assign its structures to these groups.
     """
+    groups = groups_of_channels(table, count)
+    return groups[quality_box(channels, edge).extract(channels)]
+
+
+def groups_of_channels(table: LabelTable, count: int | None = None) -> np.ndarray:
+    """Return the group of each channel of a segmentation, uint8.
+
+    Parameters
+    ----------
+    table
+        Labels of the segmentation.
+    count
+        Groups that there are, background included; ``None``: as many as the table has.
+
+    Raises
+    ------
+    ModelError
+        If the label table has no groups, or others than these.
+    """
+    count = max(table.qc_groups, default=0) + 1 if count is None else count
     if not table.qc_groups or not 0 <= min(table.qc_groups) <= max(table.qc_groups) < count:
         raise ModelError(
             table.name,
             found=f"the groups {sorted(set(table.qc_groups))}" if table.qc_groups else "no groups for quality scores",
-            expected=f"a qc_group column with groups 0 to {count - 1}",
+            expected=f"a qc_group column with groups 0 to {count - 1}" if count > 1 else "a qc_group column",
             remedy="correct the column, or do not ask for quality scores",
         )
-    return np.asarray(table.qc_groups, dtype=np.uint8)[quality_box(channels).extract(channels)]
+    return np.asarray(table.qc_groups, dtype=np.uint8)
 
 
 def one_hot(groups: np.ndarray, count: int) -> np.ndarray:
@@ -147,9 +190,13 @@ def quality_scores(model: LoadedModel, decision: np.ndarray, table: LabelTable) 
 
 def raw_quality(model: LoadedModel, decision: np.ndarray, table: LabelTable) -> np.ndarray:
     """Return the quality network's answer as it is, one value per group, background first."""
+    return raw_scores(model, quality_groups(decision, table, len(model.card.labels), box_edge_of(model.card)))
+
+
+def raw_scores(model: LoadedModel, groups: np.ndarray) -> np.ndarray:
+    """Return what :func:`raw_quality` does, for the groups (E, E, E) in the cube."""
     regressors = [runner for runner in model.runners if isinstance(runner, RegressorRunner)]
     if not regressors:
         raise model.card.fault("no regressor", "a quality model")
-    groups = quality_groups(decision, table, len(model.card.labels))
     with exact_float32():
         return regressors[0].run(torch.from_numpy(groups)).numpy()

@@ -38,6 +38,41 @@ class ValidationConfig:
 
 
 @dataclass(frozen=True)
+class PairSpec:
+    """How many pairs there are, and how they are varied.
+
+    Parameters
+    ----------
+    kept
+        Pairs that are made, once each, and kept; samples are variations of them. 0: every sample is a new pair.
+    fast
+        Segment them without flip averaging, in half the time; validation always segments as prediction does.
+    fault_probability
+        How often faults are added to a prediction, one to three.
+    partial_view_probability, partial_view_mm
+        How often a prediction is cut to a box, and the shortest edge of such boxes.
+    """
+
+    kept: int = 0
+    fast: bool = False
+    fault_probability: float = 0.0
+    partial_view_probability: float = 0.3
+    partial_view_mm: float = 70.0
+
+    def __post_init__(self) -> None:
+        for name in ("fault_probability", "partial_view_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise _impossible(name, getattr(self, name), "between 0 and 1")
+        for name in ("kept", "partial_view_mm"):
+            if not getattr(self, name) >= 0:
+                raise _impossible(name, getattr(self, name), "0 or more")
+
+
+def _impossible(name: str, found: float, expected: str) -> UsageError:
+    return UsageError(f"pairs: {name}", found=f"{found:g}", expected=expected, remedy="correct it")
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What samples look like, how the network is trained, and how it is scored meanwhile.
 
@@ -47,12 +82,15 @@ class Experiment:
     ----------
     task
         What the network is for; a name of :data:`~synthseg_core.training.tasks.TASKS`.
+    pairs
+        For the task ``quality``: predicted and true maps.
     """
 
     task: str = "segmentation"
     recipe: Recipe = field(default_factory=Recipe)
     training: TrainConfig = field(default_factory=TrainConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    pairs: PairSpec = field(default_factory=PairSpec)
 
     @staticmethod
     def preset(name: str) -> Experiment:

@@ -124,6 +124,7 @@ def trained_card(
     networks = (*kind.earlier, NetworkSpec(kind.role, kind.prefix, network))
     divisor = 2 ** max(spec.config.halvings for spec in networks)
     minimum = divisor * ceil(_MINIMUM_EDGE_MM / voxel_size_mm / divisor)
+    answer_mm = _ANSWER_MM if voxel_size_mm > _ANSWER_MM and kind.task != "quality" else None
     return ModelCard(
         name=name,
         title=f"{name}: {kind.title.format(count=len(labels) - 1)}",
@@ -133,7 +134,7 @@ def trained_card(
         labels=labels,
         weights=WeightsFile(WEIGHTS_NAME),
         source=folder / CARD_NAME,
-        grid=GridSpec(voxel_size_mm, divisor, minimum, _ANSWER_MM if voxel_size_mm > _ANSWER_MM else None),
+        grid=GridSpec(voxel_size_mm, divisor, minimum, answer_mm),
         inference=kind.inference or InferenceSpec(clean_up="topology" if labels.topology_classes else "none"),
         citation=kind.citation,
         training={"version": __version__, **(training or {})},

@@ -63,11 +63,14 @@ class Inputs:
         Names or cards of the models that the task builds on, by role, for instance ``group_segmenter``.
     backend
         What makes synthetic scans, one of :data:`~synthseg_core.synth.cornucopia.BACKENDS`.
+    folder
+        Of the training, for what a task makes once and uses again; ``None``: nothing is kept.
     """
 
     maps: MapsSource
     models: Mapping[str, str] = field(default_factory=dict)
     backend: str = BACKENDS[0]
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def target_table(labels: GenerationLabels) -> LabelTable:
     Raises
     ------
     InputError
-        If labels that share a target have counterparts that do not.
+        If labels that share a target have counterparts, topology classes or quality groups that they do not share.
     """
     for name in _PUBLISHED:
         if LabelTable.builtin(name).labels == labels.target_values:
@@ -27,12 +27,32 @@ def target_table(labels: GenerationLabels) -> LabelTable:
         names=tuple(_name(labels, value) for value in labels.target_values),
         sides=tuple(_side(labels, *pair) for pair in zip(labels.target_values, counterparts, strict=True)),
         counterparts=counterparts,
+        topology_classes=_of_targets(labels, labels.topology_classes, "topology_class"),
+        qc_groups=_of_targets(labels, labels.qc_groups, "qc_group"),
     )
 
 
 def _sources(labels: GenerationLabels, value: int) -> list[int]:
     """Return the positions of the labels that become a target value."""
     return [position for position, output in enumerate(labels.outputs) if output == value]
+
+
+def _of_targets(labels: GenerationLabels, column: tuple[int, ...], name: str) -> tuple[int, ...]:
+    """Return the number of each target value in a column of the list, which may have none."""
+    if not column:
+        return ()
+    numbers = []
+    for value in labels.target_values:
+        found = {column[position] for position in _sources(labels, value)} if value else {0}
+        if len(found) > 1:
+            raise InputError(
+                labels.source,
+                found=f"target {value} with {name} {' and '.join(map(str, sorted(found)))}",
+                expected="one number",
+                remedy=f"give labels that share a target the same {name}, or leave the column out",
+            )
+        numbers.append(found.pop())
+    return tuple(numbers)
 
 
 def _counterpart(labels: GenerationLabels, value: int) -> int:

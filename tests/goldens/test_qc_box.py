@@ -30,7 +30,7 @@ def test_all_stored_cases_are_listed(goldens):
 @pytest.mark.golden
 @pytest.mark.parametrize("name", CASES)
 def test_box(expected, table):
-    cube = quality_box(expected["channels"]).extract(expected["channels"])
+    cube = quality_box(expected["channels"], 224).extract(expected["channels"])
     assert cube.shape == (224, 224, 224)
     np.testing.assert_array_equal(np.bincount(cube.ravel(), minlength=len(table)), expected["box_sum"])
     found = np.nonzero(cube)
@@ -41,7 +41,7 @@ def test_box(expected, table):
 @pytest.mark.golden
 @pytest.mark.parametrize("name", CASES)
 def test_groups(expected, table):
-    groups = quality_groups(expected["channels"], table, 9)
+    groups = quality_groups(expected["channels"], table, 9, 224)
     by_group = [sum(expected["box_sum"][np.equal(table.qc_groups, group)]) for group in range(9)]
     np.testing.assert_array_equal(np.bincount(groups.ravel(), minlength=9), by_group)
     hot = one_hot(groups[:, :, 100:104], 9)

@@ -24,6 +24,7 @@ FILES = {
         ("robust_s2", "unet2", 6, 33),
     ],
     "synthseg_parc_2.0.h5": [("parcellation", "unet_parc", 3, 69)],
+    "synthseg_qc_2.0.h5": [("quality", "qc", 9, 9)],
 }
 
 

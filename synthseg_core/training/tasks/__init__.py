@@ -43,12 +43,14 @@ TASKS: Mapping[str, Task] = {
     "denoiser": Task("denoiser:prepare", "denoiser", ("group_segmenter",)),
     "robust": Task("robust:prepare", "robust_s2", ("group_segmenter", "denoiser")),
     "parcellation": Task("parcellation:prepare", "parcellation"),
+    "quality": Task("quality:prepare", "quality", ("segmenter",)),
 }
 
 
 ROLES: Mapping[str, str] = {
     "group_segmenter": "model for tissue groups, the first of a robust chain",
     "denoiser": "model that corrects tissue groups, the second of a robust chain",
+    "segmenter": "model whose segmentations are judged",
 }
 """Models that tasks build on, by role, and what each is."""
 

@@ -36,7 +36,7 @@ PARCELS = {"dseg": "dseg.nii.gz", "dseg-1mm": "dseg-1mm.nii.gz", "volumes": "vol
 def small(monkeypatch):
     """Phantoms are smaller than any brain, and the cube of 224 voxels takes a second."""
     monkeypatch.setattr(checks, "SMALL_EXTENT_MM", 1.0)
-    monkeypatch.setattr(quality_module, "BOX_EDGE_VOXELS", 48)
+    monkeypatch.setattr(quality_module, "BOX_EDGE_MM", 48)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from synthseg_core.cli.main import main
+from synthseg_core.errors import InputError
 from synthseg_core.labels.lists import GenerationLabels
 from tests.phantoms.label_maps import label_volume, write_maps
 from tests.phantoms.scans import write_nifti
@@ -73,3 +74,19 @@ def test_left_label_without_counterpart_is_refused_or_completed(folder, capsys):
     assert status == 0
     assert GenerationLabels.read(out).values == (0, 24, 2, 13, 41, 52)
     assert "label 52 (right pallidum) is in no map; added as counterpart of 13" in capsys.readouterr().err
+
+
+def test_columns_for_label_tables_are_read_and_checked(tmp_path):
+    text = "\n".join(
+        [
+            "value\tname\tside\tcounterpart\tclass\toutput\tqc_group\ttopology_class",
+            "0\tbackground\tneutral\t0\t0\t0\t{first}\t0",
+            "16\tstem\tneutral\t16\t1\t16\t2\t1",
+        ]
+    )
+    (tmp_path / "list.tsv").write_text(text.format(first=0))
+    labels = GenerationLabels.read(tmp_path / "list.tsv")
+    assert (labels.qc_groups, labels.topology_classes) == ((0, 2), (0, 1))
+    (tmp_path / "list.tsv").write_text(text.format(first=1))
+    with pytest.raises(InputError, match="found a column qc_group with negative numbers"):
+        GenerationLabels.read(tmp_path / "list.tsv")

@@ -14,11 +14,13 @@ from synthseg_core.labels.table import LabelTable
 from synthseg_core.models import make_default, registry
 from synthseg_core.models.card_file import read_card, rewrite_card
 from synthseg_core.models.loading import load_models
-from synthseg_core.models.make_default import FACTS, adopt, main
+from synthseg_core.models.make_default import FACTS, QUALITY_FACTS, adopt, adopt_quality, main
 from synthseg_core.models.registry import default_model, load_card, registered_models
-from synthseg_core.networks.config import UNetConfig
+from synthseg_core.networks.config import RegressorConfig, UNetConfig
+from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.unet import UNet
 from synthseg_core.training.export import ModelPlan, export_model, trained_card
+from synthseg_core.training.tasks.quality import KIND
 from tests.phantoms.models import STRUCTURES
 
 TRAINING = dict.fromkeys(FACTS, 1) | {"dice": {"synthetic": {"score": 0.5}}}
@@ -121,3 +123,55 @@ def test_command_of_the_makefile(resources, tmp_path, capsys):
 def test_the_default_model_exists():
     assert default_model() in registered_models()
     assert load_card("default").name == default_model()
+
+
+def _scores(folder: Path, facts=()) -> Path:
+    """A quality model for the default one."""
+    default = load_card("default")
+    config = RegressorConfig(features=2, levels=2, kernel_size=3, pooling=2)
+    segmenter = {"model": default.name, "weights_sha256": default.weights.sha256}
+    training = {**dict.fromkeys(QUALITY_FACTS, 1), "segmenter": segmenter, **dict(facts)}
+    plan = ModelPlan(LabelTable.builtin("qc_2.0"), default.grid.voxel_size_mm, KIND)
+    torch.manual_seed(2)
+    return export_model(trained_card(folder, "scores", plan, config, training), Regressor(config).state_dict())
+
+
+def test_a_quality_model_becomes_the_companion_of_the_default(resources, tmp_path):
+    card = adopt_quality(_scores(tmp_path / "scores"), title="Scores of our own")
+    name = f"{default_model()}-qc"
+    assert load_card("default") == card
+    assert card.companions == {"quality": name}
+    found = load_models(card, quality=True)
+    assert found.quality.card.title == "Scores of our own"
+    assert found.quality.weights.published
+    assert found.warnings == ()
+
+
+def test_scores_for_another_model_are_refused(resources, tmp_path):
+    other = _scores(tmp_path / "scores", {"segmenter": {"model": "other", "weights_sha256": "0" * 64}})
+    with pytest.raises(ModelError, match="trained for other; expected one for quality, trained for default-2mm as it"):
+        adopt_quality(other)
+
+
+@pytest.mark.parametrize("missing", QUALITY_FACTS)
+def test_scores_whose_card_keeps_silent_are_refused(resources, tmp_path, missing):
+    path = _scores(tmp_path / "scores")
+    card = read_card(path)
+    rewrite_card(replace(card, training={key: value for key, value in card.training.items() if key != missing}))
+    with pytest.raises(ModelError):
+        adopt_quality(path)
+
+
+def test_new_weights_keep_the_scores_until_they_are_trained_anew(resources, tmp_path, capsys):
+    adopt_quality(_scores(tmp_path / "scores"))
+    assert main([str(_exported(tmp_path / "model"))]) == 0
+    assert load_card("default").companions == {"quality": f"{default_model()}-qc"}
+    assert "adds quality to it; retrain it: make default-qc" in capsys.readouterr().out
+    assert main([str(_scores(tmp_path / "again")), "--quality"]) == 0
+    assert "retrain" not in capsys.readouterr().out
+
+
+def test_models_of_other_labels_lose_the_scores(resources, tmp_path):
+    adopt_quality(_scores(tmp_path / "scores"))
+    (tmp_path / "own.tsv").write_text(STRUCTURES)
+    assert adopt(_exported(tmp_path / "model", LabelTable.read(tmp_path / "own.tsv"))).companions == {}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from synthseg_core.errors import ModelError
-from synthseg_core.models.card_file import read_card
-from synthseg_core.models.registry import load_card, registered_models
+from synthseg_core.models.card import GridSpec, WeightsFile
+from synthseg_core.models.card_file import card_text, read_card
+from synthseg_core.models.registry import companion, load_card, registered_models
 from synthseg_core.networks.config import RegressorConfig
 from tests.privileges import ordinary_user
 
@@ -56,8 +58,8 @@ def test_registered_cards(name):
     if card.weights.archive is None:  # what is converted from an archive has no published checksum
         assert len(card.weights.sha256 or "") == 64
     assert card.citation or card.family != "synthseg" or "random" in name
-    for task, companion in card.companions.items():
-        assert load_card(companion).task == task
+    for task in card.companions:
+        assert companion(card, task).task == task
 
 
 def test_chain_of_the_robust_model():
@@ -67,6 +69,36 @@ def test_chain_of_the_robust_model():
 
 def test_quality_model_has_a_regressor():
     assert load_card("synthseg-qc-2.0").networks[0].config == RegressorConfig()
+
+
+def _beside(write, card, task: str, voxel_size_mm: float):
+    """Write a card at 2 mm that answers at 1 mm, and beside it one that adds a task."""
+    card["grid"] = {"voxel_size_mm": 2.0, "multiple_voxels": 4, "answer_voxel_size_mm": 1.0}
+    card["companions"] = {task: "other.yaml"}
+    path = write(card)
+    other = card_text(
+        replace(load_card("tiny-random-qc"), grid=GridSpec(voxel_size_mm), weights=WeightsFile("none")), "tiny_groups"
+    )
+    (path.parent / "other.yaml").write_text(other)
+    return path
+
+
+def test_scores_are_added_to_models_that_answer_on_another_grid(write, card):
+    found = read_card(_beside(write, card, "quality", 2.0))
+    assert companion(found, "quality").grid.voxel_size_mm == 2.0
+
+
+def test_parcels_are_not(write, card):
+    with pytest.raises(ModelError, match="parcels of a model that answers on another grid than its own"):
+        read_card(_beside(write, card, "parcellation", 2.0))
+
+
+def test_companions_work_at_the_voxel_size_of_the_model(write, card):
+    found = read_card(_beside(write, card, "quality", 1.0))
+    with pytest.raises(
+        ModelError, match="works at 1 mm, as companion for quality; expected a model that works at 2 mm"
+    ):
+        companion(found, "quality")
 
 
 def test_card_of_a_user(write, card):

@@ -8,9 +8,10 @@ import json
 import pytest
 
 from synthseg_core.app.stage_options import definition_sha256
+from synthseg_core.errors import ModelError
 from synthseg_core.models.card_file import card_text
 from synthseg_core.models.registry import load_card, registered_models
-from synthseg_core.networks.config import UNetConfig, without_later_defaults
+from synthseg_core.networks.config import RegressorConfig, UNetConfig, without_later_defaults
 from synthseg_core.training.config import OptimiserConfig, TrainConfig, fixed_part
 from synthseg_core.training.experiment import Experiment
 
@@ -71,3 +72,11 @@ def test_options_that_say_something_are_kept_everywhere():
 def test_card_files_leave_later_options_out_at_their_defaults():
     card = load_card("tiny-random")
     assert "norm" not in card_text(card, "tiny")
+
+
+def test_regressors_count_the_blocks_that_they_average():
+    assert RegressorConfig(levels=3).halvings == 3
+    assert RegressorConfig(levels=3, pooling=4).halvings == 5
+    assert "pooling" not in without_later_defaults({"pooling": 1})
+    with pytest.raises(ModelError, match="pooling: found 3; expected a power of 2"):
+        RegressorConfig(pooling=3)

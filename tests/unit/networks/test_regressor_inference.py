@@ -44,3 +44,12 @@ def test_scores_depend_on_the_groups():
     first, second = (runner.run(_groups((8, 8, 8), 3, seed)) for seed in (0, 1))
     assert not torch.equal(first, second)
     assert runner.device == torch.device("cpu")
+
+
+def test_blocks_of_voxels_are_averaged_first():
+    net = _net(RegressorConfig(5, 5, features=2, levels=2, kernel_size=3, pooling=2), seed=3)
+    groups = _groups((16, 24, 8), 5, seed=2)
+    np.testing.assert_allclose(RegressorRunner(net).run(groups), _forward(net, groups), atol=1e-5)
+    mixed = groups.clone()
+    mixed[0, 0, 0], mixed[1, 1, 1] = groups[1, 1, 1], groups[0, 0, 0]  # the shares in a block stay
+    torch.testing.assert_close(RegressorRunner(net).run(mixed), RegressorRunner(net).run(groups))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from synthseg_core.models.loading import LoadedModel, Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.models.weights import FoundWeights
 from synthseg_core.segmentation.conform import ConformConfig, plan
-from synthseg_core.segmentation.memory_estimate import parcellation_bytes, segmentation_bytes
+from synthseg_core.segmentation.memory_estimate import parcellation_bytes, quality_bytes, segmentation_bytes
 from synthseg_core.segmentation.record import ConformRecord
 from synthseg_core.segmentation.segment import segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions, segmenter_of
@@ -63,6 +64,22 @@ def test_the_network_grows_with_the_classes_the_grid_and_the_parcels():
     assert 2**30 * 2.5 < head < 2**30 * 4
     assert network_bytes(published, (192, 256, 384)) == pytest.approx(2 * head, rel=1e-6)
     assert network_bytes(_unloaded("synthseg-1.0"), shape) < head
+
+
+def _scored(name: str, quality: str) -> Models:
+    weights = FoundWeights(Path("none"), "", None)
+    return Models(LoadedModel(load_card(name), weights), quality=LoadedModel(load_card(quality), weights))
+
+
+def test_scores_are_made_beside_the_posteriors_too():
+    """A large head hides them at 1 mm; a network at 2 mm takes less than the scores of one at 1 mm would."""
+    card = load_card("synthseg-qc-2.0")
+    coarse = replace(card, grid=replace(card.grid, voxel_size_mm=2.0))
+    assert quality_bytes(coarse) < quality_bytes(card) < 2.5e9
+    assert quality_bytes(load_card("tiny-random-qc")) < quality_bytes(card) / 2
+    published = _unloaded("synthseg-2.0"), _scored("synthseg-2.0", card.name)
+    alone, scored = (_bytes(models, _record()) for models in published)
+    assert scored - alone > 0.5 * quality_bytes(card)
 
 
 def test_parcels_are_made_beside_the_posteriors_and_not_held():

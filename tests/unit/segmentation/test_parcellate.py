@@ -42,7 +42,7 @@ def whole(tmp_path_factory) -> Models:
 @pytest.fixture(autouse=True)
 def small_cube(monkeypatch):
     """The quality network's cube has 224 voxels an edge; a smaller one shows the same and is quick."""
-    monkeypatch.setattr(quality_module, "BOX_EDGE_VOXELS", 48)
+    monkeypatch.setattr(quality_module, "BOX_EDGE_MM", 48)
 
 
 def _scan(voxel_size=FITTING, shape=SHAPE, values=None) -> Scan:

@@ -49,7 +49,7 @@ def whole(folder) -> Models:
 @pytest.fixture(autouse=True)
 def small_cube(monkeypatch):
     """The quality network's cube has 224 voxels an edge; a smaller one shows the same and is quick."""
-    monkeypatch.setattr(quality_module, "BOX_EDGE_VOXELS", 48)
+    monkeypatch.setattr(quality_module, "BOX_EDGE_MM", 48)
 
 
 def _scan(volume: Volume, **facts) -> Scan:

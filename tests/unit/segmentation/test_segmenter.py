@@ -82,7 +82,7 @@ def test_companions_of_another_family(tmp_path, monkeypatch):
     """Scores are given to whatever made the classes."""
     from synthseg_core.segmentation import quality
 
-    monkeypatch.setattr(quality, "BOX_EDGE_VOXELS", 32)
+    monkeypatch.setattr(quality, "BOX_EDGE_MM", 32)
     QUALITY.write(tmp_path)
     card = load_card(_card(tmp_path, companions={"quality": WHOLE.companions["quality"]}))
     volume = phantom((1.0, 1.0, 1.0), SHAPE)

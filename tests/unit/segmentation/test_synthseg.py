@@ -258,7 +258,7 @@ def test_parcels_need_a_cortex(whole, image):
 
 def _scored(whole: Models, decision: np.ndarray) -> torch.Tensor:
     table = whole.segmentation.card.labels
-    groups = np.array(table.qc_groups)[quality_box(decision).extract(decision)]
+    groups = np.array(table.qc_groups)[quality_box(decision, 32).extract(decision)]
     hot = torch.from_numpy(np.stack([groups == g for g in range(3)]).astype(np.float32))
     with torch.inference_mode():
         return whole.quality.runners[0].net(hot[None])[0]
@@ -266,7 +266,7 @@ def _scored(whole: Models, decision: np.ndarray) -> torch.Tensor:
 
 def test_scores(whole, monkeypatch):
     """The regressor sees groups, not channels, inside the cube around the structures; a small cube to be quick."""
-    monkeypatch.setattr(quality_module, "BOX_EDGE_VOXELS", 32)
+    monkeypatch.setattr(quality_module, "BOX_EDGE_MM", 32)
     decision = np.zeros((24, 40, 36), np.uint8)
     decision[3:20, 5:33, 4:30] = np.random.default_rng(1).integers(0, 4, (17, 28, 26))
     table = whole.segmentation.card.labels

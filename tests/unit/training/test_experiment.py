@@ -21,6 +21,8 @@ DIGESTS = {
     "default_2mm_group": "45c9b6f36780df3f",
     "official": "20d26eeae7f80a71",
     "pv": "7cff4bc84403210d",
+    "quality": "7db216b78757b35b",
+    "quality_2mm": "6a830c0b80b1f326",
     "robust_s1": "0a6a9662e998fee7",
     "denoiser": "14bde02dc5ec888f",
     "parcellation": "e24b13948136243d",
@@ -28,6 +30,7 @@ DIGESTS = {
     "tiny": "25bf5615f1ea681a",
     "tiny_denoiser": "b395d50dd3c8f002",
     "tiny_parcellation": "4037cb8aac7135b8",
+    "tiny_quality": "e07508067a2ecd54",
     "tiny_robust": "1ba8246577bbf668",
 }
 
@@ -38,7 +41,8 @@ def test_presets_stay_as_they_were():
 
 def _digest(experiment: Experiment) -> str:
     """The task is no setting that a checkpoint holds: what the samples are made of tells tasks apart."""
-    content = {name: value for name, value in to_content(experiment).items() if name != "task"}
+    omitted = {"task"} if experiment.task == "quality" else {"task", "pairs"}
+    content = {name: value for name, value in to_content(experiment).items() if name not in omitted}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

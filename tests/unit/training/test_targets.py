@@ -51,3 +51,17 @@ def test_targets_that_are_sided_in_part_are_refused(tmp_path):
 def test_names_are_made_up_where_the_list_has_none():
     labels = replace(GenerationLabels.builtin(outputs="output_groups"), names=())
     assert target_table(labels).names[1] == "label 1"
+
+
+def test_groups_for_scores_and_clean_up_come_along():
+    labels = GenerationLabels.builtin(outputs="output_groups")
+    numbers = tuple(2 * group for group in labels.groups)
+    table = target_table(replace(labels, qc_groups=labels.groups, topology_classes=numbers))
+    assert table.qc_groups == (0, 1, 2, 3, 4)
+    assert table.topology_classes == (0, 2, 4, 6, 8)
+
+
+def test_targets_in_two_groups_are_refused():
+    labels = GenerationLabels.builtin(outputs="output_groups")
+    with pytest.raises(InputError, match="found target 1 with qc_group 3 and .*; expected one number"):
+        target_table(replace(labels, qc_groups=(0, *range(1, len(labels)))))

@@ -14,6 +14,7 @@ from synthseg_core.training.config import Intervals
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.prepare import Inputs, MapsSource
 from synthseg_core.training.tasks import prepare
+from tests.unit.training.quality_models import quality_experiment, quality_inputs, segmenter_card
 from tests.unit.training.tasks.small import CPU, denoiser_model, experiment, groups_model
 
 STEPS, KILLED_AFTER = 4, 2
@@ -43,6 +44,14 @@ def chain(tmp_path_factory):
     return {"group_segmenter": str(groups), "denoiser": str(denoiser_model(folder, groups))}
 
 
+def test_a_cut_training_for_quality_too(tmp_path):
+    """Its pairs are kept on disk, and made again where they are not."""
+    wanted = quality_experiment(validation={"draws": 0}).with_steps(STEPS)
+    found = prepare(wanted, quality_inputs(tmp_path, wanted, segmenter_card(tmp_path)), CPU)
+    config = replace(found.config, intervals=Intervals(1, 1, 0, 0))
+    _require_equal(config, found, tmp_path)
+
+
 @pytest.mark.parametrize("preset", ["tiny", "tiny_denoiser", "tiny_robust", "tiny_parcellation"])
 def test_a_cut_training_ends_with_the_weights_of_a_whole_one(tmp_path, chain, preset):
     wanted = experiment(preset).with_steps(STEPS)
@@ -53,6 +62,10 @@ def test_a_cut_training_ends_with_the_weights_of_a_whole_one(tmp_path, chain, pr
     }.get(preset, {})
     found = prepare(wanted, Inputs(MapsSource(maps, read_labels(str(tmp_path / LIST), wanted.recipe)), models), CPU)
     config = replace(found.config, intervals=Intervals(1, 1, 0, 0))
+    _require_equal(config, found, tmp_path)
+
+
+def _require_equal(config, found, tmp_path):
     run_training(config, found.source, tmp_path / "whole", data=found.data)
     with pytest.raises(KilledError):
         run_training(config, Cut(found.source, KILLED_AFTER), tmp_path / "cut", data=found.data)
