@@ -143,7 +143,7 @@ class ScorePicture:
         left.plot([0, 1], [0, 1], color="0.7", linewidth=1, zorder=0)
         left.set(xlim=(0, 1), ylim=(0, 1), xlabel="true Dice", ylabel="predicted Dice", aspect="equal")
         left.set_title(held_out.text() if held_out else "a training sample", fontsize="small")
-        left.legend(fontsize="x-small")
+        left.legend(fontsize="x-small", loc="lower right")
         draw_curves(right, read_rows(folder / LOG), read_rows(folder / VALIDATION), measure)
         figure.suptitle(training_title(read_rows(folder / LOG)), fontsize="medium")
         write_bytes(folder / SNAPSHOT, png(figure, _DPI))

@@ -128,3 +128,14 @@ def test_own_labels(maps, tmp_path, capfd):
     assert set(filled.values) - set(labels.values) == {901, 902, 903, 904}
     assert filled.target_values == labels.target_values == (0, 4, 17, 43, 53, 7001, 7002)
     assert _is_picture(tmp_path / "samples" / "contact_sheet.png")
+
+
+def test_quality(tmp_path):
+    run("10", "--tiny", "--out", tmp_path)
+    rows = read_tsv(tmp_path / "qc.tsv")
+    assert len(rows) == 4
+    assert all(0 <= float(row["score"]) <= 1 for row in rows)
+    card = load_card(tmp_path / "scores" / "model" / "card.yaml")
+    assert card.training["quality"]["pairs"] == 2
+    assert _is_picture(tmp_path / "scores" / "snapshot.png")
+    assert len(list((tmp_path / "scores" / "pairs").rglob("*.npz"))) == 2 + 2

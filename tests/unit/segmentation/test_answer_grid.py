@@ -12,16 +12,17 @@ from scipy.ndimage import map_coordinates
 
 from synthseg_core.cli.main import main
 from synthseg_core.errors import InputError, ModelError
-from synthseg_core.images.reading import Scan
+from synthseg_core.images.reading import Scan, read_scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.card_file import read_card
 from synthseg_core.models.loading import Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE, REFERENCE
-from synthseg_core.segmentation import record
+from synthseg_core.segmentation import quality, record
 from synthseg_core.segmentation.record import label_map_on
 from synthseg_core.segmentation.segment import Segmentation, scan_at_answer, segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions
+from synthseg_core.system.tables import read_tsv
 from tests.phantoms.models import FINER, STRUCTURE_LABELS, TINY, TinyModel, write_family
 from tests.phantoms.scans import phantom, reoriented, write_nifti
 
@@ -171,7 +172,7 @@ def test_the_reference_command_answers_at_1_mm(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--robust"], "--model: found --robust as well"),
+        (["--robust"], "--robust: found --model "),
         (["--v1"], "--model: found --v1 as well"),
         (["--parc"], "found a request for parcellation"),
         (["--qc", "qc.csv"], "found a request for quality"),
@@ -185,12 +186,12 @@ def test_flags_that_do_not_go_with_a_named_model(tmp_path, capsys, flags, said):
     assert said in capsys.readouterr().err
 
 
-def test_companions_need_one_grid(tmp_path):
+def test_parcels_need_one_grid(tmp_path):
     path = write_family(tmp_path)
     content = yaml.safe_load(path.read_text())
     content["grid"]["answer_voxel_size_mm"] = 2.0
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ModelError, match="companions of a model that answers on another grid"):
+    with pytest.raises(ModelError, match="parcels of a model that answers on another grid"):
         read_card(path)
 
 
@@ -198,3 +199,27 @@ def test_answers_of_impossible_size_are_refused(tmp_path):
     grid = {"voxel_size_mm": 2.0, "multiple_voxels": 8, "answer_voxel_size_mm": 0.0}
     with pytest.raises(ModelError, match="positive sizes"):
         read_card(TinyModel(grid=grid).write(tmp_path))
+
+
+def test_scores_do_not_mind_the_grid_of_the_answer(tmp_path, monkeypatch):
+    """They start from the class map on the network's grid: at once, from a stored decision, and by the drop-in."""
+    monkeypatch.setattr(quality, "BOX_EDGE_MM", 32)
+    path = write_family(tmp_path)
+    content = yaml.safe_load(path.read_text())
+    content["companions"].pop("parcellation")
+    content["grid"]["answer_voxel_size_mm"] = 2.0
+    path.write_text(yaml.safe_dump(content))
+    scan = write_nifti(tmp_path / "scan.nii.gz", phantom((1.5, 1.0, 1.2), (30, 33, 27)))
+    words = ["--model", str(path), "--threads", "1"]
+    decision, dseg = tmp_path / "decision.npz", tmp_path / "dseg.nii.gz"
+    assert main(["segment", str(scan), *words, "--dseg", str(dseg), "--decision", str(decision)]) == 0
+    assert main(["qc", "--decision", str(decision), *words, "--scores", str(tmp_path / "qc.tsv")]) == 0
+    stored = [float(row["score"]) for row in read_tsv(tmp_path / "qc.tsv")]
+    models = load_models(load_card(path), quality=True)
+    at_once = segment_scan(read_scan(scan), models)
+    assert at_once.answer is not at_once.record.grid
+    assert stored == [score.score for score in at_once.quality]
+    out = ["--i", str(scan), "--o", str(tmp_path / "o.nii.gz"), "--qc", str(tmp_path / "qc.csv")]
+    assert main(["predict", *words, *out]) == 0
+    _, row = (tmp_path / "qc.csv").read_text().splitlines()
+    assert len(row.split(",")) == 1 + len(stored)
