@@ -1,4 +1,4 @@
-"""What the training part of a workflow configuration means: folders, inputs, settings and flags of its three rules."""
+"""What the training part of a workflow configuration means: folders, inputs, settings and flags of its rules."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ from synthseg_core.system.settings import read_mapping
 from synthseg_core.training.config import FREE
 
 STAGES = ("generate", "train", "validate")
+FAMILY: Mapping[str, Mapping[str, str]] = {
+    "groups": {},
+    "denoiser": {"group_segmenter": "groups"},
+    "segmenter": {"group_segmenter": "groups", "denoiser": "denoiser"},
+    "parcellation": {},
+    "quality": {"segmenter": "segmenter"},
+}
+"""Trainings of the target train_robust, and whose models each builds on, by role; the last two only if asked for."""
+_MEMBER = "robust_"  # before the name of a training of the family, where all stages have names
 # Of the options of a training, those that are settings of 'synthseg train --config'.
 _EXPERIMENT = ("preset", "name", "recipe", "training", "validation")
 _SAMPLE_FILES = ("image.nii.gz", "labels.nii.gz", "draw.json")
@@ -36,7 +45,9 @@ class TrainingPlan:
     unknown
         ``refuse`` or ``background``: what becomes of values that the list lacks.
     options
-        Those of each stage.
+        Those of each stage; of a family, those of the trainings that are asked for.
+    family
+        Name of the family of models.
     """
 
     layout: Layout
@@ -45,6 +56,7 @@ class TrainingPlan:
     labels: str
     unknown: str
     options: Mapping[str, Mapping[str, Any]]
+    family: str = "my-family"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TrainingPlan:
@@ -56,7 +68,8 @@ class TrainingPlan:
             held_out=_paths(config["held_out"]),
             labels=_name_or_path(config["labels"]),
             unknown=config["unknown"],
-            options={stage: config[stage] for stage in STAGES},
+            options={stage: config[stage] for stage in STAGES} | _members(config["robust"]),
+            family=config["robust"]["name"],
         )
 
     def folder(self, stage: str) -> Path:
@@ -81,7 +94,32 @@ class TrainingPlan:
     @property
     def model(self) -> list[Path]:
         """Files of the trained model, its card first."""
-        return [self.folder("train") / "model" / name for name in _MODEL_FILES]
+        return self.model_of("train")
+
+    def model_of(self, stage: str) -> list[Path]:
+        """Return the files of the model of a training, its card first."""
+        return [self.folder(stage) / "model" / name for name in _MODEL_FILES]
+
+    @property
+    def members(self) -> list[str]:
+        """Trainings of the family that are asked for, each after those that it builds on."""
+        return [member for member in FAMILY if _MEMBER + member in self.options]
+
+    def before(self, member: str) -> list[Path]:
+        """Return the cards and weights of the models that a training of the family builds on."""
+        return [path for other in FAMILY[member].values() for path in self.model_of(_MEMBER + other)]
+
+    @property
+    def family_files(self) -> list[Path]:
+        """Files of the whole family, its card first."""
+        return [self.folder("robust") / name for name in _MODEL_FILES]
+
+    @property
+    def family_flags(self) -> list[str]:
+        """Words for the command line that puts a family together."""
+        companions = [member for member in ("parcellation", "quality") if member in self.members]
+        flags = [word for one in companions for word in (f"--{one}", str(self.model_of(_MEMBER + one)[0]))]
+        return [str(self.model_of(f"{_MEMBER}segmenter")[0]), *flags, "--name", self.family]
 
     def required_maps(self) -> tuple[str, ...]:
         """Return the label maps to train on; ``UsageError`` if the configuration names none."""
@@ -103,12 +141,14 @@ class TrainingPlan:
 
     def flags(self, stage: str) -> list[str]:
         """Return the words for the command line of a stage that say what it works on."""
-        return {"generate": self._generate, "train": self._train, "validate": self._validate}[stage]()
+        if stage in ("generate", "validate"):
+            return self._generate() if stage == "generate" else self._validate()
+        return self._train(stage)
 
     def settings(self, stage: str) -> dict[str, Any]:
         """Return what decides the results of a stage; for ``train``, a file for ``synthseg train --config``."""
         options = self.options[stage]
-        if stage == "train":
+        if stage not in ("generate", "validate"):
             return {"labels": self.labels, **{name: options[name] for name in _EXPERIMENT}}
         return {"labels": self.labels, "unknown": self.unknown, **options}
 
@@ -121,8 +161,8 @@ class TrainingPlan:
             If a training has begun with other settings: before Snakemake removes the model for the sake of a run that
             would refuse them.
         """
-        if stage == "train":
-            self._require_same()
+        if stage not in ("generate", "validate"):
+            self._require_same(stage)
         return write_stage_file(self.layout, stage, self.settings(stage), preview=preview)
 
     def listed(self, stage: str, *, preview: bool = False) -> Path:
@@ -135,15 +175,15 @@ class TrainingPlan:
             date_back(path, ())
         return path
 
-    def _require_same(self) -> None:
-        path = self.layout.settings("train")
-        if not path.is_file() or not (self.folder("train") / "last.pt").is_file():
+    def _require_same(self, stage: str) -> None:
+        path = self.layout.settings(stage)
+        if not path.is_file() or not (self.folder(stage) / "last.pt").is_file():
             return
-        before, now = _fixed(read_mapping(path, "settings of a training")), _fixed(self.settings("train"))
+        before, now = _fixed(read_mapping(path, "settings of a training")), _fixed(self.settings(stage))
         if changed := [name for name in now if now[name] != before.get(name)]:
             raise UsageError(
                 f"training.{' and '.join(changed)}",
-                found=f"a change after the training in {self.folder('train')} began",
+                found=f"a change after the training in {self.folder(stage)} began",
                 expected="the settings that it began with; stages may become longer or shorter",
                 remedy="change them back, or give training.output another folder",
             )
@@ -154,10 +194,17 @@ class TrainingPlan:
         numbers = ["--count", str(options["samples"]), "--seed", str(options["seed"])]
         return ["--maps", *self.maps, *self._unknown(), "--labels", labels, "--recipe", recipe, *numbers]
 
-    def _train(self) -> list[str]:
-        budget = self.options["train"]["budget"]
+    def _train(self, stage: str) -> list[str]:
+        budget = self.options[stage]["budget"]
         held_out = ["--validation-maps", *self.held_out] if self.held_out else []
-        return ["--maps", *self.maps, *self._unknown(), *held_out, *(["--budget", budget] if budget else [])]
+        roles = FAMILY.get(stage.removeprefix(_MEMBER), {}) if stage.startswith(_MEMBER) else {}
+        models = [
+            word
+            for role, other in roles.items()
+            for word in (f"--{role.replace('_', '-')}", str(self.model_of(_MEMBER + other)[0]))
+        ]
+        limit = ["--budget", budget] if budget else []
+        return ["--maps", *self.maps, *self._unknown(), *held_out, *models, *limit]
 
     def _validate(self) -> list[str]:
         options = self.options["validate"]
@@ -175,6 +222,12 @@ class TrainingPlan:
 
     def _unknown(self) -> list[str]:
         return ["--ignore-unknown"] if self.unknown == "background" else []
+
+
+def _members(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the options of each training of a family that is asked for; its models are named after the family."""
+    asked = {member: config[member] for member in FAMILY if config[member]["preset"] is not None}
+    return {_MEMBER + member: {**options, "name": f"{config['name']}-{member}"} for member, options in asked.items()}
 
 
 def _fixed(settings: Mapping[str, Any]) -> dict[str, Any]:

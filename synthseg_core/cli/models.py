@@ -296,13 +296,11 @@ def _import(options: argparse.Namespace) -> int:
 def _combine(options: argparse.Namespace) -> int:
     given = {"parcellation": options.parcellation, "quality": options.quality}
     companions = {task: load_card(name) for task, name in given.items() if name}
-    if not companions:
-        raise UsageError("models combine", found="one model", expected="--parcellation or --quality", remedy="give one")
     segmenter = load_card(options.model)
     card = combine(segmenter, companions, options.out, options.name or options.out.resolve().name)
     if card.grid.answer_mm != segmenter.grid.answer_mm:
         print(f"label maps have voxels of {card.grid.answer_mm:g} mm now, those of the network: parcels ask for it")
-    print(f"model: {card.source}\nit offers: {', '.join(card.companions)}")
+    print(f"model: {card.source}\nit offers: {', '.join(('segmentation', *card.companions))}")
     return 0
 
 

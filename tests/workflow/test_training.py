@@ -1,4 +1,4 @@
-"""Targets generate, train and validate: what Snakemake plans for empty label maps, and one real run on tiny heads."""
+"""Targets generate, train, validate and train_robust: plans for empty label maps, and real runs on tiny heads."""
 
 import json
 import re
@@ -8,15 +8,19 @@ import pytest
 import yaml
 
 from synthseg_core.app.configuration import _with_defaults
-from synthseg_core.app.training_plan import STAGES, TrainingPlan
+from synthseg_core.app.training_plan import FAMILY, STAGES, TrainingPlan
 from synthseg_core.cli import generate
 from synthseg_core.cli.demo.heads import write_heads
+from synthseg_core.cli.demo.parcels import write_parcel_heads
+from synthseg_core.cli.main import main
 from synthseg_core.errors import UsageError
 from synthseg_core.images.reading import read_stored
 from synthseg_core.models.registry import load_card
 from synthseg_core.synth.sample_files import SamplePaths
 from synthseg_core.system.tables import read_tsv
-from synthseg_core.training.experiment import preset_names
+from synthseg_core.training.experiment import Experiment, preset_names
+from synthseg_core.training.tasks import TASKS
+from tests.phantoms.scans import phantom, write_nifti
 from tests.phantoms.trees import make_tree
 from tests.workflow.runs import REPOSITORY, planned, snakemake
 
@@ -126,6 +130,55 @@ def test_samples_training_and_scores(tmp_path):
     assert "on scans that it was not trained on" in page
 
 
+SMALL = {**TINY, "recipe": {"crop": {"shape": [24, 24, 24]}, "map_step": 1}}
+FAMILY_CONFIG = {
+    "name": "mine",
+    "groups": {"preset": "tiny", **SMALL},
+    "denoiser": {"preset": "tiny_denoiser", **SMALL},
+    "segmenter": {"preset": "tiny_robust", **SMALL},
+    "parcellation": {"preset": "tiny_parcellation", **SMALL},
+}
+
+
+def test_each_model_of_a_family_is_trained_after_those_that_it_builds_on(maps):
+    done = snakemake(maps, config(robust=FAMILY_CONFIG), "train_robust", "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert planned(done.stdout) == {"train_member": 4, "train_robust": 1}
+    family = plan(robust=FAMILY_CONFIG)
+    assert family.members == ["groups", "denoiser", "segmenter", "parcellation"]
+    flags = family.flags("robust_segmenter")
+    for role, member in (("--group-segmenter", "groups"), ("--denoiser", "denoiser")):
+        assert flags[flags.index(role) + 1] == str(family.model_of(f"robust_{member}")[0])
+    assert "--group-segmenter" not in family.flags("robust_parcellation")
+
+
+def test_parcels_and_scores_are_trained_only_if_asked_for():
+    assert plan().members == ["groups", "denoiser", "segmenter"]
+    assert plan().family_flags[1:] == ["--name", "my-family"]
+
+
+@pytest.mark.slow
+def test_a_family_from_label_maps_to_a_segmented_scan(tmp_path):
+    write_parcel_heads(tmp_path, 2, 4.0)
+    family = {member: FAMILY_CONFIG[member] for member in FAMILY_CONFIG}
+    given = config(labels="labels.tsv", held_out=None, robust=family)
+    done = snakemake(tmp_path, given, "train_robust")
+    out = tmp_path / "out put"
+    logs = "\n".join(path.read_text() for path in sorted((out / "logs").glob("*.log")))
+    assert done.returncode == 0, done.stdout + logs
+    card = load_card(out / "robust" / "card.yaml")
+    assert card.name == "mine"
+    assert [spec.role for spec in card.networks] == ["group_segmenter", "denoiser", "segmenter"]
+    assert planned(snakemake(tmp_path, given, "train_robust", "--dry-run").stdout) == {}
+    scan = write_nifti(tmp_path / "scan.nii.gz", phantom((1.5, 1.0, 2.5)))
+    words = ["predict", "--i", str(scan), "--o", str(tmp_path / "dseg.nii.gz"), "--robust", "--parc", "--cpu"]
+    assert main([*words, "--model", str(card.source), "--vol", str(tmp_path / "vol.csv")]) == 0
+    assert "ctx-lh-superiorfrontal" in (tmp_path / "vol.csv").read_text()
+
+
+MEMBERS = [f"robust.{member}" for member in FAMILY]
+
+
 def test_shipped_configuration_shows_every_key_and_the_defaults():
     text = (REPOSITORY / "config" / "train.yaml").read_text(encoding="utf-8")
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
@@ -140,8 +193,12 @@ def test_shipped_configuration_shows_every_key_and_the_defaults():
             value = shown["training"]
             for word in key.split("."):
                 value = value[word]
-            assert value == inner["default"] or key in ("maps", "held_out"), key
-    assert schema["properties"]["train"]["properties"]["preset"]["enum"] == sorted(preset_names())
+            assert value == inner["default"] or key in ("maps", "held_out", *MEMBERS), key
+    offered = schema["properties"]["train"]["properties"]["preset"]["enum"]
+    assert offered == [name for name in preset_names() if not TASKS[Experiment.preset(name).task].models]
+    for member in FAMILY:
+        properties = schema["properties"]["robust"]["properties"][member]["properties"]
+        assert set(properties["preset"]["enum"]) <= {*preset_names(), None}
 
 
 def test_lists_that_are_kept_twice_agree():

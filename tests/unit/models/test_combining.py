@@ -52,9 +52,10 @@ def test_nothing_is_written_where_models_do_not_fit(tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    assert main(["models", "combine", "tiny-random", "--out", str(tmp_path / "x")]) == 2
-    assert "expected --parcellation or --quality" in capsys.readouterr().err
+    assert main(["models", "combine", "tiny-random", "--out", str(tmp_path / "alone"), "--name", "mine"]) == 0
+    assert load_card(tmp_path / "alone" / "card.yaml").name == "mine"
+    assert "it offers: segmentation\n" in capsys.readouterr().out
     words = ["models", "combine", "tiny-random-cortex", "--quality", "tiny-random-qc", "--out", str(tmp_path / "both")]
     assert main(words) == 0
     assert load_card(tmp_path / "both" / "card.yaml").name == "both"
-    assert "it offers: parcellation, quality" in capsys.readouterr().out
+    assert "it offers: segmentation, parcellation, quality" in capsys.readouterr().out
