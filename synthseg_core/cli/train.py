@@ -48,6 +48,12 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         metavar="PATH",
         help="label maps to validate on (default: other draws of the training maps)",
     )
+    group.add_argument(
+        "--images", nargs="+", type=Path, metavar="PATH", help="scans that the label maps belong to (task supervised)"
+    )
+    group.add_argument(
+        "--validation-images", nargs="+", type=Path, metavar="PATH", help="those of the maps to validate on"
+    )
     group.add_argument("--labels", metavar="LIST", help="label list, a file or generation_54 (default)")
     group.add_argument("--ignore-unknown", action="store_true", help="take values that the list lacks as background")
     group.add_argument(
@@ -186,6 +192,7 @@ def _snapshots(args: argparse.Namespace) -> bool:
 def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
     from synthseg_core.synth.cornucopia import TAKEN
     from synthseg_core.training.checkpoint import LAST
+    from synthseg_core.training.start import taken_text
 
     if settings.inputs.backend == "cornucopia":
         print(f"synthseg train: note: cornucopia takes from the recipe {TAKEN}", file=sys.stderr)
@@ -200,6 +207,8 @@ def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
     )
     if (folder / LAST).is_file():
         print(f"{folder}: going on from {LAST}")
+    elif prepared.config.start_from is not None:
+        print(taken_text(prepared.config.network, Path(prepared.config.start_from)))
     sys.stdout.flush()
 
 

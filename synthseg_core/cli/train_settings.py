@@ -22,7 +22,7 @@ from synthseg_core.training.start import steps_behind
 from synthseg_core.training.tasks import ROLES, task_called
 
 # Entries of a settings file that are no settings of the experiment.
-_FACTS = ("preset", "name", "backend", "labels", "maps", "validation_maps", "models")
+_FACTS = ("preset", "name", "backend", "labels", "maps", "validation_maps", "models", "images", "validation_images")
 # With a time budget and no number of steps, time alone decides.
 _UNBOUNDED_STEPS = 10**8
 
@@ -65,7 +65,10 @@ def read_train_settings(args: argparse.Namespace) -> Settings:
     precision = args.precision or _precision(content)
     backend = str(args.backend or facts.get("backend") or BACKENDS[0])
     one_of("backend", backend, BACKENDS)
-    inputs = Inputs(_maps(args, facts, experiment), _models(args, facts), backend, args.out)
+    images, held_out = (
+        getattr(args, name) or _paths(facts.get(name), name) for name in ("images", "validation_images")
+    )
+    inputs = Inputs(_maps(args, facts, experiment), _models(args, facts), images, held_out, backend, args.out)
     return Settings(str(preset), name, precision, experiment, inputs)
 
 

@@ -61,6 +61,25 @@ def match(images: Sequence[Path], maps: Path) -> tuple[Case, ...]:
     return tuple(Case(path, tuple(row)) for path, *row in zip(map_paths, *per_modality, strict=True))
 
 
+def paired(images: Sequence[Path], maps: Sequence[Path]) -> tuple[Case, ...]:
+    """Pair scans with label maps in sorted order.
+
+    Parameters
+    ----------
+    images, maps
+        A folder, or files in the order that they belong together.
+
+    Raises
+    ------
+    InputError
+        As for :func:`match`.
+    """
+    map_paths = label_map_paths(maps[0] if len(maps) == 1 else maps)
+    paths = label_map_paths(images[0] if len(images) == 1 else images)
+    _check_equal_numbers(images[0], paths, map_paths, source_text(maps[0] if len(maps) == 1 else maps))
+    return tuple(Case(label_map, ((stem(path), path),)) for path, label_map in zip(paths, map_paths, strict=True))
+
+
 def read_on_grid(path: Path, label_map: Volume, map_path: Path, channel: int = 0) -> np.ndarray:
     """Read one channel of a scan on the grid of a label map.
 
@@ -99,16 +118,20 @@ def read_on_grid(path: Path, label_map: Volume, map_path: Path, channel: int = 0
 
 def _modality(folder: Path, map_paths: Sequence[Path], maps: Path) -> list[tuple[str, Path]]:
     paths = label_map_paths(folder)
+    _check_equal_numbers(folder, paths, map_paths, source_text(maps))
+    return [(_name(folder), path) for path in paths]
+
+
+def _check_equal_numbers(images: Path, paths: Sequence[Path], map_paths: Sequence[Path], maps: str) -> None:
     if len(paths) != len(map_paths):
         raise InputError(
-            folder,
-            found=f"{counted(len(paths), 'scan')} for {counted(len(map_paths), 'label map')} in {source_text(maps)}",
+            images,
+            found=f"{counted(len(paths), 'scan')} for {counted(len(map_paths), 'label map')} in {maps}",
             expected="one scan for each map, in the same sorted order",
             remedy="remove or add files",
         )
     for image, label_map in zip(paths, map_paths, strict=True):
         _check_subject(image, label_map)
-    return [(_name(folder), path) for path in paths]
 
 
 def _name(folder: Path) -> str:

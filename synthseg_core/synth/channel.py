@@ -63,9 +63,9 @@ class Channel:
         means, stds = (torch.tensor(values, dtype=torch.float32, device=device)[classes] for values in parameters)
         image = paint(index_map, means, stds, generator(self._seed(NOISE), device))
         if self.recipe.order == "bias_first":
-            image = self._acquired(self._with_bias_and_gamma(image))
+            image = self.acquired(self.with_bias_and_gamma(image))
         else:
-            image = self._with_bias_and_gamma(self._with_background(image, (index_map > 0).float()))
+            image = self.with_bias_and_gamma(self._with_background(image, (index_map > 0).float()))
         image = gradient_magnitude(image) if self.recipe.gradient else image
         image = _without_missing(image, self.draw) if self.number == 1 else image
         return torch.stack([image, *self._sampling_maps(device)])
@@ -78,11 +78,13 @@ class Channel:
         shape = self.shape
         return axis_matrices(self.recipe.resolution, self.drawn.acquisition, shape.voxel_size, shape.crop, shape.output)
 
-    def _acquired(self, image: Tensor) -> Tensor:
+    def acquired(self, image: Tensor) -> Tensor:
+        """Return an image of the crop as the scanner would sample it, on the output grid."""
         noise = generator(self._seed(LOW_RESOLUTION), image.device)
         return acquire(image, self._matrices, self.drawn.low_resolution_noise_std, noise)
 
-    def _with_bias_and_gamma(self, image: Tensor) -> Tensor:
+    def with_bias_and_gamma(self, image: Tensor) -> Tensor:
+        """Return an image of the crop with bias field, noise and another contrast, in 0..1."""
         drawn, source = self.drawn, generator(self._seed(BIAS))
         if drawn.bias_std > 0:
             log_field = log_bias_field(image.shape, drawn.bias_std, self.recipe.bias_field, source, image.device)
@@ -95,7 +97,7 @@ class Channel:
     def _with_background(self, image: Tensor, foreground: Tensor) -> Tensor:
         """Simulate the acquisition, and replace what lies around the labels as partial-volume SynthSeg does."""
         drawn, masked = self.drawn.background, self.recipe.background.mode == "masked"
-        image = self._acquired(image * foreground if masked else image)
+        image = self.acquired(image * foreground if masked else image)
         if drawn is None or not (masked or drawn.zero):
             return image
         blurred = along_axes(foreground, [axis.restore @ axis.acquire for axis in self._matrices])

@@ -180,6 +180,23 @@ class Sample(SyntheticScan):
     draw: Draw
 
 
+@dataclass(frozen=True)
+class Deformed:
+    """The label map of a sample.
+
+    Parameters
+    ----------
+    index_map : (I, J, K)
+        List positions, deformed, cropped, possibly mirrored.
+    warp, corner
+        The deformation, and the first voxel of the crop.
+    """
+
+    index_map: Tensor
+    warp: Warp
+    corner: Shape3
+
+
 class BrainGenerator:
     """Makes samples from label maps, on the device that holds them.
 
@@ -236,21 +253,21 @@ class BrainGenerator:
             return self._applied(draw)
 
     def _applied(self, draw: Draw) -> Sample:
-        index_map, corner = self._deformed(draw)
-        channels = [Channel(self.recipe, self.shape, draw, number) for number in range(self.recipe.channels)]
-        rendered = [channel.render(self._classes, index_map) for channel in channels]
+        warp = self._warp(draw, self.recipe.deformation, draw.stream(ELASTIC))
+        corner = draw.corner or self._around_brain(warp, self.maps.indices[draw.map_index], draw)
+        index_map = self._pulled(draw, warp, corner, self.shape.crop)
+        index_map = self._swap[index_map.int()].flip(0) if draw.flip else index_map
+        rendered = self._rendered(draw, Deformed(index_map, warp, corner))
         image = torch.cat([*rendered, *self._group_channels(draw, corner)])
         target = resize_nearest(self._targets[index_map.int()], self.shape.output)
         return Sample(
             image, target, self.labels.target_values, self._affine(draw, corner), replace(draw, corner=corner)
         )
 
-    def _deformed(self, draw: Draw) -> tuple[Tensor, Shape3]:
-        """Return the deformed, cropped, possibly mirrored map of list positions, and the corner of the crop."""
-        warp = self._warp(draw, self.recipe.deformation, draw.stream(ELASTIC))
-        corner = draw.corner or self._around_brain(warp, self.maps.indices[draw.map_index], draw)
-        index_map = self._pulled(draw, warp, corner, self.shape.crop)
-        return (self._swap[index_map.int()].flip(0) if draw.flip else index_map), corner
+    def _rendered(self, draw: Draw, deformed: Deformed) -> list[Tensor]:
+        """Return the contrasts, each (1 or 2, I, J, K)."""
+        channels = [Channel(self.recipe, self.shape, draw, number) for number in range(self.recipe.channels)]
+        return [channel.render(self._classes, deformed.index_map) for channel in channels]
 
     def _pulled(self, draw: Draw, warp: Warp, corner: Shape3, shape: Shape3) -> Tensor:
         """Return the list positions of a window of the deformed map, without labels that the sample drops."""

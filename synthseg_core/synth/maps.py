@@ -120,6 +120,23 @@ def read_label_maps(
     return LabelMaps(indices, tuple(affines), voxel_size(affines[0]), files.names, labels)
 
 
+def encoded(label_map: Volume, labels: GenerationLabels, unknown: Unknown, path: Path) -> Volume:
+    """Return positions in the label list in place of the values of one map; see :func:`read_label_maps`.
+
+    Parameters
+    ----------
+    label_map
+        Label values.
+    labels
+        What they mean.
+    unknown
+        What to do about values that the list lacks.
+    path
+        Of the map, for messages.
+    """
+    return _Encoder.of(labels, unknown).encode(label_map, path)
+
+
 def check_step(step: int) -> None:
     """Refuse a step that keeps no voxels."""
     if step < 1:

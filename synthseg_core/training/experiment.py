@@ -73,6 +73,31 @@ def _impossible(name: str, found: float, expected: str) -> UsageError:
 
 
 @dataclass(frozen=True)
+class MixingSpec:
+    """Synthetic samples among real ones, for supervised trainings.
+
+    Parameters
+    ----------
+    synthetic_share
+        Share of synthetic samples.
+    recipe
+        What these look like, a name or a file; their crop is that of the real ones.
+    """
+
+    synthetic_share: float = 0.0
+    recipe: str = "official"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.synthetic_share < 1:
+            raise UsageError(
+                "mixing, synthetic_share",
+                found=f"{self.synthetic_share:g}",
+                expected="0 to below 1",
+                remedy="correct it",
+            )
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What samples look like, how the network is trained, and how it is scored meanwhile.
 
@@ -84,6 +109,8 @@ class Experiment:
         What the network is for; a name of :data:`~synthseg_core.training.tasks.TASKS`.
     pairs
         For the task ``quality``: predicted and true maps.
+    mixing
+        Synthetic samples among real ones.
     """
 
     task: str = "segmentation"
@@ -91,6 +118,7 @@ class Experiment:
     training: TrainConfig = field(default_factory=TrainConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     pairs: PairSpec = field(default_factory=PairSpec)
+    mixing: MixingSpec = field(default_factory=MixingSpec)
 
     @staticmethod
     def preset(name: str) -> Experiment:

@@ -61,6 +61,8 @@ class Inputs:
         Label maps.
     models
         Names or cards of the models that the task builds on, by role, for instance ``group_segmenter``.
+    images, held_out_images
+        Real scans that the maps belong to, folders or files, for supervised trainings.
     backend
         What makes synthetic scans, one of :data:`~synthseg_core.synth.cornucopia.BACKENDS`.
     folder
@@ -69,6 +71,8 @@ class Inputs:
 
     maps: MapsSource
     models: Mapping[str, str] = field(default_factory=dict)
+    images: Sequence[Path] = ()
+    held_out_images: Sequence[Path] = ()
     backend: str = BACKENDS[0]
     folder: Path | None = None
 

@@ -16,7 +16,7 @@ from synthseg_core.errors import WeightsError
 from synthseg_core.models.arrays import load_state
 from synthseg_core.models.registry import load_card
 from synthseg_core.models.weights import find_weights
-from synthseg_core.networks.building import Network
+from synthseg_core.networks.building import Network, network_of
 from synthseg_core.networks.config import NetworkConfig, NetworkSpec, UNetConfig
 from synthseg_core.training.checkpoint import BEST, LAST, read_checkpoint
 
@@ -52,6 +52,23 @@ def start_from(net: Network, path: Path) -> tuple[str, ...]:
     taken = {name: found[name].float() for name in wanted if name not in unfit}
     net.load_state_dict(taken, strict=False)
     return tuple(unfit)
+
+
+def taken_text(config: NetworkConfig, path: Path) -> str:
+    """Return a line about what a training starts with.
+
+    Parameters
+    ----------
+    config
+        Shape of its network.
+    path
+        As for :func:`start_from`, which says what is refused.
+    """
+    net = network_of(config)
+    new = start_from(net, path)
+    every = sum(1 for value in net.state_dict().values() if value.ndim)
+    kept = f"; new: {', '.join(new)}" if new else ""
+    return f"starting from {path}: {every - len(new)} of {every} arrays{kept}"
 
 
 def read_weights(path: Path, config: NetworkConfig) -> Mapping[str, Tensor]:

@@ -44,6 +44,7 @@ TASKS: Mapping[str, Task] = {
     "robust": Task("robust:prepare", "robust_s2", ("group_segmenter", "denoiser")),
     "parcellation": Task("parcellation:prepare", "parcellation"),
     "quality": Task("quality:prepare", "quality", ("segmenter",)),
+    "supervised": Task("supervised:prepare", "supervised"),
 }
 
 
@@ -84,6 +85,13 @@ def prepare(
         In one line, what does not fit.
     """
     task = task_called(experiment.task)
+    if inputs.images and experiment.task != "supervised":
+        raise UsageError(
+            "--images",
+            found=f"it for the task {experiment.task}",
+            expected="none",
+            remedy="train with --task supervised",
+        )
     _require_models(experiment.task, task, inputs)
     module, _, function = task.prepare.partition(":")
     call: Callable[..., Prepared] = getattr(import_module(f"{__name__}.{module}"), function)

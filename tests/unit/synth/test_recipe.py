@@ -86,7 +86,9 @@ DIGESTS = {
     "robust_s1": "244f7a6fd6232ad7",
     "denoiser": "d2de1cda61a6249b",
     "robust_s2": "b62d3cf156ba8a1c",
+    "supervised": "3da60eda33ec9fcf",
     "tiny": "3bfeca9bcbdad528",
+    "tiny_supervised": "7ec71d02ef53600e",
     "tiny_denoiser": "65dde95dd394afa8",
     "tiny_robust": "630a64c8ee033297",
 }

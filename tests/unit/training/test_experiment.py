@@ -27,7 +27,9 @@ DIGESTS = {
     "denoiser": "14bde02dc5ec888f",
     "parcellation": "e24b13948136243d",
     "robust_s2": "04b814dc7cff4634",
+    "supervised": "36a56363b4add9fc",
     "tiny": "25bf5615f1ea681a",
+    "tiny_supervised": "2779d5eff8dda0be",
     "tiny_denoiser": "b395d50dd3c8f002",
     "tiny_parcellation": "4037cb8aac7135b8",
     "tiny_quality": "e07508067a2ecd54",
@@ -40,8 +42,8 @@ def test_presets_stay_as_they_were():
 
 
 def _digest(experiment: Experiment) -> str:
-    """The task is no setting that a checkpoint holds: what the samples are made of tells tasks apart."""
-    omitted = {"task"} if experiment.task == "quality" else {"task", "pairs"}
+    """Task and mixing are no settings of a checkpoint: what the samples are made of tells them apart."""
+    omitted = {"task", "mixing"} if experiment.task == "quality" else {"task", "mixing", "pairs"}
     content = {name: value for name, value in to_content(experiment).items() if name not in omitted}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
