@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -94,4 +96,4 @@ def test_the_command_says_what_it_takes_of_given_weights(folders, tmp_path, caps
     model = str(tmp_path / "first" / "model" / "card.yaml")
     again = [*words, "--steps", "2", "--out", str(tmp_path / "next"), "--start-from", model, "--device", "cpu"]
     assert main(again) == 0
-    assert f"starting from {model}: 38 of 38 arrays\n" in capsys.readouterr().out
+    assert re.search(rf"starting from {re.escape(model)}: (\d+) of \1 arrays\n", capsys.readouterr().out)
