@@ -20,8 +20,9 @@ FAMILY: Mapping[str, Mapping[str, str]] = {
     "denoiser": {"group_segmenter": "groups"},
     "segmenter": {"group_segmenter": "groups", "denoiser": "denoiser"},
     "parcellation": {},
+    "quality": {"segmenter": "segmenter"},
 }
-"""Trainings of the target train_robust, and whose models each builds on, by role; the last one only if asked for."""
+"""Trainings of the target train_robust, and whose models each builds on, by role; the last two only if asked for."""
 _MEMBER = "robust_"  # before the name of a training of the family, where all stages have names
 # Of the options of a training, those that are settings of 'synthseg train --config'.
 _EXPERIMENT = ("preset", "name", "recipe", "training", "validation")

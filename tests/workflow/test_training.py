@@ -137,15 +137,20 @@ FAMILY_CONFIG = {
     "denoiser": {"preset": "tiny_denoiser", **SMALL},
     "segmenter": {"preset": "tiny_robust", **SMALL},
     "parcellation": {"preset": "tiny_parcellation", **SMALL},
+    "quality": {
+        "preset": "tiny_quality",
+        "recipe": SMALL["recipe"],
+        "training": {"stages": [{"loss": "squared_error", "steps": 2}]},
+    },
 }
 
 
 def test_each_model_of_a_family_is_trained_after_those_that_it_builds_on(maps):
     done = snakemake(maps, config(robust=FAMILY_CONFIG), "train_robust", "--dry-run")
     assert done.returncode == 0, done.stdout
-    assert planned(done.stdout) == {"train_member": 4, "train_robust": 1}
+    assert planned(done.stdout) == {"train_member": 5, "train_robust": 1}
     family = plan(robust=FAMILY_CONFIG)
-    assert family.members == ["groups", "denoiser", "segmenter", "parcellation"]
+    assert family.members == ["groups", "denoiser", "segmenter", "parcellation", "quality"]
     flags = family.flags("robust_segmenter")
     for role, member in (("--group-segmenter", "groups"), ("--denoiser", "denoiser")):
         assert flags[flags.index(role) + 1] == str(family.model_of(f"robust_{member}")[0])
@@ -172,8 +177,10 @@ def test_a_family_from_label_maps_to_a_segmented_scan(tmp_path):
     assert planned(snakemake(tmp_path, given, "train_robust", "--dry-run").stdout) == {}
     scan = write_nifti(tmp_path / "scan.nii.gz", phantom((1.5, 1.0, 2.5)))
     words = ["predict", "--i", str(scan), "--o", str(tmp_path / "dseg.nii.gz"), "--robust", "--parc", "--cpu"]
+    words += ["--qc", str(tmp_path / "qc.csv")]
     assert main([*words, "--model", str(card.source), "--vol", str(tmp_path / "vol.csv")]) == 0
     assert "ctx-lh-superiorfrontal" in (tmp_path / "vol.csv").read_text()
+    assert len((tmp_path / "qc.csv").read_text().splitlines()) == 2
 
 
 MEMBERS = [f"robust.{member}" for member in FAMILY]
