@@ -25,6 +25,7 @@ COMMANDS = {
     "qc": ("qc", "predict the quality of a segmentation, by group of structures"),
     "resample": ("resample", "write a scan at 1 mm, on the grid of the label maps at 1 mm"),
     "predict": ("dropin.predict", "drop-in for the SynthSeg command: same flags, names and numbers"),
+    "siam": ("dropin.siam", "drop-in for the SIAM command: tissues of the whole head, same flags and names"),
     "dataset": ("dropin.dataset", "segment every scan listed in a CSV, resumable"),
     "group": ("group", "gather per-scan tables into group tables"),
     "report": ("report", "pages to look at: one for each scan, and one for a dataset"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ RESIDUAL = NnUNetConfig(
     blocks=(1, 2, 1),
     decoder_convolutions=(1, 2),
 )
+RESIDUAL_HEAD = replace(RESIDUAL, out_channels=18)
+HEAD_NAMES = tuple(f"label {number}" for number in range(18))
+"""Of a folder like that of SIAM 0.3, whose names do not matter."""
 PLAIN = NnUNetConfig(
     out_channels=3,
     features=(4, 6),
@@ -48,11 +51,12 @@ class TrainedFolder:
     plan: dict[str, Any] = field(default_factory=dict)
     architecture: dict[str, Any] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ("background", "inner", "outer", "other")
     seed: int = 3
 
     @property
     def names(self) -> list[str]:
-        return ["background", "inner", "outer", "other"][: self.config.out_channels]
+        return list(self.labels[: self.config.out_channels])
 
     def write(self, folder: Path) -> Path:
         """Write plans, labels, and a checkpoint for each fold."""

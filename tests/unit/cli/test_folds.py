@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -15,20 +14,11 @@ from synthseg_core.cli.main import main
 from synthseg_core.models.registry import load_card, registered_models
 from synthseg_core.networks.config import NnUNetConfig
 from synthseg_core.system.tables import read_tsv
-from tests.phantoms.nnunet import RESIDUAL, TrainedFolder
+from tests.phantoms.nnunet import HEAD_NAMES, RESIDUAL_HEAD, TrainedFolder
 from tests.phantoms.scans import write_nifti
 from tests.unit.segmentation.planned import bordered
 
 TRAINED = TrainedFolder(folds=("0", "3"), patch=(16, 20, 24))
-HEAD = replace(RESIDUAL, out_channels=18)
-
-
-class Head(TrainedFolder):
-    """A folder with the labels of SIAM 0.3."""
-
-    @property
-    def names(self) -> list[str]:
-        return [f"label {number}" for number in range(18)]
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +93,9 @@ def test_options_of_another_kind_of_folder(tmp_path, capsys):
 
 def test_the_folder_of_siam_is_known_by_its_name(tmp_path, scan):
     """Its card has title, meaning and sum of the registered one, and the network of the folder."""
-    folder = Head(config=HEAD, patch=(16, 20, 24)).write(tmp_path / "pred_DS108_LcsfP_Ano")
+    folder = TrainedFolder(config=RESIDUAL_HEAD, patch=(16, 20, 24), labels=HEAD_NAMES).write(
+        tmp_path / "pred_DS108_LcsfP_Ano"
+    )
     assert main(["models", "import", str(folder)]) == 0
     registered = yaml.safe_load(registered_models()["siam-0.3"].read_text())
     card = load_card("siam-0.3")
@@ -111,7 +103,7 @@ def test_the_folder_of_siam_is_known_by_its_name(tmp_path, scan):
     assert card.labels.names[15] == "skull"
     assert card.plan is not None
     assert (card.plan.orientation, card.plan.patch_voxels) == ("RAS", (16, 20, 24))
-    assert card.networks[0].config == HEAD
+    assert card.networks[0].config == RESIDUAL_HEAD
     volumes, sidecar, mask = (scan.with_name(name) for name in ("v.tsv", "s.json", "mask.nii.gz"))
     words = ["--volumes", str(volumes), "--sidecar", str(sidecar), "--mask", str(mask)]
     labels = _labels(_segment(scan, "siam-0.3", "head", *words, "--voxel-scale", "1.2"))
