@@ -23,6 +23,7 @@ COMMANDS = {
     "segment": ("segment", "segment one scan, with outputs of your choice"),
     "parcellate": ("parcellate", "divide the cortex of a segmented scan into parcels"),
     "qc": ("qc", "predict the quality of a segmentation, by group of structures"),
+    "merge": ("merge", "put the tissues of the whole head around a segmentation of the brain"),
     "resample": ("resample", "write a scan at 1 mm, on the grid of the label maps at 1 mm"),
     "predict": ("dropin.predict", "drop-in for the SynthSeg command: same flags, names and numbers"),
     "siam": ("dropin.siam", "drop-in for the SIAM command: tissues of the whole head, same flags and names"),

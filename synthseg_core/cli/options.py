@@ -23,9 +23,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
         help=f"registered segmentation model, or card file (default: {default_model()})",
     )
     model.add_argument("--weights", type=Path, metavar="DIR", help="folder with the weights (default: usual places)")
-    model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
-    model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    add_hardware_options(model)
     return model
+
+
+def add_hardware_options(parser: argparse._ActionsContainer) -> None:
+    """Add device and threads."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
 
 
 def add_fold_options(parser: argparse.ArgumentParser) -> None:
