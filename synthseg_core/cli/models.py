@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.errors import SynthSegError, UsageError
+from synthseg_core.models.archived import import_archive, install
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.card_file import read_card, yaml_text
 from synthseg_core.models.combining import combine
@@ -166,7 +167,7 @@ def _record(card: ModelCard, folder: Path | None) -> dict[str, Any]:
         "size_bytes": weights.size_bytes or (found[0].stat().st_size if found else None),
         "sha256": weights.sha256,
         "licence": weights.licence,
-        "mirrors": len(mirrors_of(weights)),
+        "mirrors": len(mirrors_of(weights)) + len(weights.archive.urls if weights.archive else ()),
         "present": found is not None,
         "path": str(found[0]) if found else None,
         "place": found[1].name if found else None,
@@ -224,7 +225,7 @@ def _fetch(options: argparse.Namespace) -> int:
 
 def _is_left_out(card: ModelCard, *, named: bool) -> bool:
     """Say whether there is nothing to fetch for a model, and tell the user; a named one without file is an error."""
-    if card.weights.urls:
+    if card.weights.urls or (card.weights.archive is not None and locate(card) is None):
         return False
     found = locate(card)
     if found is None and named:
@@ -240,6 +241,9 @@ def _fetch_one(card: ModelCard, folder: Path) -> SynthSegError | None:
     watcher = TerminalWatcher()
     print(f"{card.name}: licence of the weights: {card.weights.licence}", file=sys.stderr)
     try:
+        if card.weights.archive is not None:
+            print(f"{card.name}: fetched: {install(card, folder, watcher=watcher)}")
+            return None
         done = fetch(card.weights, target, watcher=watcher)
     except SynthSegError as error:
         return error
@@ -272,7 +276,7 @@ def _path(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     folder = options.to or cache_folder()
     given = [flag_of(name) for name in ("name", "model", "folds", "orientation") if getattr(options, name) is not None]
-    if is_file(options.folder / "plans.json"):
+    if is_file(options.folder) or is_file(options.folder / "plans.json"):
         return _import_nnunet(options, folder)
     if given:
         raise UsageError(
@@ -309,8 +313,9 @@ def _import_nnunet(options: argparse.Namespace, store: Path) -> int:
 
     if options.link:
         raise UsageError("--link", found="an nnU-Net", expected="weights files", remedy="leave it out: it is converted")
-    template = load_card(options.model) if options.model else known_by_folder(options.folder.resolve().name)
-    card = import_nnunet(
+    stem = options.folder.resolve().name.removesuffix(".zip").removesuffix(".gz").removesuffix(".tar")
+    template = load_card(options.model) if options.model else known_by_folder(stem)
+    card = (import_archive if is_file(options.folder) else import_nnunet)(
         options.folder,
         store,
         name=options.name,

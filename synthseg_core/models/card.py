@@ -29,6 +29,8 @@ class ArchiveFile:
         Name of the model folder in it.
     urls
         Where it is; tried in order.
+    about_bytes
+        Its size roughly, for what has to be free on the disk.
     size_bytes, md5, sha256
         Expected size and checksums; ``None`` where unknown.
     """
@@ -36,6 +38,7 @@ class ArchiveFile:
     file: str
     folder: str
     urls: tuple[str, ...] = ()
+    about_bytes: int | None = None
     size_bytes: int | None = None
     md5: str | None = None
     sha256: str | None = None

@@ -64,6 +64,7 @@ class _Job:
     target: Path
     policy: Policy
     watcher: Watcher
+    checked_after: bool = False
 
     @property
     def part(self) -> Path:
@@ -97,7 +98,12 @@ def mirrors_of(weights: WeightsFile) -> tuple[tuple[str, ...], ...]:
 
 
 def fetch(
-    weights: WeightsFile, target: Path, *, policy: Policy | None = None, watcher: Watcher | None = None
+    weights: WeightsFile,
+    target: Path,
+    *,
+    policy: Policy | None = None,
+    watcher: Watcher | None = None,
+    checked_after: bool = False,
 ) -> Fetched:
     """Fetch a file unless it is there already.
 
@@ -111,6 +117,8 @@ def fetch(
         Patience and number of tries; ``None``: the defaults.
     watcher
         Is told of progress; ``None``: nobody.
+    checked_after
+        The caller compares the file with another checksum, so that the rest of one without SHA-256 may be asked for.
 
     Raises
     ------
@@ -119,7 +127,7 @@ def fetch(
     OutputError
         If the file cannot be written.
     """
-    job = _Job(weights, target, policy or Policy(), watcher or Watcher())
+    job = _Job(weights, target, policy or Policy(), watcher or Watcher(), checked_after)
     try:
         if _is_there(job):
             return Fetched(target, None)
@@ -256,7 +264,8 @@ def _resumed(job: _Job, mirror: tuple[str, ...]) -> _Origin:
 def _can_go_on(job: _Job, stored: _Origin) -> bool:
     """Say whether the rest can be asked for, and whether something would notice if it belonged to another file."""
     inside = job.received() - stored.base
-    return inside == 0 or (inside > 0 and (job.weights.sha256 is not None or stored.validator is not None))
+    noticed = job.checked_after or job.weights.sha256 is not None or stored.validator is not None
+    return inside == 0 or (inside > 0 and noticed)
 
 
 def _stored_origin(job: _Job) -> _Origin | None:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 import uuid
@@ -133,12 +134,15 @@ def remove_abandoned_once(folder: Path) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files that nobody writes to any more; whatever forbids that, they then stay."""
+    """Remove temporary files and folders that nobody writes to any more; whatever forbids that, they then stay."""
     with suppress(OSError):
         for path in folder.glob(".tmp-*"):
             with suppress(OSError):
                 if _is_abandoned(path):
-                    path.unlink()
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
 
 
 def _is_abandoned(path: Path) -> bool:
