@@ -42,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_weights(listing)
     fetching = _action(actions, "fetch", _fetch, "download weights; a download that was interrupted goes on")
     fetching.add_argument("models", nargs="*", metavar="MODEL", help="name, or path of a model card")
-    fetching.add_argument("--all", action="store_true", help="every model that can be downloaded")
+    fetching.add_argument(
+        "--all", action="store_true", help="every model that can be downloaded as one file, not in an archive"
+    )
     fetching.add_argument("--to", type=Path, metavar="DIR", help="folder; default: $SYNTHSEG_MODELS, or the cache")
     verifying = _action(actions, "verify", _verify, "read weights and compare them with the published checksums")
     verifying.add_argument("models", nargs="*", metavar="MODEL", help="name, or path of a model card; default: all")
@@ -225,9 +227,12 @@ def _fetch(options: argparse.Namespace) -> int:
 
 def _is_left_out(card: ModelCard, *, named: bool) -> bool:
     """Say whether there is nothing to fetch for a model, and tell the user; a named one without file is an error."""
-    if card.weights.urls or (card.weights.archive is not None and locate(card) is None):
+    found, archive = locate(card), card.weights.archive
+    if card.weights.urls or (archive is not None and named and found is None):
         return False
-    found = locate(card)
+    if archive is not None and found is None:
+        print(f"{card.name}: an archive of gigabytes, which is fetched by name alone", file=sys.stderr)
+        return True
     if found is None and named:
         return False
     why = "its card gives no address" if found is None else f"{found[0]} is there"
