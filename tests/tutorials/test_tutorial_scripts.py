@@ -139,3 +139,27 @@ def test_quality(tmp_path):
     assert card.training["quality"]["pairs"] == 2
     assert _is_picture(tmp_path / "scores" / "snapshot.png")
     assert len(list((tmp_path / "scores" / "pairs").rglob("*.npz"))) == 2 + 2
+
+
+@pytest.mark.slow
+def test_robust_chain(maps, tmp_path, capsys):
+    run("09", "--tiny", "--maps", maps, "--out", tmp_path, "--steps", 3)
+    assert "denoiser: 5 channels in, 5 out" in capsys.readouterr().out
+    assert nib.load(tmp_path / "dseg.nii.gz").shape
+    assert _is_picture(tmp_path / "denoiser" / "snapshot.png")
+
+
+@pytest.mark.slow
+def test_parcels(tmp_path, capsys):
+    run("11", "--tiny", "--out", tmp_path, "--steps", 3)
+    said = capsys.readouterr().out
+    assert "output_parcels: 7 targets, 1011 to 2029" in said
+    assert "ctx-lh-superiorfrontal" in said
+    assert load_card(tmp_path / "both" / "card.yaml").companions == {"parcellation": "parcellation/card.yaml"}
+
+
+@pytest.mark.slow
+def test_real_scans(maps, tmp_path):
+    run("12", "--tiny", "--maps", maps, "--out", tmp_path, "--steps", 3)
+    assert (tmp_path / "comparison" / "evaluation.html").is_file()
+    assert {row["model"] for row in read_tsv(tmp_path / "comparison" / "summary.tsv")} == {"real", "mixed"}
