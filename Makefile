@@ -38,8 +38,8 @@ demo: demo/bids/README.md
 	$(BIN)/python -m synthseg_core.cli.demo picture demo/derivatives demo/segmentations.png --model $(DEMO_MODEL)
 	@echo
 	@$(BIN)/python -m synthseg_core.cli.demo weights --model $(DEMO_MODEL)
-	@echo "Look at demo/segmentations.png, and at the tables in demo/derivatives. Run 'make demo' again and nothing is"
-	@echo "segmented; delete a file in demo/derivatives and only what is missing comes back."
+	@echo "Look at demo/derivatives/group.html, at demo/segmentations.png, and at the tables in demo/derivatives. Run"
+	@echo "'make demo' again and nothing is segmented; delete a file there and only what is missing comes back."
 
 # Two at a time, each file as a whole; a single test: .venv/bin/python -m pytest FILE -k NAME.
 test: $(INSTALLED)

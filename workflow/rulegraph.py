@@ -29,7 +29,7 @@ HEAD = """\
 # Rule graph
 
 Which rule needs which, and how many jobs three scans make. Written by `make rulegraph`; a test fails when it is stale.
-`group` is in no graph: it has no outputs, and gathers what exists whenever it is asked for
+`group` and `group_report` are in no graph: they have no outputs, and gather what exists whenever they are asked for
 ([why](decisions/007-group-level.md)).
 """
 

@@ -123,6 +123,7 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
         "resample": {"enabled": args.save_resampled},
         "parcellate": {"enabled": args.parc},
         "qc": {"enabled": args.qc, "threshold": args.qc_threshold},
+        "report": {"enabled": False if args.no_reports else None, "viewer": args.report_viewer or None},
     }
     return _given(values)
 
@@ -199,6 +200,10 @@ def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--qc-threshold", type=float, metavar="SCORE", help="flag scans with a score below (default: 0.65)"
     )
+    group.add_argument("--no-reports", action="store_true", help="no pages to look at")
+    group.add_argument(
+        "--report-viewer", action="store_true", help="an interactive viewer in the page of each scan, 3 MB a scan"
+    )
     group.add_argument("--save-posteriors", action="store_true", help="keep posterior probabilities, at 1 mm")
     group.add_argument("--save-resampled", action="store_true", help="keep the scans at 1 mm")
 
@@ -230,6 +235,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument("-n", "--dry-run", action="store_true", help="show what would be done")
     group.add_argument("-v", "--verbose", action="store_true", help="show what Snakemake says, too")
+    group.add_argument(
+        "--reports-only", action="store_true", help="nothing but the pages again, from the results that are there"
+    )
     group.add_argument("--rerun", action="store_true", help="make again what is there already")
     group.add_argument("--stop-on-first-crash", action="store_true", help="start no more scans after a failure")
     group.add_argument("--no-wait", action="store_true", help="shards on SLURM: submit them and return")

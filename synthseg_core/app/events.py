@@ -20,6 +20,8 @@ from synthseg_core.cli.worker.environment import PER_SCAN
 
 VARIABLE = "SYNTHSEG_EVENTS"
 """Environment variable that holds the path of the file."""
+REPORT = "scan_report"
+"""Rule that makes the page about a scan."""
 PLAN, BEGUN, DONE, FAILED, AGAIN, ERROR = "plan", "begun", "done", "failed", "again", "error"
 # Event of a record -> ours, and the attribute with the number of the job.
 _OF_JOBS = {"job_info": (BEGUN, "jobid"), "job_finished": (DONE, "job_id"), "job_error": (FAILED, "jobid")}
@@ -108,7 +110,7 @@ def _jobs_of(workflow: Any) -> Iterator[Job]:
     """Return the jobs that are to run; without the rule that only collects, which makes nothing."""
     for job in workflow.dag.needrun_jobs():
         if job.output:
-            scan = stem_of(job.wildcards) if job.rule.name in PER_SCAN else ""
+            scan = stem_of(job.wildcards) if job.rule.name in (*PER_SCAN, REPORT) else ""
             yield Job(job.jobid, job.rule.name, scan)
 
 

@@ -21,7 +21,14 @@ from synthseg_core.app.arguments import (
 from synthseg_core.app.bundle import Profile
 from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.continued import with_model
-from synthseg_core.app.gather import layout_from, look_at, results_of_run, results_so_far, running_text
+from synthseg_core.app.gather import (
+    layout_from,
+    look_at,
+    results_of_run,
+    results_so_far,
+    rows_to_gather,
+    running_text,
+)
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.lock import RunLock
 from synthseg_core.app.machine import machine_text
@@ -47,6 +54,8 @@ _FLAGS = {"posteriors": "--save-posteriors", "resample": "--save-resampled", "pa
 # What Snakemake ends with if its command line is wrong.
 _USAGE_ERROR = 2
 _PREVIEW = "synthseg-bids-preview-"
+# What the page about a scan cannot be made without.
+_SHOWN = ("dseg", "volumes", "sidecar")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,6 +82,8 @@ def _answer(words: list[str], extra: tuple[str, ...]) -> int:
         return _status(build_status_parser().parse_args(words[1:]))
     args = build_parser().parse_args(words)
     values = config_values(args)
+    if args.reports_only:
+        return _reports_only(args, checked(with_model(values), names=OPTION_NAMES))
     if args.analysis_level == "group":
         return _group(checked(values, names=OPTION_NAMES))
     return _participant(args, checked(with_model(values), names=OPTION_NAMES), extra)
@@ -94,10 +105,40 @@ def _group(config: Mapping[str, Any]) -> int:
     tables = results_so_far(plan)
     rows = [status.row for status in tables.statuses]
     notes = write_group_tables(tables, plan.layout.output, threshold=plan.quality_threshold)
+    _write_group_page(plan)
     found = plan.found if plan.dataset.exists() else ()
     _tell(*notes, *departed(plan.layout.output, (*found, *rows)))
     _sum_up(tables, plan.layout.output / f"{SCANS_NAME}.tsv")
     return 0
+
+
+def _reports_only(args: argparse.Namespace, config: Mapping[str, Any]) -> int:
+    """Write the pages again, from what is there; 1 if one could not be made."""
+    from synthseg_core.reports.scan_facts import ScanFacts
+    from synthseg_core.reports.scan_report import ReportOptions, write_scan_reports
+
+    config = {**config, "report": {**config["report"], "enabled": True}}
+    plan = Plan.from_config(config)
+    rows = [row for row in plan.selection.of(rows_to_gather(plan)) if row.scan]
+    done = [row for row in rows if all(plan.layout.derivative(row.scan, one).is_file() for one in _SHOWN)]
+    scans = [(ScanFacts(plan.layout.output, row.scan), Path(row.source)) for row in done]
+    options = ReportOptions(plan.reports.palette, plan.quality_threshold, plan.reports.viewer)
+    there = [(facts, scan if scan.is_file() else None) for facts, scan in scans]
+    failed = 0
+    for number, (facts, reason) in enumerate(write_scan_reports(there, options, args.n_cpus), 1):
+        print(f"[{number}/{len(done)}] {reason or facts.page.name}", flush=True)
+        failed += bool(reason)
+    if not plan.selection.is_partial:
+        _group(config)
+    return int(bool(failed))
+
+
+def _write_group_page(plan: Plan) -> None:
+    """Write the page about all scans and say where it is."""
+    if plan.reports.enabled:
+        from synthseg_core.reports.group_report import write_group_report  # it loads much that only looks need
+
+        print(f"look at {write_group_report(plan.layout.output, plan.quality_threshold)}")
 
 
 def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tuple[str, ...]) -> int:
@@ -230,6 +271,7 @@ def _finish(plan: Plan, end: ChildEnd, faults: Sequence[str]) -> int:
         _sum_up(selected, plan.layout.logs)
     else:
         _tell(*write_group_tables(selected, folder, threshold=plan.quality_threshold))
+        _write_group_page(plan)
         _sum_up(selected, folder / f"{SCANS_NAME}.tsv")
     return exit_status(end, selected.statuses, absent=plan.absent, by_label=plan.selection.is_partial)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from inspect import signature
 from pathlib import Path
@@ -20,7 +20,7 @@ from synthseg_core.app.requests import date_back, remove_broken_link
 from synthseg_core.app.stage_options import SegmentSettings, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
 from synthseg_core.bids.discovery import dataset_of
-from synthseg_core.bids.names import STAGES, derivative, products_of
+from synthseg_core.bids.names import STAGES, derivative, products_of, stem_of_report
 from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.bids.scan_row import ScanRow, pointer_problem
 from synthseg_core.bids.scan_table import (
@@ -42,6 +42,8 @@ TWO_PART_STEM = "{before}_space-{suffix}"
 """A stem as wildcards in two parts, for the rule whose outputs repeat the suffix of the scan."""
 # With one of these, pybids searches.
 _PYBIDS_KEYS = ("bids_filter_file", "bids_database")
+# Stage -> what of its results the page about a scan shows.
+_SHOWN = {"segment": ("dseg", "sidecar", "volumes"), "parcellate": ("parcels", "parcel_volumes"), "qc": ("scores",)}
 
 Result = TypeVar("Result")
 
@@ -78,6 +80,23 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Reports:
+    """Which pages a run makes.
+
+    Parameters
+    ----------
+    enabled
+        Whether any.
+    palette, viewer
+        As for :class:`synthseg_core.reports.scan_report.ReportOptions`.
+    """
+
+    enabled: bool
+    palette: str
+    viewer: bool
+
+
+@dataclass(frozen=True)
 class Plan:
     """A checked configuration; the scan table is made or read when it is first asked for.
 
@@ -99,6 +118,8 @@ class Plan:
         Those that are asked for, in their order; see ``synthseg_core.bids.names.STAGES``.
     quality_threshold
         Scans with a quality score below are flagged.
+    reports
+        Pages to look at.
     """
 
     layout: Layout
@@ -110,6 +131,7 @@ class Plan:
     segment: SegmentSettings
     stages: tuple[str, ...]
     quality_threshold: float
+    reports: Reports
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, head: bool = True) -> Plan:
@@ -135,6 +157,7 @@ class Plan:
             segment=segment,
             stages=stages_of(config),
             quality_threshold=config["qc"]["threshold"],
+            reports=Reports(**config["report"]),
         )
 
     @cached_property
@@ -239,6 +262,22 @@ class Plan:
         """Return the options of ``synthseg resample`` for one scan."""
         return ["--source", self._uri(stem)]
 
+    def report_inputs(self, stem: str) -> list[str]:
+        """Return what the page about a scan is made from."""
+        products = [product for stage in self.stages for product in _SHOWN.get(stage, ())]
+        return [str(self.layout.derivative(stem, product)) for product in products]
+
+    def report_words(self, stem: str) -> list[str]:
+        """Return the words of ``synthseg report`` for one scan."""
+        viewer = ["--viewer"] if self.reports.viewer else []
+        words = ["--palette", self.reports.palette, "--qc-threshold", f"{self.quality_threshold:g}", *viewer]
+        return [str(self.layout.derivative(stem, "dseg")), "--scan", self.scan_of(stem), *words]
+
+    def report_file(self, *, preview: bool = False) -> Path:
+        """Return the settings file of the pages, up to date with the configuration."""
+        content = {**asdict(self.reports), "threshold": self.quality_threshold, "version": __version__}
+        return write_stage_file(self.layout, "report", content, preview=preview)
+
     def qc_words(self, stem: str) -> list[str]:
         """Return the options of ``synthseg qc`` for one scan."""
         return self.options_of(stem).model_flags()
@@ -274,8 +313,10 @@ class Plan:
         hidden = self.with_broken_links() if preview else ()
         for stem in hidden:
             print(f"not in Snakemake's list, for links to nowhere among its results: {stem}", file=sys.stderr)
-        jobs = (files for stem in stems if stem not in hidden for files in self._jobs_of(stem))
-        return [name for first, *others in jobs for name in (first, *(_missing(others) if _is_there(first) else ()))]
+        seen = [stem for stem in stems if stem not in hidden]
+        jobs = (files for stem in seen for files in self._jobs_of(stem))
+        named = [name for first, *others in jobs for name in (first, *(_missing(others) if _is_there(first) else ()))]
+        return [*named, *(str(self.layout.page(stem)) for stem in seen if self.reports.enabled)]
 
     def with_broken_links(self) -> frozenset[str]:
         """Return the scans with links to nowhere among their results, which a dry run of Snakemake cannot look at."""
@@ -363,7 +404,8 @@ class Plan:
 
     def _dataset_settings(self) -> dict[str, Any]:
         source = os.path.relpath(self.source_folder, self.layout.output)
-        return {"models": self.models, "input": source, "version": __version__, "stages": list(self.stages)}
+        made = {"stages": list(self.stages), "reports": self.reports.enabled}
+        return {"models": self.models, "input": source, "version": __version__, **made}
 
     def _judged(self, row: ScanRow) -> ScanRow:
         """Notice what makes a scan unusable for this run: its path, or a model of its own."""
@@ -454,9 +496,11 @@ def of_scan(function: Callable[[str], Result]) -> Callable[[Any], Result]:
 
 
 def stem_of(wildcards: Any) -> str:
-    """Return the stem of a scan from the wildcards of a job, which have it whole or as :data:`TWO_PART_STEM`."""
+    """Return the stem of a scan from the wildcards of a job: whole, as :data:`TWO_PART_STEM`, or named by its page."""
     if hasattr(wildcards, "scan"):
         return wildcards.scan
+    if hasattr(wildcards, "report"):
+        return stem_of_report(wildcards.report)
     return TWO_PART_STEM.format(before=wildcards.before, suffix=wildcards.suffix)
 
 

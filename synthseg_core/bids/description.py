@@ -42,6 +42,7 @@ space: `sub-01/anat/sub-01_T1w.nii.gz` gives `sub-01/anat/sub-01_space-T1w`.
 * `<scan>_seg-synthseg_volumes.tsv`: volumes of the structures, mm^3.
 * `<scan>_desc-brain_mask.nii.gz`: 1 where the label map on the grid of the scan has any structure, fluid included,
   as in the total intracranial volume.
+* `<name of the scan>.html` at the top, with pictures in `figures/`: a page to look at.
 * If they were asked for: `<scan>_seg-synthseg_res-1mm_probseg.nii.gz`, posteriors at 1 mm, 4-D; the JSON beside it
   names its volumes. `<scan>_res-1mm_desc-preproc_<suffix>.nii.gz`, the scan at 1 mm.
 """
@@ -56,6 +57,8 @@ _SCORES = """\
 """
 _GROUP = """
 ## All scans
+
+`group.html` is the page to begin with: what to look at first, outliers, distributions.
 
 Each table has a JSON file beside it that explains its columns and lists the models and weights behind its numbers.
 
@@ -127,7 +130,8 @@ _PARCEL_FILES: tuple[str, ...] = (
 _SCORE_FILES: tuple[str, ...] = ("desc-qc_scores.json",)
 # Names that BIDS 1.11 does not know: tables, colour tables, and scans whose names were not BIDS.
 _IGNORED = (
-    *("/work", "group_*", "*_volumes.tsv", "*_volumes.json", "*_scores.tsv", "*_scores.json"),
+    *("/work", "/*.html", "/figures", "desc-review_scans.tsv", "group_*"),
+    *("*_volumes.tsv", "*_volumes.json", "*_scores.tsv", "*_scores.json"),
     *("*_LUT.txt", "*_itksnap.txt", "*_desc-preproc_orig.*"),
 )
 

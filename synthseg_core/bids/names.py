@@ -244,6 +244,14 @@ def report_name(stem: str) -> str:
     return name if datatype == "anat" else f"{name}_{datatype}"
 
 
+def stem_of_report(name: str) -> str:
+    """Return the stem of the scan that a page is about; :func:`report_name` undone."""
+    *pairs, last = name.split("_")
+    datatype = "anat" if "-" in last else last
+    folders = [pair for pair in pairs if pair.startswith(("sub-", "ses-"))]
+    return "/".join([*folders[:2], datatype, name if datatype == "anat" else "_".join(pairs)])
+
+
 def suffix_of(stem: str) -> str:
     """Return the suffix of the scan that a stem belongs to."""
     return stem.rpartition("_space-")[2].partition("_")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from synthseg_core.errors import UsageError
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--palette", choices=PALETTES, default=PALETTES[0], help="colours of structures (default: %(default)s)"
     )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="pages at once (default: %(default)s)")
     parser.add_argument("--viewer", action="store_true", help="an interactive viewer behind a button of each page")
 
 
@@ -47,10 +49,15 @@ def run(args: argparse.Namespace) -> int:
         print(write_group_report(args.group, args.qc_threshold))
         return 0
     from synthseg_core.reports.scan_facts import ScanFacts
-    from synthseg_core.reports.scan_report import ReportOptions, write_scan_report
+    from synthseg_core.reports.scan_report import ReportOptions, write_scan_report, write_scan_reports
 
     options = ReportOptions(args.palette, args.qc_threshold, args.viewer)
-    for path in args.label_maps:
-        facts = ScanFacts.of_label_map(path)
-        print(write_scan_report(facts, args.scan or facts.scan(), options))
-    return 0
+    known = [ScanFacts.of_label_map(path) for path in args.label_maps]
+    if len(known) == 1:
+        print(write_scan_report(known[0], args.scan or known[0].scan(), options))
+        return 0
+    failed = 0
+    for facts, reason in write_scan_reports([(facts, facts.scan()) for facts in known], options, args.jobs):
+        print(reason or facts.page, file=sys.stderr if reason else sys.stdout, flush=True)
+        failed += bool(reason)
+    return int(bool(failed))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synthseg_core.errors import SynthSegError
 from synthseg_core.images.figures import CONVENTION
 from synthseg_core.labels.structures import Colour
 from synthseg_core.reports import scan_pictures
@@ -68,6 +71,36 @@ def write_scan_report(facts: ScanFacts, scan: Path | None, options: ReportOption
     write_json(facts.figure(JUDGEMENT), asdict(plausible))
     write_page(facts.page, "scan.html", _content(facts, pictured, plausible, colours, options))
     return facts.page
+
+
+def write_scan_reports(
+    scans: Sequence[tuple[ScanFacts, Path | None]], options: ReportOptions, jobs: int = 1
+) -> Iterator[tuple[ScanFacts, str]]:
+    """Write the reports of many scans, and say of each, in order, why it could not be made; empty if it was.
+
+    Parameters
+    ----------
+    scans
+        Derivatives, and the image as in :func:`write_scan_report`.
+    options
+        How they look.
+    jobs
+        How many at once, each in a process of its own.
+    """
+    if jobs <= 1 or len(scans) <= 1:
+        yield from (_tried(facts, scan, options) for facts, scan in scans)
+        return
+    with ProcessPoolExecutor(min(jobs, len(scans)), mp_context=get_context("spawn")) as pool:
+        tasks = [pool.submit(_tried, facts, scan, options) for facts, scan in scans]
+        yield from (task.result() for task in tasks)
+
+
+def _tried(facts: ScanFacts, scan: Path | None, options: ReportOptions) -> tuple[ScanFacts, str]:
+    try:
+        write_scan_report(facts, scan, options)
+    except SynthSegError as error:
+        return facts, str(error)
+    return facts, ""
 
 
 def findings(facts: ScanFacts, plausible: Plausibility, threshold: float) -> list[str]:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.bids.names import ScanName, derivative
+from synthseg_core.bids.names import ScanName, derivative, report_name
 from synthseg_core.bids.scan_row import ScanRow, named_row
+from synthseg_core.images.mosaic import jpeg
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.reports import gather, write_group_tables
+from synthseg_core.reports import QUALITY_NAME, SCANS_NAME, WIDE_NAME, gather, write_group_tables
+from synthseg_core.reports.scan_facts import FIGURES
 from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
+from synthseg_core.system.tables import format_tsv
 from tests.phantoms.scans import oblique_affine, write_nifti
 
 TABLE = LabelTable.builtin("segmentation_2.0")
@@ -141,3 +144,44 @@ def write_tables(dataset: Path, rows: list[ScanRow]) -> None:
 def _block(labels: np.ndarray, grid: tuple, label: int, centre: tuple) -> None:
     inside = np.logical_and.reduce([np.abs(one - place) < 8 for one, place in zip(grid, centre, strict=True)])
     labels[inside] = label
+
+
+def write_many_tables(dataset: Path, number: int) -> None:
+    """Write group tables of scans that were never there, with a thumbnail and a judgement for each."""
+    rng = np.random.default_rng(0)
+    dataset.mkdir(parents=True, exist_ok=True)
+    (dataset / FIGURES).mkdir()
+    stems = [f"sub-{place:04d}/anat/sub-{place:04d}_space-T1w" for place in range(number)]
+    columns = [f"{name.replace(' ', '_').replace('-', '_').lower()}_mm3" for name in TABLE.names[1:]]
+    icv = 1.5e6 * np.exp(0.1 * rng.standard_normal(number))
+    picture = jpeg(rng.integers(0, 255, (100, 300), np.uint8))
+    scans, volumes, scores = [], [], []
+    for place, stem in enumerate(stems):
+        key = {"participant_id": f"sub-{place:04d}", "session_id": "n/a", "suffix": "T1w", "scan": stem}
+        status = "failed" if place % 100 == 7 else "done"
+        warning = "the field of view is small" if place % 20 == 3 else "n/a"
+        path = f"sub-{place:04d}/anat/sub-{place:04d}_T1w.nii.gz"
+        scans.append({**key, "path": path, "status": status, "stage": "n/a",
+                      "reason": "it is broken" if status == "failed" else "n/a", "log": "n/a", "warnings": 0,
+                      "warning_text": warning, "model": "m", "version": "1", "weights_sha256": "ab"})  # fmt: skip
+        sizes = icv[place] / 40 * np.exp(0.1 * rng.standard_normal(len(columns)))
+        volumes.append({**key, "total_intracranial_mm3": icv[place], **dict(zip(columns, sizes, strict=True))})
+        scores.append({**key, **{f"group_{one}": f"{rng.uniform(0.6, 0.95):.3f}" for one in range(8)}})
+        name = dataset / FIGURES / report_name(stem)
+        name.with_name(f"{name.name}_thumbnail.jpg").write_bytes(picture)
+        judged = {
+            "agreement": 0.9 + 0.01 * rng.standard_normal(),
+            "empty": False,
+            "swapped": False,
+            "absent": [],
+            "cut": [],
+        }
+        name.with_name(f"{name.name}_judgement.json").write_text(json.dumps(judged))
+    for table, rows in ((SCANS_NAME, scans), (WIDE_NAME, volumes), (QUALITY_NAME, scores)):
+        (dataset / f"{table}.tsv").write_text(format_tsv(rows, list(rows[0])))
+        (dataset / f"{table}.json").write_text(json.dumps({column: {} for column in rows[0]}))
+    people = [
+        {"participant_id": f"sub-{place:04d}", "age": 20 + place % 60, "sex": "FM"[place % 2]}
+        for place in range(number)
+    ]
+    (dataset / "participants.tsv").write_text(format_tsv(people, list(people[0])))

@@ -121,6 +121,8 @@ def dataset(tmp_path_factory):
         (out / f"{COPIES[0].stem}{product.ending('T1w')}").unlink()
     command("describe", out, "--model", MODEL, "--source", raw, "--stages", *STAGES)
     command("group", out, "--stages", *STAGES)
+    command("report", *(out / derivative(name.stem, "dseg") for name in SCANS))
+    command("report", "--group", out)
     return out
 
 
@@ -205,8 +207,14 @@ def test_pybids_lists_no_log_and_no_work_file(dataset, how):
     listed = {Path(one.path).relative_to(dataset).as_posix() for one in layout.get()}
     assert {path for path in listed if path.startswith(".") or "/." in path} == {".bidsignore"} & listed
     of_scans = {derivative(name.stem, product) for name in (*SCANS, *COPIES) for product in PRODUCTS}
-    assert {Path(one.path).relative_to(dataset).as_posix() for one in layout.get(subject=Query.ANY)} == of_scans
-    assert {path for path in listed if "/" in path} == of_scans
+    reports = {
+        path.relative_to(dataset).as_posix() for kind in ("sub-*.html", "figures/*") for path in dataset.glob(kind)
+    }
+    assert len(reports) == 8 * len(SCANS)
+    assert {
+        Path(one.path).relative_to(dataset).as_posix() for one in layout.get(subject=Query.ANY)
+    } == of_scans | reports
+    assert {path for path in listed if "/" in path} == of_scans | {path for path in reports if "/" in path}
 
 
 def test_pybids_with_the_ignore_of_the_page_lists_no_group_table(dataset):
@@ -214,7 +222,7 @@ def test_pybids_with_the_ignore_of_the_page_lists_no_group_table(dataset):
     assert f'ignore=[re.compile("{pattern}")]' in (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
     layout = BIDSLayout(dataset.parents[1])
     layout.add_derivatives(dataset, indexer=BIDSLayoutIndexer(ignore=[re.compile(pattern)], index_metadata=False))
-    assert len(the_only(layout).get(subject="01")) == 2 * len(PRODUCTS)
+    assert len(the_only(layout).get(subject="01")) == 2 * (len(PRODUCTS) + 8)
     assert layout.get_collections("subject") == []
     assert [*layout.get_collections("dataset")[0].variables] == ["age"]
 

@@ -81,7 +81,7 @@ def published(tmp_path):
 def test_as_deployed_from_a_tag_with_a_configuration_of_ones_own(tmp_path, published):
     folder = project(make_tree(tmp_path / "study", ["scans/sub-01/anat/sub-01_T1w.nii"]), DEPLOYED, published, CONFIG)
     output = snakemake(folder, "--dry-run")
-    assert planned(output) == {"describe": 1, "segment": 1, "all": 1}
+    assert planned(output) == {"describe": 1, "segment": 1, "scan_report": 1, "all": 1}
     assert (folder / "results/brains/.work/scans.tsv").is_file()
 
 

@@ -76,6 +76,11 @@ def dataset_settings(wildcards):
     return str(PLAN.stage_file("dataset", preview=nothing_runs()))
 
 
+def report_settings(wildcards):
+    """Return the settings of the pages."""
+    return str(PLAN.report_file(preview=nothing_runs()))
+
+
 def training_settings(stage):
     """Return a function for the settings file of a training stage, which is written only when it is asked for."""
     return lambda wildcards: str(TRAINING.stage_file(stage, preview=nothing_runs()))

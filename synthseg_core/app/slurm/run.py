@@ -218,7 +218,8 @@ def _write_shard(run: ShardedRun, number: int, stems: Sequence[str]) -> None:
 
 def _write_group(run: ShardedRun) -> Path:
     call = replace(run.call, directory=run.folder / "group", cores=1)
-    return _write_script(call.directory, "Group tables of a run of synthseg-bids.", call, "group")
+    target = "group_report" if run.plan.reports.enabled else "group"
+    return _write_script(call.directory, "Group tables of a run of synthseg-bids.", call, target)
 
 
 def _write_script(folder: Path, title: str, call: SnakemakeCall, target: str) -> Path:

@@ -129,6 +129,8 @@ def test_targets_are_a_file_a_job_and_whatever_is_missing(bids):
     plan = Plan.from_config(config(bids, participants=["02"], **stages))
     stem = "sub-02/anat/sub-02_space-T1w"
     first, scores = f"{stem}_seg-synthseg_dseg.nii.gz", f"{stem}_desc-qc_scores.tsv"
+    assert names_of(bids, plan.scan_targets()) == [first, scores, "sub-02_space-T1w.html"]
+    plan = Plan.from_config(config(bids, participants=["02"], report={"enabled": False}, **stages))
     assert names_of(bids, plan.scan_targets()) == [first, scores]
     make_tree(bids.parent, plan.all_files(), b"x")
     assert names_of(bids, plan.scan_targets()) == [first, scores]

@@ -18,6 +18,7 @@ from synthseg_core.bids.names import (
     parse_name,
     parse_stem,
     report_name,
+    stem_of_report,
 )
 from synthseg_core.errors import InputError
 from tests.strategies import products, scan_names
@@ -152,4 +153,5 @@ def test_labels_from_any_text():
 @given(scan_names(), scan_names())
 def test_no_two_scans_share_the_name_of_a_report(one, other):
     assert (report_name(one.stem) == report_name(other.stem)) == (one.stem == other.stem)
+    assert stem_of_report(report_name(one.stem)) == one.stem
     assert report_name(ScanName({"sub": "1"}, "CT", "ct").stem) == "sub-1_space-CT_ct"
