@@ -16,6 +16,7 @@ from synthseg_core import __version__
 from synthseg_core.app.jobs import Jobs, segment_job_of, stage_settings
 from synthseg_core.app.layout import Layout, require_own_output
 from synthseg_core.app.no_scans import no_usable_scan
+from synthseg_core.app.report_plan import Reports, shown_of
 from synthseg_core.app.requests import date_back, remove_broken_link
 from synthseg_core.app.stage_options import SegmentSettings, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
@@ -42,8 +43,6 @@ TWO_PART_STEM = "{before}_space-{suffix}"
 """A stem as wildcards in two parts, for the rule whose outputs repeat the suffix of the scan."""
 # With one of these, pybids searches.
 _PYBIDS_KEYS = ("bids_filter_file", "bids_database")
-# Stage -> what of its results the page about a scan shows.
-_SHOWN = {"segment": ("dseg", "sidecar", "volumes"), "parcellate": ("parcels", "parcel_volumes"), "qc": ("scores",)}
 
 Result = TypeVar("Result")
 
@@ -77,23 +76,6 @@ class Selection:
     def of(self, rows: Iterable[ScanRow]) -> tuple[ScanRow, ...]:
         """Return the rows that are selected."""
         return select(rows, self.participants, self.sessions, exclude_participants=self.exclude_participants)
-
-
-@dataclass(frozen=True)
-class Reports:
-    """Which pages a run makes.
-
-    Parameters
-    ----------
-    enabled
-        Whether any.
-    palette, viewer
-        As for :class:`synthseg_core.reports.scan_report.ReportOptions`.
-    """
-
-    enabled: bool
-    palette: str
-    viewer: bool
 
 
 @dataclass(frozen=True)
@@ -264,14 +246,12 @@ class Plan:
 
     def report_inputs(self, stem: str) -> list[str]:
         """Return what the page about a scan is made from."""
-        products = [product for stage in self.stages for product in _SHOWN.get(stage, ())]
-        return [str(self.layout.derivative(stem, product)) for product in products]
+        return [str(self.layout.derivative(stem, product)) for product in shown_of(self.stages)]
 
     def report_words(self, stem: str) -> list[str]:
         """Return the words of ``synthseg report`` for one scan."""
-        viewer = ["--viewer"] if self.reports.viewer else []
-        words = ["--palette", self.reports.palette, "--qc-threshold", f"{self.quality_threshold:g}", *viewer]
-        return [str(self.layout.derivative(stem, "dseg")), "--scan", self.scan_of(stem), *words]
+        label_map = str(self.layout.derivative(stem, "dseg"))
+        return [label_map, "--scan", self.scan_of(stem), *self.reports.flags(self.quality_threshold)]
 
     def report_file(self, *, preview: bool = False) -> Path:
         """Return the settings file of the pages, up to date with the configuration."""

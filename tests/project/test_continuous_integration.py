@@ -33,7 +33,7 @@ def test_every_python_that_the_package_takes_is_tried():
 def test_packages_for_slurm_are_those_of_the_other_script():
     (packages,) = re.findall(r"packages=\((.+)\)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
     (install,) = (step["run"] for step in JOBS["slurm"]["steps"] if "apt-get install" in step.get("run", ""))
-    assert install.endswith(packages)
+    assert install.endswith(packages.removeprefix("chromium "))  # a browser is on those machines
 
 
 def test_actions_are_pinned_by_their_major_version():
