@@ -10,6 +10,7 @@ from typing import Any
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.requests import date_back
 from synthseg_core.app.stage_options import write_stage_file
+from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.errors import UsageError
 from synthseg_core.system.settings import read_mapping
 from synthseg_core.training.config import FREE
@@ -63,7 +64,7 @@ class TrainingPlan:
         """Make a plan from the ``training`` part of a configuration, which fits its schema."""
         output = Path(config["output"]).absolute()
         return cls(
-            layout=Layout(output, output / "work"),
+            layout=Layout(output, work_folder(output)),
             maps=_paths(config["maps"]),
             held_out=_paths(config["held_out"]),
             labels=_name_or_path(config["labels"]),

@@ -114,7 +114,7 @@ def test_samples_training_and_scores(tmp_path):
     given = config(**values, validate={"recipe": "tiny", "draws": 1})
     done = snakemake(tmp_path, given, "generate", "train", "validate")
     out = tmp_path / "out put"
-    logs = "\n".join(path.read_text() for path in sorted((out / "logs").glob("*.log")))
+    logs = "\n".join(path.read_text() for path in sorted((out / ".logs").glob("*.log")))
     assert done.returncode == 0, done.stdout + logs
     assert (out / "generate" / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
     image, labels = (read_stored(out / "generate" / f"sample-0002_{kind}.nii.gz") for kind in ("image", "labels"))
@@ -169,7 +169,7 @@ def test_a_family_from_label_maps_to_a_segmented_scan(tmp_path):
     given = config(labels="labels.tsv", held_out=None, robust=family)
     done = snakemake(tmp_path, given, "train_robust")
     out = tmp_path / "out put"
-    logs = "\n".join(path.read_text() for path in sorted((out / "logs").glob("*.log")))
+    logs = "\n".join(path.read_text() for path in sorted((out / ".logs").glob("*.log")))
     assert done.returncode == 0, done.stdout + logs
     card = load_card(out / "robust" / "card.yaml")
     assert card.name == "mine"
