@@ -3,21 +3,43 @@ const table = document.getElementById("scans"), body = table.tBodies[0], heads =
 const rows = [...body.rows].map((row, place) => ({ row, place, text: row.textContent.toLowerCase(), mark: "", note: "" }));
 const byName = new Map(rows.map((one) => [one.row.id, one]));
 const search = document.getElementById("search"), state = document.getElementById("state"), review = document.getElementById("review");
-let saved = true;
+const more = document.getElementById("more"), STEP = 200;
+let saved = true, most = STEP;
 
+// Only the first rows that fit are drawn; a button shows more, so that thousands stay fluid.
 function filter() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let shown = 0;
-  for (const one of rows) {
+  let fitting = 0;
+  for (const row of body.rows) {
+    const one = byName.get(row.id);
     const fits = words.every((word) => one.text.includes(word) || one.note.toLowerCase().includes(word))
       && (!state.value || one.row.classList.contains(state.value))
       && (!review.value || (one.mark || "none") === review.value);
-    one.row.hidden = !fits;
-    shown += fits;
+    fitting += fits;
+    row.hidden = !fits || fitting > most;
   }
-  document.getElementById("shown").textContent = `${shown} of ${rows.length} shown`;
+  const left = Math.max(0, fitting - most);
+  more.hidden = !left;
+  more.textContent = `Show ${Math.min(STEP, left)} more of ${left}`;
+  document.getElementById("shown").textContent = `${fitting} of ${rows.length}${left ? `, ${most} shown` : ""}`;
 }
-search.oninput = state.onchange = review.onchange = filter;
+function filterAnew() {
+  most = STEP;
+  filter();
+}
+search.oninput = state.onchange = review.onchange = filterAnew;
+more.onclick = () => {
+  most += STEP;
+  filter();
+};
+// A dot of a distribution leads to its scan, also where that is not shown.
+onhashchange = () => {
+  const one = byName.get(decodeURIComponent(location.hash.slice(1)));
+  if (!one) return;
+  one.row.hidden = false;
+  one.row.scrollIntoView({ block: "center" });
+  one.row.focus();
+};
 
 // Numbers are sorted as such, dashes last; a second click turns the order.
 function keyOf(row, column) {
@@ -39,6 +61,7 @@ heads.forEach((head, column) => {
     heads.forEach((other) => other.hasAttribute("aria-sort") && other.setAttribute("aria-sort", "none"));
     head.setAttribute("aria-sort", turn > 0 ? "ascending" : "descending");
     body.append(...order.map((one) => one.row));
+    filterAnew();
   };
 });
 
