@@ -55,7 +55,7 @@ def test_options_of_folds_are_known_before_any_job(tmp_path, monkeypatch):
         SegmentSettings("tiny-random", voxel_scale=1.4).settings()
     for task in ("parcellation", "quality"):
         with pytest.raises(
-            ModelError, match=f"model tissue: found a request for {task}; expected what it offers: noth"
+            ModelError, match=f"model tissue: found a request for {task}; expected what it offers: nothing"
         ):
             plain.companion_settings(task)
 
