@@ -24,6 +24,8 @@ FAMILY: Mapping[str, Mapping[str, str]] = {
     "quality": {"segmenter": "segmenter"},
 }
 """Trainings of the target train_robust, and whose models each builds on, by role; the last two only if asked for."""
+_PRESETS = {"groups": "robust_s1", "denoiser": "denoiser", "segmenter": "robust_s2"}
+_UNCHANGED: Mapping[str, Any] = {"budget": None, "recipe": {}, "training": {}, "validation": {}}
 _MEMBER = "robust_"  # before the name of a training of the family, where all stages have names
 # Of the options of a training, those that are settings of 'synthseg train --config'.
 _EXPERIMENT = ("preset", "name", "recipe", "training", "validation")
@@ -227,8 +229,12 @@ class TrainingPlan:
 
 def _members(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the options of each training of a family that is asked for; its models are named after the family."""
-    asked = {member: config[member] for member in FAMILY if config[member]["preset"] is not None}
-    return {_MEMBER + member: {**options, "name": f"{config['name']}-{member}"} for member, options in asked.items()}
+    presets = {member: config[member].get("preset", _PRESETS.get(member)) for member in FAMILY}
+    return {
+        _MEMBER + member: {**_UNCHANGED, **config[member], "preset": preset, "name": f"{config['name']}-{member}"}
+        for member, preset in presets.items()
+        if preset is not None
+    }
 
 
 def _fixed(settings: Mapping[str, Any]) -> dict[str, Any]:

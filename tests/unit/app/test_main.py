@@ -52,7 +52,8 @@ def test_command_line_becomes_a_complete_configuration(tmp_path, monkeypatch):
     assert values["participants"] == ["01", "02"]
     assert values["sessions"] == ["a"]
     assert values["segment"] == {
-        "model": "default", "weights": None, "fast": True, "ct": False, "posteriors": False
+        "model": "default", "weights": None, "fast": True, "ct": False, "posteriors": False,
+        "folds": None, "mode": None, "skip_resampling": False, "voxel_scale": None
     }  # fmt: skip
     assert stages_of(values) == ("segment",)
     assert values["suffixes"][:2] == ["T1w", "T2w"]
