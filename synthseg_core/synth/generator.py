@@ -253,16 +253,19 @@ class BrainGenerator:
             return self._applied(draw)
 
     def _applied(self, draw: Draw) -> Sample:
-        warp = self._warp(draw, self.recipe.deformation, draw.stream(ELASTIC))
-        corner = draw.corner or self._around_brain(warp, self.maps.indices[draw.map_index], draw)
-        index_map = self._pulled(draw, warp, corner, self.shape.crop)
-        index_map = self._swap[index_map.int()].flip(0) if draw.flip else index_map
-        rendered = self._rendered(draw, Deformed(index_map, warp, corner))
-        image = torch.cat([*rendered, *self._group_channels(draw, corner)])
-        target = resize_nearest(self._targets[index_map.int()], self.shape.output)
+        deformed = self._deformed(draw)
+        corner = deformed.corner
+        image = torch.cat([*self._rendered(draw, deformed), *self._group_channels(draw, corner)])
+        target = resize_nearest(self._targets[deformed.index_map.int()], self.shape.output)
         return Sample(
             image, target, self.labels.target_values, self._affine(draw, corner), replace(draw, corner=corner)
         )
+
+    def _deformed(self, draw: Draw) -> Deformed:
+        warp = self._warp(draw, self.recipe.deformation, draw.stream(ELASTIC))
+        corner = draw.corner or self._around_brain(warp, self.maps.indices[draw.map_index], draw)
+        index_map = self._pulled(draw, warp, corner, self.shape.crop)
+        return Deformed(self._swap[index_map.int()].flip(0) if draw.flip else index_map, warp, corner)
 
     def _rendered(self, draw: Draw, deformed: Deformed) -> list[Tensor]:
         """Return the contrasts, each (1 or 2, I, J, K)."""

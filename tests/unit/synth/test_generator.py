@@ -124,7 +124,7 @@ def ratios(test_data, step: int, recipe: Recipe, seeds) -> np.ndarray:
     for seed in seeds:
         draw = generator.draw(seed)
         with torch.no_grad():
-            warped = generator._deformed(draw)[0]
+            warped = generator._deformed(draw).index_map
         before, after = (
             torch.bincount(one.flatten().int(), minlength=54).double() for one in (maps.indices[draw.map_index], warped)
         )
@@ -313,7 +313,8 @@ def test_g18_volumes_of_labels(test_data):
     maps = read_maps(path, Recipe())
     recipe = Recipe(deformation=STILL, crop=WHOLE, flip_probability=0, target_voxel_size_mm=1.5)
     generator = BrainGenerator(maps, recipe)
-    index_map, corner = generator._deformed(generator.draw(0))
+    deformed = generator._deformed(generator.draw(0))
+    index_map, corner = deformed.index_map, deformed.corner
     before = torch.bincount(index_map.flatten().int(), minlength=54).double()
     small_map = resize_nearest(index_map, generator.shape.output)
     voxel_mm3 = np.linalg.det(generator._affine(generator.draw(0), corner)[:3, :3])

@@ -86,10 +86,13 @@ DIGESTS = {
     "robust_s1": "244f7a6fd6232ad7",
     "denoiser": "d2de1cda61a6249b",
     "robust_s2": "b62d3cf156ba8a1c",
+    "quality": "8b09721622ae2c4c",
+    "quality_2mm": "7e8316c4214ce95b",
     "supervised": "3da60eda33ec9fcf",
     "tiny": "3bfeca9bcbdad528",
     "tiny_supervised": "7ec71d02ef53600e",
     "tiny_denoiser": "65dde95dd394afa8",
+    "tiny_quality": "75ba705490fd24c0",
     "tiny_robust": "630a64c8ee033297",
 }
 

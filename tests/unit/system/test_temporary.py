@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,13 +96,21 @@ def test_a_folder_that_cannot_be_read_is_left_alone(tmp_path):
     remove_abandoned(tmp_path / "file")
 
 
-def test_what_cannot_be_removed_stays_and_the_rest_goes(tmp_path, dead_pid):
+def test_what_cannot_be_removed_stays_and_the_rest_goes(tmp_path, dead_pid, monkeypatch):
     folder = tmp_path / f".tmp-{_own(tmp_path)}-{dead_pid}-00.nii"
     folder.mkdir()
     path = _left(tmp_path, _own(tmp_path), dead_pid)
-    remove_abandoned(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", _refused)
+        remove_abandoned(tmp_path)
     assert folder.is_dir()
     assert not path.exists()
+    remove_abandoned(tmp_path)
+    assert not folder.exists()
+
+
+def _refused(path: Path) -> None:
+    raise PermissionError(path)
 
 
 def test_the_next_writer_to_the_folder_clears_after_a_killed_one(tmp_path):
