@@ -112,8 +112,9 @@ def test_client_loads_neither_torch_nor_numpy(shared, home, copy):
 
 
 def test_client_costs_little(shared, home):
-    """Processor time of a whole process; it is 0.04 s where a bare interpreter takes 0.01 s."""
-    assert min(_processor_seconds(through(shared, ["segment", "--help"]), home) for _ in range(3)) < 0.15
+    """Processor time of a whole process: 4 to 9 times that of a bare interpreter; with torch it would be 100 times."""
+    bare = min(_processor_seconds([sys.executable, "-c", "pass"], home) for _ in range(3))
+    assert min(_processor_seconds(through(shared, ["segment", "--help"]), home) for _ in range(3)) < 12 * bare + 0.05
 
 
 def _processor_seconds(command, cwd):
