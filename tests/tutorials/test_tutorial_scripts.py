@@ -130,6 +130,7 @@ def test_own_labels(maps, tmp_path, capfd):
     assert _is_picture(tmp_path / "samples" / "contact_sheet.png")
 
 
+@pytest.mark.slow
 def test_quality(tmp_path):
     run("10", "--tiny", "--out", tmp_path)
     rows = read_tsv(tmp_path / "qc.tsv")
