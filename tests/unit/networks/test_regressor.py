@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from synthseg_core.networks import regressor_inference, slabs
 from synthseg_core.networks.config import NetworkSpec, RegressorConfig
-from synthseg_core.networks.regressor import Regressor
+from synthseg_core.networks.regressor import Regressor, block_means
 from synthseg_core.networks.regressor_inference import RegressorRunner
 from tests.phantoms.models import random_arrays
 
@@ -81,3 +81,10 @@ def test_slabs_give_the_answer_of_the_module(sizes, kernel, levels, multiples, s
     assert found.shape == (out,)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found, expected, atol=2e-5 * max(1.0, float(expected.abs().max())))
+
+
+def test_means_of_blocks_are_those_of_average_pooling():
+    x = torch.randn(2, 3, 8, 12, 4, generator=torch.Generator().manual_seed(0))
+    for memory in (torch.contiguous_format, torch.channels_last_3d):
+        found = block_means(x.contiguous(memory_format=memory), 4)
+        torch.testing.assert_close(found, torch.nn.functional.avg_pool3d(x, 4))

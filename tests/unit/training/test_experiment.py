@@ -22,7 +22,7 @@ DIGESTS = {
     "official": "20d26eeae7f80a71",
     "pv": "7cff4bc84403210d",
     "quality": "7db216b78757b35b",
-    "quality_2mm": "6a830c0b80b1f326",
+    "quality_2mm": "d2c77652877e2c7a",
     "robust_s1": "0a6a9662e998fee7",
     "denoiser": "14bde02dc5ec888f",
     "parcellation": "e24b13948136243d",
@@ -32,7 +32,7 @@ DIGESTS = {
     "tiny_supervised": "2779d5eff8dda0be",
     "tiny_denoiser": "b395d50dd3c8f002",
     "tiny_parcellation": "4037cb8aac7135b8",
-    "tiny_quality": "e07508067a2ecd54",
+    "tiny_quality": "2fee969dffee414e",
     "tiny_robust": "1ba8246577bbf668",
 }
 
