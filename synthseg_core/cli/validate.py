@@ -99,6 +99,7 @@ def _judge(args: argparse.Namespace, card: ModelCard) -> int:
         agreement,
         held_out_pairs,
         summary,
+        with_faults,
         write_quality_report,
     )
     from synthseg_core.models.card_file import rewrite_card
@@ -115,17 +116,23 @@ def _judge(args: argparse.Namespace, card: ModelCard) -> int:
     maps = read_maps(args.maps[0] if len(args.maps) == 1 else args.maps, recipe, args.labels)
     make = held_out_pairs(models, maps, recipe, args.cache)
     seeds = range(FIRST_SEED, FIRST_SEED + args.draws)
-    found = agreement(models.quality, make, seeds, lambda line: print(line, file=sys.stderr, flush=True))
+    sets = {
+        name: agreement(models.quality, some, seeds, lambda line: print(line, file=sys.stderr, flush=True))
+        for name, some in (("synthetic", make), ("with_faults", with_faults(make, card.grid.voxel_size_mm)))
+    }
     facts = {
         "version": __version__,
         "model": {"name": card.name, "weights_sha256": models.quality.weights.sha256},
         "segmenter": {"name": judged.name, "weights_sha256": segmenter.weights.sha256},
         "options": {"maps": [path.name for path in args.maps], "recipe": Path(args.recipe).name},
     }
-    write_quality_report(args.out, found, card.labels, facts)
-    print(f"{counted(args.draws, 'pair')}: {found.text()}\nwritten to {args.out / SUMMARY_NAME}")
+    write_quality_report(args.out, sets, card.labels, facts)
+    for name, found in sets.items():
+        print(f"{name}: {found.text()} over {counted(args.draws, 'pair')}")
+    print(f"written to {args.out / SUMMARY_NAME}")
     if args.record:
-        rewrite_card(replace(card, training={**card.training, "quality": summary(found, card.labels)}))
+        figures = {name: summary(found, card.labels) for name, found in sets.items()}
+        rewrite_card(replace(card, training={**card.training, "quality": figures}))
         print(f"recorded in {card.source}")
     return 0
 

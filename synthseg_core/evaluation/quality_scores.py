@@ -19,13 +19,17 @@ from synthseg_core.synth.recipe import Recipe
 from synthseg_core.system.atomic import write_json, write_text
 from synthseg_core.system.settings import to_content
 from synthseg_core.system.tables import format_tsv
+from synthseg_core.training.experiment import PairSpec
 from synthseg_core.training.prepare import sample_voxel_size_mm
 from synthseg_core.training.quality_pairs import KeptPairs, MakePair, PairMaker, digest_of, group_dice
 from synthseg_core.training.quality_validation import Agreement
+from synthseg_core.training.quality_variation import varied
 from synthseg_core.training.tasks.quality import groups_of_targets, require_size
 
-COLUMNS = ("pair", "group", "name", "predicted", "true")
+COLUMNS = ("set", "pair", "group", "name", "predicted", "true")
 TABLE_NAME, SUMMARY_NAME = "quality.tsv", "quality.json"
+# Faults and partial views as frequent as in training, so that the pairs spread over all scores.
+FAULTY = PairSpec(kept=1, fault_probability=0.4)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,11 @@ def agreement(
     return Agreement(*(np.stack(parts, axis=1) for parts in zip(*columns, strict=True)))
 
 
+def with_faults(make: MakePair, voxel_size_mm: float) -> MakePair:
+    """Return what makes the same pairs with faults of the prediction and partial views added: always the same ones."""
+    return lambda seed: varied(make(seed), FAULTY, voxel_size_mm, np.random.default_rng(seed))
+
+
 def summary(found: Agreement, table: LabelTable) -> dict[str, Any]:
     """Return the figures of a set of pairs as plain values; what there is not is ``None``."""
     rows = zip(table.names, found.absolute_error, found.spearman, found.true, strict=True)
@@ -112,21 +121,37 @@ def summary(found: Agreement, table: LabelTable) -> dict[str, Any]:
     }
 
 
-def write_quality_report(folder: Path, found: Agreement, table: LabelTable, facts: Mapping[str, Any]) -> None:
-    """Write ``quality.tsv``, a row for each group of each pair, and ``quality.json``, which starts with ``facts``."""
+def write_quality_report(
+    folder: Path, sets: Mapping[str, Agreement], table: LabelTable, facts: Mapping[str, Any]
+) -> None:
+    """Write ``quality.tsv``, a row for each group of each pair, and ``quality.json``, which starts with ``facts``.
+
+    Parameters
+    ----------
+    folder
+        Where they go.
+    sets
+        Scores by name of the set of pairs.
+    table
+        Groups.
+    facts
+        About models and pairs.
+    """
     rows = (
         {
+            "set": name,
             "pair": pair,
             "group": table.labels[group],
             "name": table.names[group],
             "predicted": f"{found.predicted[group, pair]:.4f}",
             "true": f"{found.true[group, pair]:.4f}",
         }
+        for name, found in sets.items()
         for pair in range(found.true.shape[1])
         for group in range(1, len(table))
     )
     write_text(folder / TABLE_NAME, format_tsv(rows, COLUMNS))
-    write_json(folder / SUMMARY_NAME, {**facts, "synthetic": summary(found, table)})
+    write_json(folder / SUMMARY_NAME, {**facts, **{name: summary(found, table) for name, found in sets.items()}})
 
 
 def _rounded(value: float) -> float | None:

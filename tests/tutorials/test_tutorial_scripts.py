@@ -137,7 +137,7 @@ def test_quality(tmp_path):
     assert len(rows) == 4
     assert all(0 <= float(row["score"]) <= 1 for row in rows)
     card = load_card(tmp_path / "scores" / "model" / "card.yaml")
-    assert card.training["quality"]["pairs"] == 2
+    assert card.training["quality"]["synthetic"]["pairs"] == 2
     assert _is_picture(tmp_path / "scores" / "snapshot.png")
     assert len(list((tmp_path / "scores" / "pairs").rglob("*.npz"))) == 2 + 2
 

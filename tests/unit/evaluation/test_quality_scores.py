@@ -56,15 +56,17 @@ def words(folder):
 
 def test_command_writes_tables_and_records_in_the_card(folder, words, capsys):
     assert main([*words, "--cache", str(folder / "cache"), "--record", "--threads", "1"]) == 0
-    assert "2 pairs: mean absolute error" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "synthetic: mean absolute error" in said
+    assert "with_faults: mean absolute error" in said
     found = json.loads((folder / "out" / "quality.json").read_text())
     rows = read_tsv(folder / "out" / "quality.tsv")
-    assert len(rows) == 2 * 4
-    errors = [abs(float(row["predicted"]) - float(row["true"])) for row in rows]
+    assert len(rows) == 2 * 2 * 4
+    errors = [abs(float(row["predicted"]) - float(row["true"])) for row in rows if row["set"] == "synthetic"]
     assert found["synthetic"]["mean_absolute_error"] == pytest.approx(np.mean(errors), abs=2e-4)
     assert found["segmenter"]["name"] == "segmenter"
     recorded = yaml.safe_load((folder / "scores" / "card.yaml").read_text())["training"]["quality"]
-    assert recorded == found["synthetic"]
+    assert recorded == {name: found[name] for name in ("synthetic", "with_faults")}
     (kept,) = (folder / "cache").iterdir()
     assert len(list(kept.iterdir())) == 2
 

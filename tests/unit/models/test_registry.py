@@ -11,6 +11,7 @@ import yaml
 from synthseg_core.errors import ModelError
 from synthseg_core.models.card import GridSpec, WeightsFile
 from synthseg_core.models.card_file import card_text, read_card
+from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import companion, load_card, registered_models
 from synthseg_core.networks.config import RegressorConfig
 from tests.privileges import ordinary_user
@@ -276,3 +277,11 @@ def test_weights_in_place_of_a_model(name):
     """As FreeSurfer's command takes them."""
     with pytest.raises(ModelError, match=r"found a file of weights; .*; name the folder of the weights with --weights"):
         load_card(name)
+
+
+def test_the_default_model_has_scores_out_of_the_box():
+    card = load_card("default")
+    quality = companion(card, "quality")
+    assert set(quality.labels.labels) == set(card.labels.qc_groups)
+    assert {"synthetic", "with_faults"} <= set(quality.training["quality"])
+    assert load_models(card, quality=True).warnings == ()

@@ -22,7 +22,7 @@ DIGESTS = {
     "official": "20d26eeae7f80a71",
     "pv": "7cff4bc84403210d",
     "quality": "7db216b78757b35b",
-    "quality_2mm": "d2c77652877e2c7a",
+    "quality_2mm": "c73c3b63f965dda9",
     "robust_s1": "0a6a9662e998fee7",
     "denoiser": "14bde02dc5ec888f",
     "parcellation": "e24b13948136243d",
@@ -32,7 +32,7 @@ DIGESTS = {
     "tiny_supervised": "2779d5eff8dda0be",
     "tiny_denoiser": "b395d50dd3c8f002",
     "tiny_parcellation": "4037cb8aac7135b8",
-    "tiny_quality": "2fee969dffee414e",
+    "tiny_quality": "0cb8ab9fbb37bc98",
     "tiny_robust": "1ba8246577bbf668",
 }
 
