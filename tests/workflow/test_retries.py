@@ -47,6 +47,7 @@ def test_killed_job_is_tried_again_with_more_memory_while_others_look_on(tmp_pat
         wait_for(process, "head")
         second = run(app(bids, out), tmp_path)
         victim = wait_for(process, "job")
+        victim.suspend()  # or it ends while the others look on
         status = status_of(out, tmp_path)
         victim.kill()
         assert process.wait(PATIENCE_S) == 0, (tmp_path / "log").read_text()
