@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,15 +137,3 @@ def _with_prefix(label: str) -> str:
 
 def _bad_table(path: Path, found: str, expected: str) -> InputError:
     return InputError(path, found=found, expected=expected, remedy="correct the table of splits")
-
-
-def sites_of(rows: Sequence[Mapping[str, str]], column: str, path: Path) -> dict[str, str]:
-    """Return the site of each participant of a table; ``InputError`` without the column."""
-    if rows and not {"participant_id", column} <= rows[0].keys():
-        raise InputError(
-            path,
-            found=f"the columns {', '.join(rows[0])}",
-            expected=f"participant_id and {column}",
-            remedy="add them, or split by subject",
-        )
-    return {_with_prefix(row["participant_id"]): row[column] for row in rows}

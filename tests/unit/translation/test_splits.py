@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.translation.dataset import SPLITS
-from synthseg_core.translation.splits import Ratios, draw_splits, read_splits, require_train, sites_of
+from synthseg_core.translation.splits import Ratios, draw_splits, read_splits, require_train
 
 labels = st.integers(0, 60).map(lambda number: f"sub-{number:02d}")
 
@@ -80,10 +80,3 @@ def test_tables_that_leak_or_lack_something(tmp_path, text, message):
 def test_a_domain_without_training_subjects():
     with pytest.raises(UsageError, match=r"b: found none of its subjects in train \(sub-2\)"):
         require_train({"a": ["sub-1"], "b": ["sub-2"]}, {"sub-1": "train", "sub-2": "val"})
-
-
-def test_sites_come_from_a_column(tmp_path):
-    rows = [{"participant_id": "01", "site": "x"}, {"participant_id": "sub-02", "site": "y"}]
-    assert sites_of(rows, "site", tmp_path) == {"sub-01": "x", "sub-02": "y"}
-    with pytest.raises(InputError, match="expected participant_id and scanner"):
-        sites_of(rows, "scanner", tmp_path)
