@@ -145,7 +145,13 @@ def definition_sha256(card: ModelCard) -> str:
         network["config"] = without_later_defaults(network["config"])
     content["labels"].pop("name")  # the path of the table
     # Keys that came later; digests from before stay valid.
-    later = ((content["grid"], "answer_voxel_size_mm"), (content["inference"], "total_of"), (content, "plan"))
+    inference = content["inference"]
+    later = (
+        (content["grid"], "answer_voxel_size_mm"),
+        (inference, "total_of"),
+        (inference, "window_voxels"),
+        (content, "plan"),
+    )
     for part, key in later:
         if part[key] is None:
             part.pop(key)

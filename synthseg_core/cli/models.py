@@ -42,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_weights(listing)
     fetching = _action(actions, "fetch", _fetch, "download weights; a download that was interrupted goes on")
     fetching.add_argument("models", nargs="*", metavar="MODEL", help="name, or path of a model card")
-    fetching.add_argument(
-        "--all", action="store_true", help="every model that can be downloaded as one file, not in an archive"
-    )
+    fetching.add_argument("--all", action="store_true", help="every model that is one file with a known checksum")
     fetching.add_argument("--to", type=Path, metavar="DIR", help="folder; default: $SYNTHSEG_MODELS, or the cache")
     verifying = _action(actions, "verify", _verify, "read weights and compare them with the published checksums")
     verifying.add_argument("models", nargs="*", metavar="MODEL", help="name, or path of a model card; default: all")
@@ -228,6 +226,9 @@ def _fetch(options: argparse.Namespace) -> int:
 def _is_left_out(card: ModelCard, *, named: bool) -> bool:
     """Say whether there is nothing to fetch for a model, and tell the user; a named one without file is an error."""
     found, archive = locate(card), card.weights.archive
+    if card.weights.urls and card.weights.sha256 is None and not named:
+        print(f"{card.name}: a file without a published checksum, which is fetched by name alone", file=sys.stderr)
+        return True
     if card.weights.urls or (archive is not None and named and found is None):
         return False
     if archive is not None and found is None:

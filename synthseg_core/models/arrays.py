@@ -1,4 +1,4 @@
-"""Arrays of weights files: read from Keras HDF5 or safetensors, whichever a file is, and written as safetensors."""
+"""Arrays of weights files: read from Keras HDF5, safetensors or checkpoints of torch, and written as safetensors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def load_state(path: Path, spec: NetworkSpec) -> Arrays:
     Parameters
     ----------
     path
-        A Keras HDF5 file in either layout, or safetensors; recognised by content, not by name.
+        A Keras HDF5 file in either layout, safetensors, or a checkpoint of torch that holds the arrays of one network
+        and nothing else; recognised by content, not by name.
     spec
         The network: its prefix selects the layers, its configuration says which shapes they must have.
 
@@ -52,11 +53,15 @@ def load_state(path: Path, spec: NetworkSpec) -> Arrays:
         arrays, faults = read_keras(path, spec)
     elif kind is FileKind.SAFETENSORS:
         arrays, faults = _read_safetensors(path, spec)
+    elif kind is FileKind.ZIP:
+        from synthseg_core.models.torch_file import read_torch
+
+        arrays, faults = read_torch(path, spec.config)
     else:
         raise WeightsError(
             path,
             found=kind.value,
-            expected="weights as Keras HDF5 or safetensors",
+            expected="weights as Keras HDF5, safetensors, or a checkpoint of torch",
             remedy="fetch the file again with 'synthseg models fetch', or copy the file itself",
         )
     faults += [f"values in {name} that are not finite" for name in arrays if not np.isfinite(arrays[name]).all()]

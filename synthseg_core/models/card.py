@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.errors import ModelError
+from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.families import FAMILIES
 from synthseg_core.models.nnunet_plan import NnUNetPlan
@@ -139,6 +140,8 @@ class InferenceSpec:
         Whether the volume table starts with the sum of all structures.
     total_of
         Labels that this sum is of; ``None``: all of them.
+    window_voxels
+        Edges of half-overlapping windows in which the network sees the grid, RAS; ``None``: the grid as a whole.
     """
 
     flip_average: bool = True
@@ -146,6 +149,7 @@ class InferenceSpec:
     clean_up: str = "topology"
     total_intracranial: bool = True
     total_of: tuple[int, ...] | None = None
+    window_voxels: Shape3 | None = None
 
     def __post_init__(self) -> None:
         if self.clean_up not in CLEAN_UPS:

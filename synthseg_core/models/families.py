@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synthseg_core.errors import ModelError
-from synthseg_core.networks.config import NnUNetConfig, RegressorConfig, UNetConfig
+from synthseg_core.networks.config import BasicUNetConfig, NnUNetConfig, RegressorConfig, UNetConfig
 
 if TYPE_CHECKING:
     from synthseg_core.models.card import ModelCard
@@ -41,6 +41,7 @@ class Family:
 
 def check_synthseg(card: ModelCard) -> None:
     """Refuse networks that SynthSeg's chain cannot run one after the other, or on the grid of the card."""
+    _refuse_windows(card)
     if card.task != "quality" and card.networks[-1].config.out_channels != len(card.labels):
         raise card.fault(
             f"{card.networks[-1].config.out_channels} output channels and {len(card.labels)} labels",
@@ -63,6 +64,11 @@ def check_synthseg(card: ModelCard) -> None:
             raise card.fault(f"{spec.config.in_channels} input channels of network {spec.role}", str(channels))
 
 
+def _refuse_windows(card: ModelCard) -> None:
+    if card.inference.window_voxels is not None:
+        raise card.fault("inference: window_voxels", f"none of them for family {card.family}")
+
+
 def _synthseg_inputs(card: ModelCard) -> list[int]:
     """Return the channels that each network is given."""
     if card.task in ("quality", "denoising"):
@@ -75,6 +81,7 @@ def _synthseg_inputs(card: ModelCard) -> list[int]:
 
 def check_nnunet(card: ModelCard) -> None:
     """Refuse what is no set of folds of one nnU-Net, or asks of them what other families do."""
+    _refuse_windows(card)
     plan, configs = card.plan, {spec.config for spec in card.networks}
     if plan is None:
         raise card.fault("no plan", "grid, patch and intensities of an nnU-Net")
@@ -95,10 +102,31 @@ def check_nnunet(card: ModelCard) -> None:
         raise card.fault("flip averaging, blur or clean-up", "none of them for this family")
 
 
+def check_basic_unet(card: ModelCard) -> None:
+    """Refuse all but one BasicUNet for segmentation, on a grid and in windows that it can halve."""
+    (config, *others) = [spec.config for spec in card.networks]
+    if card.task != "segmentation" or others or not isinstance(config, BasicUNetConfig) or config.in_channels != 1:
+        architectures = ", ".join(type(spec.config).__name__ for spec in card.networks)
+        raise card.fault(f"the networks {architectures} for {card.task}", "one BasicUNet with one input channel")
+    if config.out_channels != len(card.labels):
+        raise card.fault(
+            f"{config.out_channels} output channels and {len(card.labels)} labels", "one label per channel"
+        )
+    edges, step = (card.grid.multiple_voxels, *(card.inference.window_voxels or ())), 2**config.halvings
+    if any(edge < 1 or edge % step for edge in edges):
+        found = f"a grid of multiples of {edges[0]} voxels, windows of {edges[1:]}"
+        raise card.fault(found, f"multiples of {step}")
+
+
 FAMILIES: dict[str, Family] = {
     "synthseg": Family(
         check_synthseg,
         "synthseg_core.segmentation.synthseg:SynthSegSegmenter",
+        options=frozenset({"crop", "autocrop"}),
+    ),
+    "basic-unet": Family(
+        check_basic_unet,
+        "synthseg_core.segmentation.basic_unet:BasicUNetSegmenter",
         options=frozenset({"crop", "autocrop"}),
     ),
     "nnunet-resenc": Family(

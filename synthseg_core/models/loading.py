@@ -15,6 +15,8 @@ from synthseg_core.models.card import ModelCard
 from synthseg_core.models.families import FAMILIES
 from synthseg_core.models.registry import companion
 from synthseg_core.models.weights import FoundWeights, Place, examine, find_weights, locate
+from synthseg_core.networks.basic_unet import BasicUNet
+from synthseg_core.networks.basic_unet_inference import BasicUNetRunner
 from synthseg_core.networks.building import Network, network_of
 from synthseg_core.networks.config import NetworkSpec
 from synthseg_core.networks.nnunet import NnUNet
@@ -30,10 +32,15 @@ if TYPE_CHECKING:
 
 
 Model = TypeVar("Model")
-Runner = UNetRunner | RegressorRunner | NnUNetRunner
+Runner = UNetRunner | RegressorRunner | NnUNetRunner | BasicUNetRunner
 
 # A network -> what runs it in bounded memory.
-_RUNNERS: dict[type, Callable[[Any], Runner]] = {UNet: UNetRunner, Regressor: RegressorRunner, NnUNet: NnUNetRunner}
+_RUNNERS: dict[type, Callable[[Any], Runner]] = {
+    UNet: UNetRunner,
+    Regressor: RegressorRunner,
+    NnUNet: NnUNetRunner,
+    BasicUNet: BasicUNetRunner,
+}
 
 
 class ModelShelf(Generic[Model]):

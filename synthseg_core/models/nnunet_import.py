@@ -6,7 +6,6 @@ few names below, and nothing that could run.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy._core.multiarray import scalar
 
 from synthseg_core.errors import InputError, UsageError
@@ -25,6 +23,7 @@ from synthseg_core.models.card_file import card_text
 from synthseg_core.models.nnunet_folder import NnUNetFolder
 from synthseg_core.models.nnunet_plan import NnUNetPlan
 from synthseg_core.models.registry import DEFAULT_MODEL, registered_models
+from synthseg_core.models.torch_file import RefusedCheckpointError, open_checkpoint, unwrapped
 from synthseg_core.networks.arrays import Arrays, array_shapes
 from synthseg_core.networks.config import NetworkSpec, NnUNetConfig
 from synthseg_core.system.atomic import write_text
@@ -168,13 +167,9 @@ def _configuration(checkpoint: Path) -> str:
 def _opened(checkpoint: Path) -> Mapping[str, Any]:
     """Open a checkpoint; its tensors stay on the disk until they are used."""
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
-            content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).partition("WeightsUnpickler error: ")[2].partition("\n")[0]
-        raise _damaged(checkpoint, f"a checkpoint that is refused ({reason or 'not only numbers'})") from error
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise _damaged(checkpoint, f"a checkpoint that cannot be opened ({str(error).splitlines()[0]})") from error
+        content = open_checkpoint(checkpoint, _HARMLESS)
+    except RefusedCheckpointError as error:
+        raise _damaged(checkpoint, str(error)) from error
     if not isinstance(content, Mapping) or not isinstance(content.get("network_weights"), Mapping):
         raise _damaged(checkpoint, "no network_weights")
     return content
@@ -211,7 +206,7 @@ def fold_arrays(checkpoint: Path, config: NnUNetConfig) -> Arrays:
 def _without_repeats(weights: Mapping[str, Any], known: Container[str]) -> Iterator[tuple[str, Any]]:
     """Yield each array once: checkpoints name layers twice, the encoder once more, and hold heads for training."""
     for key, array in weights.items():
-        name = key.removeprefix("module.").removeprefix("_orig_mod.")
+        name = unwrapped(key)
         is_other_head = name.startswith("decoder.seg_layers.") and name not in known
         if not (".all_modules." in name or name.startswith("decoder.encoder.") or is_other_head):
             yield name, array

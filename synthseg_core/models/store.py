@@ -13,7 +13,7 @@ from synthseg_core.models.arrays import load_state, read_metadata, save_safetens
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.keras_file import write_keras
 from synthseg_core.models.weights import examine, file_names, locate
-from synthseg_core.networks.config import NnUNetConfig
+from synthseg_core.networks.config import RegressorConfig, UNetConfig
 from synthseg_core.system.atomic import atomic_path
 from synthseg_core.system.file_identity import identify
 
@@ -158,7 +158,7 @@ def convert(card: ModelCard, source: Path, target: Path, *, half: bool = False) 
             expected=".safetensors, or .h5 with 32-bit floats",
             remedy="choose another file name",
         )
-    if kind == ".h5" and any(isinstance(spec.config, NnUNetConfig) for spec in card.networks):
+    if kind == ".h5" and not all(isinstance(spec.config, UNetConfig | RegressorConfig) for spec in card.networks):
         raise InputError(
             target,
             found=f"model {card.name} of family {card.family}",

@@ -11,7 +11,8 @@ from synthseg_core.models.card import ModelCard
 from synthseg_core.system.file_identity import FileKind, identify, kind_of_file
 from synthseg_core.system.paths import is_allowed, is_file, is_folder, user_cache
 
-_EXTENSIONS = (".h5", ".safetensors")
+# Format of a card -> the one that its weights may have been converted to.
+_CONVERTED = {".h5": ".safetensors", ".safetensors": ".h5", ".pth": ".safetensors"}
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def places(card: ModelCard, folder: Path | None = None) -> tuple[Place, ...]:
 def file_names(card: ModelCard) -> tuple[str, ...]:
     """Return the names that a model's weights may have: as in the card, or converted to the other format."""
     name = Path(card.weights.file)
-    others = [name.with_suffix(extension).name for extension in _EXTENSIONS if name.suffix != extension]
-    return (name.name, *(others if name.suffix in _EXTENSIONS else ()))
+    other = _CONVERTED.get(name.suffix)
+    return (name.name,) if other is None else (name.name, name.with_suffix(other).name)
 
 
 def find_weights(card: ModelCard, folder: Path | None = None) -> FoundWeights:

@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthseg_core.errors import WeightsError
-from synthseg_core.networks.config import Kernel, NetworkConfig, NetworkSpec, NnUNetConfig, RegressorConfig, UNetConfig
+from synthseg_core.networks.config import (
+    BasicUNetConfig,
+    Kernel,
+    NetworkConfig,
+    NetworkSpec,
+    NnUNetConfig,
+    RegressorConfig,
+    UNetConfig,
+)
 
 Arrays = dict[str, NDArray[np.float32]]
 """Arrays of one network by name."""
@@ -25,6 +33,8 @@ def array_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every array, in the order of computation; counters of batches are left out."""
     if isinstance(config, NnUNetConfig):
         return dict(_nnunet(config))
+    if isinstance(config, BasicUNetConfig):
+        return dict(_basic_unet(config))
     return dict(_regressor(config) if isinstance(config, RegressorConfig) else _unet(config))
 
 
@@ -132,6 +142,26 @@ def _normed(name: str, inputs: int, outputs: int, kernel: Kernel, *, bias: bool)
     if bias:
         yield f"{name}.conv.bias", (outputs,)
     yield from ((f"{name}.norm.{part}", (outputs,)) for part in ("weight", "bias"))
+
+
+def _basic_unet(config: BasicUNetConfig) -> _Named:
+    """Yield the arrays by the names of MONAI's network."""
+    widths = config.encoder_widths
+    yield from _two_convolutions("conv_0", config.in_channels, widths[0])
+    for level in range(1, config.levels):
+        yield from _two_convolutions(f"down_{level}.convs", widths[level - 1], widths[level])
+    for level in reversed(range(1, config.levels)):
+        skip, kept = widths[level - 1], config.upsampled_width(level)
+        yield f"upcat_{level}.upsample.deconv.weight", (widths[level], kept, 2, 2, 2)
+        yield f"upcat_{level}.upsample.deconv.bias", (kept,)
+        yield from _two_convolutions(f"upcat_{level}.convs", skip + kept, skip if level > 1 else config.features[-1])
+    yield from _convolution("final_conv", config.features[-1], config.out_channels, 1)
+
+
+def _two_convolutions(name: str, inputs: int, outputs: int) -> _Named:
+    for number, before in enumerate((inputs, outputs)):
+        yield from _convolution(f"{name}.conv_{number}.conv", before, outputs, 3)
+        yield from ((f"{name}.conv_{number}.adn.N.{part}", (outputs,)) for part in ("weight", "bias"))
 
 
 def _convolution(name: str, inputs: int, outputs: int, edge: int) -> _Named:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from synthseg_core.networks.config import NetworkConfig, NnUNetConfig, RegressorConfig, UNetConfig
+from synthseg_core.networks.basic_unet import BasicUNet
+from synthseg_core.networks.config import BasicUNetConfig, NetworkConfig, NnUNetConfig, RegressorConfig, UNetConfig
 from synthseg_core.networks.nnunet import NnUNet
 from synthseg_core.networks.regressor import Regressor
 from synthseg_core.networks.unet import UNet
 
-Network = UNet | Regressor | NnUNet
+Network = UNet | Regressor | NnUNet | BasicUNet
 
 _NETWORKS: Mapping[type, Callable[[Any], Network]] = {
     UNetConfig: UNet,
     RegressorConfig: Regressor,
     NnUNetConfig: NnUNet,
+    BasicUNetConfig: BasicUNet,
 }
 
 

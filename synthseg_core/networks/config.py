@@ -241,11 +241,69 @@ class NnUNetConfig:
         raise ModelError("network", found=found, expected=expected, remedy="correct the model card")
 
 
-NetworkConfig = UNetConfig | RegressorConfig | NnUNetConfig
+@dataclass(frozen=True)
+class BasicUNetConfig:
+    """Shape of the 3-D U-Net that MONAI calls BasicUNet; the defaults are those of SynthSeg's MONAI port.
 
-TRAINED: Mapping[str, type[UNetConfig] | type[RegressorConfig]] = {"unet": UNetConfig, "regressor": RegressorConfig}
+    Parameters
+    ----------
+    in_channels, out_channels
+        Image channels and classes (background included).
+    features
+        Channels of every level, the finest first, and after them those of the last map; MONAI has five levels.
+    slope
+        Of the leaky ReLU.
+    """
+
+    in_channels: int = 1
+    out_channels: int = 32
+    features: tuple[int, ...] = (24, 48, 96, 192, 384, 24)
+    slope: float = 0.2
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "in_channels", "out_channels")
+        if len(self.features) < 3 or min(self.features) < 1 or any(width % 2 for width in self.features[2:-1]):
+            raise ModelError(
+                "features",
+                found=", ".join(map(str, self.features)),
+                expected="positive numbers, three at least, even ones from the third level on, which upsampling halves",
+                remedy="correct the model card",
+            )
+
+    @property
+    def encoder_widths(self) -> tuple[int, ...]:
+        """Channels of every level, the finest first."""
+        return self.features[:-1]
+
+    @property
+    def levels(self) -> int:
+        """Resolution levels."""
+        return len(self.features) - 1
+
+    @property
+    def halvings(self) -> int:
+        """How often the grid is halved on the way to the coarsest level."""
+        return self.levels - 1
+
+    @property
+    def finest_maps(self) -> int:
+        """Channels of full size that inference holds at a time: the skip, and what follows from it."""
+        return self.features[0] + self.features[-1]
+
+    def upsampled_width(self, level: int) -> int:
+        """Return the channels that a level has after upsampling: half of them, all of them in the last step."""
+        return self.features[level] // 2 if level > 1 else self.features[level]
+
+
+NetworkConfig = UNetConfig | RegressorConfig | NnUNetConfig | BasicUNetConfig
+
+TRAINED: Mapping[str, type[UNetConfig] | type[RegressorConfig] | type[BasicUNetConfig]] = {
+    "unet": UNetConfig,
+    "regressor": RegressorConfig,
+    "basic_unet": BasicUNetConfig,
+}
 """Name of an architecture that we train -> what describes its shape."""
-ARCHITECTURES: Mapping[str, type[UNetConfig] | type[RegressorConfig] | type[NnUNetConfig]] = {
+ARCHITECTURES: Mapping[str, type[NetworkConfig]] = {
     **TRAINED,
     "nnunet": NnUNetConfig,
 }

@@ -7,24 +7,21 @@ maps of the finest stage are the most that exist at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from synthseg_core.networks.nnunet import ConvolutionStack, NnUNet, NormedConvolution, ResidualBlock, ResidualStage
-from synthseg_core.networks.slabs import SLAB_BYTES, ChannelNorm, conv3d, empty_map, padded_rows, prepared, slab_rows
-from synthseg_core.system.timing import give_way
+from synthseg_core.networks.normed_slabs import NormedSlabs
+from synthseg_core.networks.slabs import SLAB_BYTES, conv3d, padded_rows, prepared
 
 Consumer = Callable[[int, int, Tensor], None]
 """Receives ``start, stop, logits``: rows [start, stop) of the (N, stop - start, J, K) logits."""
 
-_Rows = Callable[[int, int], Tensor]
-"""Returns rows [start, stop) of a map (1, C, I, J, K), zeros where they lie outside."""
 
-
-class NnUNetRunner:
+class NnUNetRunner(NormedSlabs):
     """A network prepared for inference.
 
     Parameters
@@ -36,10 +33,9 @@ class NnUNetRunner:
     """
 
     def __init__(self, net: NnUNet, *, slab_bytes: int = SLAB_BYTES) -> None:
+        super().__init__(net.config.slope, slab_bytes)
         prepared(net)
         self.net = net
-        self.slab_bytes = slab_bytes
-        self.slope = net.config.slope
 
     @property
     def device(self) -> torch.device:
@@ -60,7 +56,7 @@ class NnUNetRunner:
         x = image.to(self.device, torch.float32)[None].contiguous(memory_format=torch.channels_last_3d)
         skips: list[Tensor] = []
         if self.net.config.encoder == "residual":
-            x = self._stack(x, self.net.encoder.stem)
+            x = self.stack(x, self.net.encoder.stem.convs)
         for stage in self.net.encoder.stages:
             x = self._stage(x, stage)
             skips.append(x)
@@ -68,9 +64,9 @@ class NnUNetRunner:
         decoder = self.net.decoder
         for up, stack in zip(decoder.transpconvs, decoder.stages, strict=True):
             assert isinstance(stack, ConvolutionStack)
-            x = self._decode(x, skips.pop(), up, stack)  # type: ignore[arg-type]
+            x = self.decode(x, skips.pop(), up, stack.convs)  # type: ignore[arg-type]
         head = decoder.head
-        for start, stop in self._spans(x):
+        for start, stop in self.spans(x):
             consume(start, stop, conv3d(x[:, :, start:stop], head.weight, head.bias)[0])
 
     def _stage(self, x: Tensor, stage: nn.Module) -> Tensor:
@@ -79,98 +75,26 @@ class NnUNetRunner:
                 x = self._block(x, block)  # type: ignore[arg-type]
             return x
         (stack,) = stage  # type: ignore[misc]
-        return self._stack(x, stack)
-
-    def _stack(self, x: Tensor, stack: ConvolutionStack) -> Tensor:
-        """Return the features of a stack; ``x`` stays as it is."""
-        first, *others = stack.convs
-        result = self._convolved(first, lambda start, stop: padded_rows(x, start, stop), tuple(x.shape[2:]))  # type: ignore[arg-type]
-        return self._stacked(result, first, others)
-
-    def _stacked(self, x: Tensor, first: nn.Module, others: list[nn.Module]) -> Tensor:
-        """Go on with a stack after its first convolution, in place."""
-        self._finish(x, first)
-        for conv in others:
-            self._convolve_in_place(conv, x)  # type: ignore[arg-type]
-            self._finish(x, conv)
-        return x
+        return self.stack(x, stack.convs)
 
     def _block(self, x: Tensor, block: ResidualBlock) -> Tensor:
-        result = self._convolved(block.conv1, lambda start, stop: padded_rows(x, start, stop), tuple(x.shape[2:]))
-        self._finish(result, block.conv1)
-        self._convolve_in_place(block.conv2, result)
-        norm = self._norm(block.conv2, result)
+        result = self.convolved(block.conv1, lambda start, stop: padded_rows(x, start, stop), tuple(x.shape[2:]))
+        self.finish(result, block.conv1)
+        self.convolve_in_place(block.conv2, result)
+        norm = self.norm_over(block.conv2, result)
         for step in block.skip:
             x = self._pooled(x, step) if isinstance(step, nn.AvgPool3d) else self._projected(x, step)  # type: ignore[arg-type]
-        for start, stop in self._spans(result):
+        for start, stop in self.spans(result):
             rows = norm.normalised(result[:, :, start:stop]).add_(x[:, :, start:stop])
             result[:, :, start:stop] = functional.leaky_relu_(rows, self.slope)
         return result
 
-    def _decode(self, coarse: Tensor, skip: Tensor, up: nn.ConvTranspose3d, stack: ConvolutionStack) -> Tensor:
-        first, *others = stack.convs
-        factor, total = up.stride[0], skip.shape[2]
-
-        def rows(start: int, stop: int) -> Tensor:
-            """Return rows of the upsampled map and of the skip, which are never held together as a whole."""
-            low, high = max(start, 0), min(stop, total)
-            below = coarse[:, :, low // factor : -(-high // factor)]
-            fine = functional.conv_transpose3d(below, up.weight, up.bias, up.stride)  # type: ignore[arg-type]
-            offset = low - low // factor * factor
-            inside = torch.cat([fine[:, :, offset : offset + high - low], skip[:, :, low:high]], dim=1)
-            return functional.pad(inside, (0, 0, 0, 0, low - start, stop - high))
-
-        return self._stacked(self._convolved(first, rows, tuple(skip.shape[2:])), first, others)  # type: ignore[arg-type]
-
-    def _convolved(self, layer: NormedConvolution, rows: _Rows, shape: tuple[int, ...]) -> Tensor:
-        """Return the convolution of a map of a shape, before its norm."""
-        conv = layer.conv
-        step, radius = conv.stride[0], conv.kernel_size[0] // 2
-        result = empty_map(
-            conv.weight, conv.out_channels, [-(-n // s) for n, s in zip(shape, conv.stride, strict=True)]
-        )
-        for start, stop in self._spans(result):
-            give_way()
-            source = rows(start * step - radius, (stop - 1) * step + radius + 1)
-            padding = (0, *(int(p) for p in conv.padding[1:]))
-            result[:, :, start:stop] = conv3d(source, conv.weight, conv.bias, padding, conv.stride)
-        return result
-
-    def _convolve_in_place(self, layer: NormedConvolution, x: Tensor) -> None:
-        """Replace a map by its convolution; the rows above a slab are kept as they were before."""
-        conv, radius = layer.conv, layer.conv.kernel_size[0] // 2
-        above = x.new_zeros((1, x.shape[1], radius, *x.shape[3:]))
-        for start, stop in self._spans(x):
-            give_way()
-            rows = torch.cat([above, padded_rows(x, start, stop + radius)], dim=2)
-            above = rows[:, :, stop - start : stop - start + radius].clone()
-            padding = (0, *(int(p) for p in conv.padding[1:]))
-            x[:, :, start:stop] = conv3d(rows, conv.weight, conv.bias, padding)
-
-    def _finish(self, x: Tensor, layer: nn.Module) -> None:
-        """Apply norm and activation in place."""
-        norm = self._norm(layer, x)
-        for start, stop in self._spans(x):
-            x[:, :, start:stop] = functional.leaky_relu_(norm.normalised(x[:, :, start:stop]), self.slope)
-
     def _projected(self, x: Tensor, layer: NormedConvolution) -> Tensor:
-        result = self._convolved(layer, lambda start, stop: x[:, :, start:stop], tuple(x.shape[2:]))
-        norm = self._norm(layer, result)
-        for start, stop in self._spans(result):
+        result = self.convolved(layer, lambda start, stop: x[:, :, start:stop], tuple(x.shape[2:]))
+        norm = self.norm_over(layer, result)
+        for start, stop in self.spans(result):
             result[:, :, start:stop] = norm.normalised(result[:, :, start:stop])
         return result
 
     def _pooled(self, x: Tensor, pool: nn.AvgPool3d) -> Tensor:
         return functional.avg_pool3d(x, pool.kernel_size, pool.stride)
-
-    def _norm(self, layer: nn.Module, x: Tensor) -> ChannelNorm:
-        norm = ChannelNorm(layer.norm)  # type: ignore[arg-type]
-        for start, stop in self._spans(x):
-            norm.seen(x[:, :, start:stop])
-        return norm
-
-    def _spans(self, x: Tensor) -> Iterator[tuple[int, int]]:
-        """Yield first and last row of every slab."""
-        total = x.shape[2]
-        rows = min(slab_rows(x.shape[1], x.shape[2:], self.slab_bytes), total)
-        yield from ((start, min(start + rows, total)) for start in range(0, total, rows))

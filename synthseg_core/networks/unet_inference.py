@@ -148,6 +148,11 @@ class UNetRunner:
         """Device that holds the weights."""
         return self.head_bias.device
 
+    @property
+    def classes(self) -> int:
+        """Channels of the answer."""
+        return self.net.config.out_channels
+
     @torch.inference_mode()
     def run(self, image: Tensor, consume: Consumer) -> None:
         """Compute posteriors row by row.

@@ -5,7 +5,8 @@ Reference behaviour: SynthSeg ``predict``; Billot et al., Medical Image Analysis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,6 +25,20 @@ from synthseg_core.segmentation.conform import Conformed, conform
 from synthseg_core.segmentation.memory_estimate import unet_bytes
 from synthseg_core.segmentation.record import ConformRecord
 from synthseg_core.segmentation.segmenter import NetworkAnswer, SegmentOptions, conform_config
+
+
+class PosteriorRunner(Protocol):
+    """Runs a network that answers with posteriors."""
+
+    @property
+    def classes(self) -> int:
+        """Channels of the answer."""
+        ...
+
+    def run(self, image: Tensor, consume: Callable[[int, int, Tensor], None]) -> None:
+        """Give ``start, stop, posteriors``: consecutive rows of (N, I, J, K)."""
+        ...
+
 
 ArrayConsumer = Callable[[int, int, np.ndarray], None]
 """Receives ``start, stop, rows``: rows [start, stop) of (N, I, J, K) along axis I."""
@@ -46,7 +61,7 @@ class SynthSegSegmenter:
             self._model,
             conformed.image,
             flip_average=inference.flip_average and not options.fast,
-            off_centre=0 if options.quirks.mirror_padded_grid else _off_centre(conformed.record),
+            off_centre=0 if options.quirks.mirror_padded_grid else off_centre_of(conformed.record),
         )
         sigma = inference.posterior_sigma_voxels
         if options.quirks.flags_change_blur:
@@ -79,9 +94,28 @@ def network_posteriors(model: LoadedModel, image: np.ndarray, *, flip_average: b
     if earlier:
         group_segmenter, denoiser = earlier
         x = _robust_input(group_segmenter, denoiser, x)
-    posteriors = _all_rows(segmenter, x)
-    if flip_average:
-        _average_with_mirror(segmenter, x, posteriors, model.card.labels.flip_channels, off_centre)
+    return posteriors_of(segmenter, x, model.card.labels.flip_channels if flip_average else None, off_centre)
+
+
+def posteriors_of(
+    runner: PosteriorRunner, image: Tensor, flip_channels: Sequence[int] | None, off_centre: int
+) -> Tensor:
+    """Return the posteriors (N, I, J, K) of a network, float32.
+
+    Parameters
+    ----------
+    runner
+        Of the network.
+    image : (C, I, J, K)
+        What it is given.
+    flip_channels
+        For flip averaging: the channels of the mirrored labels; ``None``: no averaging.
+    off_centre
+        As for :func:`network_posteriors`.
+    """
+    posteriors = _all_rows(runner, image)
+    if flip_channels is not None:
+        _average_with_mirror(runner, image, posteriors, flip_channels, off_centre)
     return posteriors
 
 
@@ -111,7 +145,7 @@ def _unets(model: LoadedModel) -> list[UNetRunner]:
     return [runner for runner in model.runners if isinstance(runner, UNetRunner)]
 
 
-def _off_centre(record: ConformRecord) -> int:
+def off_centre_of(record: ConformRecord) -> int:
     """Return the rows of padding before the scan minus those after it, left to right: 0, or -1 for odd padding."""
     start, stop = (corner[0] for corner in record.pad)
     return start - (record.padded_shape[0] - stop)
@@ -163,9 +197,9 @@ def _parcellation_input(image: np.ndarray, class_map: np.ndarray, table: LabelTa
     return torch.from_numpy(np.stack([image.astype(np.float32), ~cortex, cortex], dtype=np.float32))
 
 
-def _all_rows(runner: UNetRunner, image: Tensor) -> Tensor:
+def _all_rows(runner: PosteriorRunner, image: Tensor) -> Tensor:
     """Collect the posteriors (N, I, J, K) of an image (C, I, J, K) in the machine's memory."""
-    result = torch.empty((runner.net.config.out_channels, *image.shape[1:]))
+    result = torch.empty((runner.classes, *image.shape[1:]))
 
     def write(start: int, stop: int, rows: Tensor) -> None:
         result[:, start:stop] = rows
@@ -175,7 +209,7 @@ def _all_rows(runner: UNetRunner, image: Tensor) -> Tensor:
 
 
 def _average_with_mirror(
-    runner: UNetRunner, image: Tensor, posteriors: Tensor, flip_channels: tuple[int, ...], off_centre: int
+    runner: PosteriorRunner, image: Tensor, posteriors: Tensor, flip_channels: Sequence[int], off_centre: int
 ) -> None:
     """Average with the answer for the mirrored image, mirrored back, left and right channels exchanged; in place.
 
@@ -233,6 +267,6 @@ def _one_hot(channels: Tensor, count: int) -> Tensor:
     return functional.one_hot(channels.long(), count).permute(3, 0, 1, 2).float()
 
 
-def _run(runner: UNetRunner, image: Tensor, consume: Callable[[int, int, Tensor], None]) -> None:
+def _run(runner: PosteriorRunner, image: Tensor, consume: Callable[[int, int, Tensor], None]) -> None:
     with exact_float32():
         runner.run(image, consume)

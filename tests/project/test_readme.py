@@ -6,6 +6,7 @@ import re
 
 from synthseg_core.cli.models import _megabytes
 from synthseg_core.models.registry import default_model, load_card, registered_models
+from synthseg_core.networks.arrays import parameter_count
 from tests.pages import ROOT, SPAN, blocks, rows, sections
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,7 +31,10 @@ def test_table_of_models():
     for name, (_, gives, size, licence) in stated.items():
         card = load_card(name)
         if card.weights.archive is None:
-            assert size.removeprefix("about ") == _megabytes(card.weights.size_bytes or 53e6).replace(".0 MB", " MB")
+            parameters = sum(parameter_count(spec.config) for spec in card.networks)
+            assert size.removeprefix("about ") == _megabytes(
+                card.weights.size_bytes or round(4 * parameters, -6)
+            ).replace(".0 MB", " MB")
         assert set(licence.split("; ")) <= {"Apache-2.0", "FreeSurfer Software License"}
         assert all(part in card.weights.licence for part in licence.split("; "))
         if name in ("synthseg-1.0", "synthseg-2.0"):

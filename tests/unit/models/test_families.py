@@ -24,7 +24,8 @@ def _of_family(folder: Path, model: TinyModel, family: str) -> Path:
 
 def test_unknown_family(tmp_path):
     with pytest.raises(
-        ModelError, match=r"tiny.yaml: found family 'nothing'; expected synthseg or nnunet-resenc; correct"
+        ModelError,
+        match=r"tiny.yaml: found family 'nothing'; expected synthseg or basic-unet or nnunet-resenc;",
     ):
         load_card(_of_family(tmp_path, TINY, "nothing"))
 

@@ -56,7 +56,9 @@ def test_registered_cards(name):
     card = load_card(name)
     assert card.name == name
     assert card.source.name == f"{name}.yaml"
-    if card.weights.archive is None:  # what is converted from an archive has no published checksum
+    if (
+        card.weights.archive is None and name != "synthseg-monai"
+    ):  # no checksums of archives and of the port are published
         assert len(card.weights.sha256 or "") == 64
     assert card.citation or card.family != "synthseg" or "random" in name
     for task in card.companions:

@@ -1,0 +1,127 @@
+"""Convolutions with instance norm in bounded memory: what runners of nnU-Net and of MONAI's BasicUNet share.
+
+Maps are made and changed in slabs of rows along axis I, and convolutions overwrite their input where shapes allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from synthseg_core.networks.slabs import SLAB_BYTES, ChannelNorm, conv3d, empty_map, padded_rows, slab_rows
+from synthseg_core.system.timing import give_way
+
+Rows = Callable[[int, int], Tensor]
+"""Returns rows [start, stop) of a map (1, C, I, J, K), zeros where they lie outside."""
+
+Layer: TypeAlias = Any
+"""A module with a convolution ``conv`` and a group norm ``norm`` that has a group for every channel."""
+
+
+class NormedSlabs:
+    """Steps of networks whose convolutions have an instance norm and a leaky ReLU.
+
+    Parameters
+    ----------
+    slope
+        Of the leaky ReLU.
+    slab_bytes
+        Memory for the temporaries of one slab.
+    """
+
+    def __init__(self, slope: float, slab_bytes: int = SLAB_BYTES) -> None:
+        self.slope = slope
+        self.slab_bytes = slab_bytes
+
+    def stack(self, x: Tensor, layers: Iterable[Layer]) -> Tensor:
+        """Return the features of a stack; ``x`` stays as it is."""
+        first, *others = layers
+        result = self.convolved(first, lambda start, stop: padded_rows(x, start, stop), tuple(x.shape[2:]))
+        return self._stacked(result, first, others)
+
+    def _stacked(self, x: Tensor, first: Layer, others: Sequence[Layer]) -> Tensor:
+        """Go on with a stack after its first convolution, in place."""
+        self.finish(x, first)
+        for conv in others:
+            self.convolve_in_place(conv, x)
+            self.finish(x, conv)
+        return x
+
+    def decode(
+        self, coarse: Tensor, skip: Tensor, up: nn.ConvTranspose3d, layers: Iterable[Layer], *, skip_first: bool = False
+    ) -> Tensor:
+        """Return the features of a step of a decoder: upsampling, the skip, a stack of convolutions.
+
+        Parameters
+        ----------
+        coarse, skip
+            Maps of the level below, and of the encoder at this level.
+        up
+            Upsampling.
+        layers
+            Of the stack.
+        skip_first
+            Whether the channels of the skip come before the upsampled ones.
+        """
+        first, *others = layers
+        factor, total = up.stride[0], skip.shape[2]
+
+        def rows(start: int, stop: int) -> Tensor:
+            """Return rows of the upsampled map and of the skip, which are never held together as a whole."""
+            low, high = max(start, 0), min(stop, total)
+            below = coarse[:, :, low // factor : -(-high // factor)]
+            fine = functional.conv_transpose3d(below, up.weight, up.bias, up.stride)  # type: ignore[arg-type]
+            offset = low - low // factor * factor
+            parts = [fine[:, :, offset : offset + high - low], skip[:, :, low:high]]
+            inside = torch.cat(parts[::-1] if skip_first else parts, dim=1)
+            return functional.pad(inside, (0, 0, 0, 0, low - start, stop - high))
+
+        return self._stacked(self.convolved(first, rows, tuple(skip.shape[2:])), first, others)
+
+    def convolved(self, layer: Layer, rows: Rows, shape: tuple[int, ...]) -> Tensor:
+        """Return the convolution of a map of a shape, before its norm."""
+        conv = layer.conv
+        step, radius = conv.stride[0], conv.kernel_size[0] // 2
+        result = empty_map(
+            conv.weight, conv.out_channels, [-(-n // s) for n, s in zip(shape, conv.stride, strict=True)]
+        )
+        for start, stop in self.spans(result):
+            give_way()
+            source = rows(start * step - radius, (stop - 1) * step + radius + 1)
+            padding = (0, *(int(p) for p in conv.padding[1:]))
+            result[:, :, start:stop] = conv3d(source, conv.weight, conv.bias, padding, conv.stride)
+        return result
+
+    def convolve_in_place(self, layer: Layer, x: Tensor) -> None:
+        """Replace a map by its convolution; the rows above a slab are kept as they were before."""
+        conv, radius = layer.conv, layer.conv.kernel_size[0] // 2
+        above = x.new_zeros((1, x.shape[1], radius, *x.shape[3:]))
+        for start, stop in self.spans(x):
+            give_way()
+            rows = torch.cat([above, padded_rows(x, start, stop + radius)], dim=2)
+            above = rows[:, :, stop - start : stop - start + radius].clone()
+            padding = (0, *(int(p) for p in conv.padding[1:]))
+            x[:, :, start:stop] = conv3d(rows, conv.weight, conv.bias, padding)
+
+    def finish(self, x: Tensor, layer: Layer) -> None:
+        """Apply norm and activation in place."""
+        norm = self.norm_over(layer, x)
+        for start, stop in self.spans(x):
+            x[:, :, start:stop] = functional.leaky_relu_(norm.normalised(x[:, :, start:stop]), self.slope)
+
+    def norm_over(self, layer: Layer, x: Tensor) -> ChannelNorm:
+        """Return the norm of a layer after it has seen a whole map."""
+        norm = ChannelNorm(layer.norm)
+        for start, stop in self.spans(x):
+            norm.seen(x[:, :, start:stop])
+        return norm
+
+    def spans(self, x: Tensor) -> Iterator[tuple[int, int]]:
+        """Yield first and last row of every slab."""
+        total = x.shape[2]
+        rows = min(slab_rows(x.shape[1], x.shape[2:], self.slab_bytes), total)
+        yield from ((start, min(start + rows, total)) for start in range(0, total, rows))
