@@ -29,6 +29,7 @@ from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.settings import build, read_mapping
 from synthseg_core.system.tables import ABSENT, read_tsv
 from synthseg_core.system.words import listed
+from synthseg_core.translation.contrast import Window
 
 SPLITS = ("train", "val", "test")
 PICTURE = "picture"
@@ -81,9 +82,10 @@ class Stack:
     def __len__(self) -> int:
         return self.last_slice - self.first_slice + 1
 
-    def values(self, image: np.ndarray) -> np.ndarray:
-        """Return an image (-1 to 1) in the values of the file."""
-        return (image + 1) / 2 * (self.high - self.low) + self.low
+    @property
+    def window(self) -> Window:
+        """Leads from values of the file to those of the images and back."""
+        return Window(self.low, self.high)
 
 
 COLUMNS = tuple(entry.name for entry in fields(Stack))

@@ -67,7 +67,7 @@ def test_the_file_behind_an_image_and_the_way_back_to_its_values(folder):
     stack = data.stack_of("a", "train", 4)
     assert stack is not None
     assert (stack.subject, stack.first_image, len(stack)) == ("sub-02", 4, 3)
-    np.testing.assert_allclose(stack.values(np.array([-1.0, 0.0, 1.0])), [10, 110, 210])
+    np.testing.assert_allclose(stack.window.undone(np.array([-1.0, 0.0, 1.0])), [10, 110, 210])
 
 
 def _sums(data: object, numbers: range) -> list[float]:
