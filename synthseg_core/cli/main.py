@@ -38,6 +38,7 @@ COMMANDS = {
     "train": ("train", "train a network on label maps"),
     "validate": ("validate", "score a model on held-out synthetic scans and on labelled scans"),
     "evaluate": ("evaluate", "compare segmentations with reference label maps, and models with one another"),
+    "translate": ("translate.actions", "translate images between two contrasts: datasets of two domains"),
     "labels": ("labels", "lists of one's own label maps, and classes for unlabelled voxels"),
 }
 

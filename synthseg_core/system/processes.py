@@ -1,13 +1,21 @@
-"""Processes of this computer: whether one is alive, and how one ends with its parent."""
+"""Processes of this computer: whether one is alive, how one ends with its parent, calls made by several at once."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+_Made = TypeVar("_Made")
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
@@ -47,3 +55,49 @@ def end_with_parent() -> Callable[[], None]:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
     return ask
+
+
+def in_order(
+    function: Callable[..., _Made],
+    calls: Sequence[tuple[Any, ...]],
+    *,
+    jobs: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[_Made]:
+    """Yield the results of calls in their order, of which few wait in memory.
+
+    Parameters
+    ----------
+    function
+        Of a module, so that another process finds it.
+    calls
+        Its arguments.
+    jobs
+        Calls at once; with 1 no process is started.
+    progress
+        Called with the number of results and of calls.
+    """
+    alone = jobs <= 1 or len(calls) < 2
+    made = (function(*call) for call in calls) if alone else _at_once(function, calls, jobs)
+    for number, result in enumerate(made, 1):
+        if progress is not None:
+            progress(number, len(calls))
+        yield result
+
+
+def _at_once(function: Callable[..., _Made], calls: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[_Made]:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(calls)), mp_context=context) as pool:
+        waiting = iter(calls)
+        running: deque[Future[_Made]] = deque(pool.submit(function, *call) for call in islice(waiting, 2 * jobs))
+        try:
+            while running:
+                result = running.popleft().result()
+                running.extend(pool.submit(function, *call) for call in islice(waiting, 1))
+                yield result
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -64,6 +64,8 @@ class Stack:
         Edge of a pixel; ``None``: not known.
     low, high
         Values of the file that became -1 and 1; what lay beyond was cut off.
+    top, left
+        Row and column, in a whole slice, of the first pixel that was kept.
     """
 
     domain: str
@@ -78,6 +80,8 @@ class Stack:
     spacing_mm: float | None
     low: float
     high: float
+    top: int = 0
+    left: int = 0
 
     def __len__(self) -> int:
         return self.last_slice - self.first_slice + 1
@@ -394,7 +398,7 @@ def _bare(path: Path) -> Description:
 def _stack(row: Mapping[str, str], subject: str) -> Stack:
     content: dict[str, Any] = {name: "" if row[name] == ABSENT else row[name] for name in COLUMNS}
     try:
-        for name in ("first_slice", "last_slice", "first_image"):
+        for name in ("first_slice", "last_slice", "first_image", "top", "left"):
             content[name] = int(content[name])
         for name in ("low", "high"):
             content[name] = float(content[name])

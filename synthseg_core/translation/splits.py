@@ -12,6 +12,7 @@ from synthseg_core.errors import InputError, UsageError
 from synthseg_core.system.tables import read_tsv
 from synthseg_core.system.words import listed
 from synthseg_core.translation.dataset import SPLITS
+from synthseg_core.translation.sources import with_prefix
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def read_splits(path: Path, subjects: Iterable[str]) -> dict[str, str]:
         raise _bad_table(path, "no column participant_id or subject, or no rows", "the split of each subject")
     split_of: dict[str, str] = {}
     for row in rows:
-        subject, split = _with_prefix(row[column]), row["split"]
+        subject, split = with_prefix(row[column]), row["split"]
         if split not in SPLITS:
             raise _bad_table(path, f"{split!r} as split of {subject}", f"one of {', '.join(SPLITS)}")
         if split_of.setdefault(subject, split) != split:
@@ -129,10 +130,6 @@ def _sequence(count: int, ratios: Ratios) -> list[str]:
             counts[counts.argmax()] -= 1
             counts[place] += 1
     return [split for split, number in zip(SPLITS, counts, strict=True) for _ in range(number)]
-
-
-def _with_prefix(label: str) -> str:
-    return label if label.startswith("sub-") else f"sub-{label}"
 
 
 def _bad_table(path: Path, found: str, expected: str) -> InputError:

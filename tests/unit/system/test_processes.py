@@ -9,7 +9,7 @@ import sys
 import psutil
 import pytest
 
-from synthseg_core.system.processes import is_alive
+from synthseg_core.system.processes import in_order, is_alive
 
 
 @pytest.fixture
@@ -47,3 +47,14 @@ def test_process_ends_with_its_parent():
         assert child.is_running()
         parent.kill()
     assert psutil.wait_procs([child], timeout=20)[1] == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_of_several_processes_come_in_order(jobs):
+    seen = []
+    calls = [(10, number) for number in range(9)]
+    made = in_order(divmod, calls[::-1][:-1], jobs=jobs, progress=lambda done, total: seen.append((done, total)))
+    assert list(made) == [divmod(10, number) for number in range(8, 0, -1)]
+    assert seen == [(number, 8) for number in range(1, 9)]
+    with pytest.raises(ZeroDivisionError):
+        list(in_order(divmod, calls, jobs=jobs))

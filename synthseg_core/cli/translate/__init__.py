@@ -1,0 +1,1 @@
+"""``synthseg translate``: one module an action."""
