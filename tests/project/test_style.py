@@ -24,7 +24,10 @@ WITHOUT_TORCH = [
     *("app.main", "cli.main", "networks.config", "models.registry", "training.config"),
     *(f"segmentation.{name}" for name in ("channels", "class_maps", "cleanup", "components", "conform", "parcels")),
     *(f"segmentation.{name}" for name in ("record", "sidecars", "volumes")),
-    *(f"translation.{name}" for name in ("contrast", "dataset", "dataset_writing", "preparing", "slices", "sources", "splits", "tiles")),
+    *(
+        f"translation.{name}"
+        for name in ("contrast", "dataset", "dataset_writing", "preparing", "slices", "sources", "splits", "tiles")
+    ),
 ]
 LIGHT = ["errors", "system.tables", "labels.table", "models.registry", "bids.scan_table", "bids.names"]
 
