@@ -42,7 +42,7 @@ def test_gradient_penalty_and_its_own_gradient_against_differences():
                 bump = torch.zeros(16, dtype=torch.float64)
                 bump[place] = step
                 up, down = (net((image + sign * bump.view(1, 4, 4))[None]) for sign in (1, -1))
-                total += float((up - down) / (2 * step)) ** 2
+                total += ((up - down) / (2 * step)).item() ** 2
         return 0.5 * total / len(images)
 
     penalty = gradient_penalty(lambda x: net(x).double(), images, gamma=1.0)
@@ -93,8 +93,8 @@ def test_parts_of_the_losses(method):
     adversaries = _adversaries(method, cycle=2.0, reconstruction=3.0)
     made = adversaries.make(torch.rand(2, 1, 16, 16), torch.rand(2, 1, 16, 16), _draws())
     parts = adversaries.generator_loss(made)
-    cycle = sum((one.returned - one.true).abs().mean() for one in made.values())
-    assert float(parts["cycle"]) == pytest.approx(2 * float(cycle), rel=1e-5)
+    cycle = sum((one.returned - one.true).abs().mean().item() for one in made.values())
+    assert parts["cycle"].item() == pytest.approx(2 * cycle, rel=1e-5)
     assert ("reconstruction" in parts) == (method == "diffusion")
     judged = adversaries.discriminator_loss(made, penalised=False)
     assert len(judged) == (4 if method == "diffusion" else 2)

@@ -50,5 +50,5 @@ def test_averaged_generators_are_others_than_those_that_are_trained():
         value.zero_()
     averaged = state.averaged()
     assert not averaged.training
-    assert all(float(parameter.abs().sum()) == 0 for parameter in averaged.parameters())
-    assert any(float(parameter.abs().sum()) > 0 for parameter in state.adversaries.generators.parameters())
+    assert all(parameter.abs().sum().item() == 0 for parameter in averaged.parameters())
+    assert any(parameter.abs().sum().item() > 0 for parameter in state.adversaries.generators.parameters())
