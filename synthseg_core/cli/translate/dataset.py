@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,6 @@ def _add_splits(group: argparse._ArgumentGroup) -> None:
         "--ratios",
         nargs=3,
         type=float,
-        default=(0.8, 0.1, 0.1),
         metavar=("TRAIN", "VAL", "TEST"),
         help="shares of the subjects (default: 0.8 0.1 0.1)",
     )
@@ -250,14 +250,16 @@ def _splits(args: argparse.Namespace, domains: Mapping[str, Sequence[Source]]) -
     else:
         paths = [Path(path) for words in args.domain for path in words[1:]]
         sites = sites_of(paths, everybody, args.site_column) if args.split_by == "site" else None
-        split_of = draw_splits(subjects, Ratios(*args.ratios), args.seed, sites)
+        split_of = draw_splits(subjects, Ratios(*args.ratios or ()), args.seed, sites)
     require_train(subjects, split_of)
     return split_of
 
 
 def _options(args: argparse.Namespace, cutting: Cutting) -> dict[str, object]:
     """Return how the dataset is made, as far as the description has no field of its own for it."""
-    splits: dict[str, object] = {"by": args.split_by, "ratios": list(args.ratios)}
+    from synthseg_core.translation.splits import Ratios
+
+    splits: dict[str, object] = {"by": args.split_by, "ratios": list(astuple(Ratios(*args.ratios or ())))}
     return {
         "coverage": cutting.coverage,
         "ct": list(cutting.ct),
