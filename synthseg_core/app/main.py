@@ -40,6 +40,7 @@ from synthseg_core.app.screen import RunScreen, explain, shortened
 from synthseg_core.app.slurm.record import require_no_jobs
 from synthseg_core.app.slurm.run import ShardedRun, run_in_shards, run_on_slurm, shard_options
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall, has_locks, run_snakemake, unlock
+from synthseg_core.bids.names import report_name
 from synthseg_core.bids.participants import departed
 from synthseg_core.bids.scan_table import require_input, write_table
 from synthseg_core.errors import SynthSegError, UsageError
@@ -273,11 +274,20 @@ def _finish(plan: Plan, end: ChildEnd, faults: Sequence[str]) -> int:
         _tell(*write_group_tables(selected, folder, threshold=plan.quality_threshold))
         _write_group_page(plan)
         _sum_up(selected, folder / f"{SCANS_NAME}.tsv")
-    return exit_status(end, selected.statuses, absent=plan.absent, by_label=plan.selection.is_partial)
+    unmade = plan.without_page(status.row.scan for status in selected.statuses if status.status == "done")
+    if unmade and not end.interrupted:
+        print(f"pages that could not be made, of scans that are done: {counted(len(unmade), 'page')}, see", end=" ")
+        print(plan.layout.logs / "report" / f"{report_name(unmade[0])}.log")
+    return exit_status(end, selected.statuses, absent=plan.absent, by_label=plan.selection.is_partial, unmade=unmade)
 
 
 def exit_status(
-    end: ChildEnd, statuses: Sequence[ScanStatus], *, absent: Sequence[str] = (), by_label: bool = False
+    end: ChildEnd,
+    statuses: Sequence[ScanStatus],
+    *,
+    absent: Sequence[str] = (),
+    by_label: bool = False,
+    unmade: Sequence[str] = (),
 ) -> int:
     """Return the exit status of a run.
 
@@ -291,6 +301,8 @@ def exit_status(
         Participants and sessions that were asked for and are not there.
     by_label
         Whether participants or sessions were asked for; then what is not downloaded is no success either.
+    unmade
+        Scans that are done but whose pages could not be made.
     """
     if end.interrupted:
         print("synthseg-bids: interrupted; run the same command again to continue", file=sys.stderr)
@@ -300,6 +312,8 @@ def exit_status(
     wrong = [status for status in statuses if _is_wrong(status, by_label)]
     if wrong or absent:
         return 2 if len(statuses) == 1 and wrong and wrong[0].recorded else 1
+    if unmade:
+        return 1
     return 2 if end.status else 0
 
 

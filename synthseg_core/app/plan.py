@@ -248,6 +248,10 @@ class Plan:
         """Return what the page about a scan is made from."""
         return [str(self.layout.derivative(stem, product)) for product in shown_of(self.stages)]
 
+    def without_page(self, stems: Iterable[str]) -> list[str]:
+        """Return the scans that have no page, where pages are made."""
+        return [stem for stem in stems if self.reports.enabled and not self.layout.page(stem).is_file()]
+
     def report_words(self, stem: str) -> list[str]:
         """Return the words of ``synthseg report`` for one scan."""
         label_map = str(self.layout.derivative(stem, "dseg"))

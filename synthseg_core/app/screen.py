@@ -15,10 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from synthseg_core.app.events import AGAIN, BEGUN, DONE, ERROR, FAILED, PLAN, Follower, Job
+from synthseg_core.app.events import AGAIN, BEGUN, DONE, ERROR, FAILED, PLAN, REPORT, Follower, Job
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.snakemake import ChildEnd
+from synthseg_core.bids.names import STAGES, report_name
 from synthseg_core.bids.scan_row import ScanRow
+from synthseg_core.errors import last_lines
 from synthseg_core.reports.origins import read_sidecar
 from synthseg_core.reports.statuses import examine
 from synthseg_core.system.progress import StatusLine, duration_text
@@ -145,8 +147,12 @@ class RunScreen:
                 self.say(f"{self._count()} FAILED {self._path(job.scan)}: {self._reason(job)}")
 
     def _reason(self, job: Job) -> str:
+        if job.rule == REPORT:
+            log = self._layout.logs / "report" / f"{report_name(job.scan)}.log"
+            said = next((line for line in reversed(last_lines(log)) if line.strip()), f"see {log}")
+            return f"its page could not be made: {said}"
         row = self._rows.get(job.scan)
-        known = examine(row, self._layout.output, [job.rule])[0].reason if row else ""
+        known = examine(row, self._layout.output, [job.rule])[0].reason if row and job.rule in STAGES else ""
         return known or f"the step {job.rule} failed; see {self._layout.logs}"
 
     def _note_warnings(self, job: Job) -> None:

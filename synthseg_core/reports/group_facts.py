@@ -13,6 +13,7 @@ import numpy as np
 from synthseg_core.bids.names import report_name
 from synthseg_core.errors import InputError
 from synthseg_core.reports.plausibility import Plausibility
+from synthseg_core.reports.review import Reviews, read_reviews
 from synthseg_core.reports.scan_facts import FIGURES
 from synthseg_core.reports.scan_pictures import THUMBNAIL
 from synthseg_core.reports.scan_report import JUDGEMENT
@@ -130,6 +131,11 @@ class GroupFacts:
     def generators(self) -> list[Mapping[str, Any]]:
         """Programs and models behind the results, with the number of scans of each."""
         return known_mapping(self.dataset / f"{SCANS_NAME}.json").get("GeneratedBy") or []
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """What people thought of the scans so far."""
+        return read_reviews(self.dataset)
 
     def _of_scans(self, name: str) -> Rows:
         """Return a group table with a row for each scan, in their order; empty rows where it has none."""

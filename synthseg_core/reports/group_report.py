@@ -112,7 +112,7 @@ class GroupReport:
         return {
             "name": facts.names[place],
             "path": scan["path"],
-            "has_page": facts.pages[place],
+            "has_page": facts.pages[place] and not failed,  # what lies there is of an earlier run
             "thumbnail": facts.thumbnails[place],
             "state": state,
             "reasons": [*reasons, *bad, *doubts],
@@ -120,6 +120,7 @@ class GroupReport:
             "icv_ml": None if self._icv is None else float(self._icv[place]) / 1000,
             "lowest": min(scores) if scores else None,
             "agreement": float(self.agreement[place]),
+            "review": facts.reviews.of(scan["scan"]),
         }
 
     def _signs(self, place: int) -> tuple[list[str], list[str]]:

@@ -14,6 +14,7 @@ from synthseg_core.bids.names import BidsName, parse_stem
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.reports.gathering import GroupTables, ScanNumbers
 from synthseg_core.reports.origins import GENERATED_BY_COLUMNS, summary_of_generators
+from synthseg_core.reports.review import MARKS, Reviews
 from synthseg_core.reports.statuses import ScanStatus
 
 SCAN_COLUMNS: dict[str, dict[str, str]] = {
@@ -125,6 +126,31 @@ def with_entities(table: Table, entities: Mapping[str, Mapping[str, str]]) -> Ta
         columns[column] = {"Description": f"Label after {key}- in the name of the scan; n/a where it has none"}
         labels = {scan: one[key] for scan, one in entities.items() if key in one}
         cells = cells.assign(**{column: cells["scan"].map(labels.get)})
+    return replace(table, cells=cells, columns=columns)
+
+
+def with_reviews(table: Table, reviews: Reviews) -> Table:
+    """Return a table with last columns for what people thought of the scans; unchanged where nobody reviewed any.
+
+    Parameters
+    ----------
+    table
+        Has a column ``scan``.
+    reviews
+        Of the dataset.
+    """
+    if not reviews.by_name:
+        return table
+    columns = {
+        **table.columns,
+        "review": {"Description": "What a reader of the group page thought of the segmentation", "Levels": MARKS},
+        "review_note": {"Description": "Note of that reader"},
+    }
+    found = table.cells["scan"].map(lambda stem: reviews.of(stem) if isinstance(stem, str) else None)
+    cells = table.cells.assign(
+        review=found.map(lambda one: (one and one.mark) or None),
+        review_note=found.map(lambda one: (one and one.note) or None),
+    )
     return replace(table, cells=cells, columns=columns)
 
 

@@ -12,6 +12,7 @@ from synthseg_core.bids.names import PRODUCTS
 from synthseg_core.bids.participants import participant_folders, write_participants
 from synthseg_core.errors import InputError
 from synthseg_core.reports.gathering import GroupTables
+from synthseg_core.reports.review import read_reviews
 from synthseg_core.system.atomic import atomic_path, write_bytes, write_json
 from synthseg_core.system.settings import known_mapping
 from synthseg_core.system.tables import ABSENT
@@ -46,8 +47,8 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     Returns
     -------
     tuple of str
-        What of the participants' table of the raw dataset could not be used, a line for each kind of fault; and
-        files that could not be written beside single results.
+        What of the participants' table of the raw dataset could not be used, a line for each kind of fault; lines of
+        the review that say nothing known; and files that could not be written beside single results.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
         If no scan is known; the tables of an earlier run stay as they are.
     """
     # pandas takes half a second
-    from synthseg_core.reports.tables import entities_of_scans, quality_table, scan_table, with_entities
+    from synthseg_core.reports.tables import entities_of_scans, quality_table, scan_table, with_entities, with_reviews
     from synthseg_core.reports.volumes import GroupVolumes, sums_of
 
     if not tables.statuses:
@@ -65,9 +66,11 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     notes = write_missing_copies(folder)
     notes += write_participants(folder, (status.row.participant_id for status in tables.statuses if status.row.scan))
     entities = entities_of_scans(status.row for status in tables.statuses)
+    reviews = read_reviews(folder)
+    notes += reviews.faults
 
     def write(name: str, table: Table) -> None:
-        _write(folder / name, with_entities(table, entities))
+        _write(folder / name, with_reviews(with_entities(table, entities), reviews))
 
     write(SCANS_NAME, scan_table(tables))
     for stage, segmentation in _SEGMENTATIONS.items():

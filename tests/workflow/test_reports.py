@@ -77,3 +77,15 @@ def test_no_reports(made, tmp_path):
     done = run(app(bids, tmp_path / "out"), tmp_path)
     assert "scan_report" not in planned(done.stdout)
     assert not [*(tmp_path / "out").glob("*.html")]
+
+
+def test_a_page_that_cannot_be_made_costs_no_result_and_is_named(made, tmp_path):
+    bids, out = write_dataset(tmp_path / "bids", "1", "2"), tmp_path / "out"
+    out.mkdir()
+    (out / "figures").write_text("in the way")
+    done = run(app(bids, out, "--reports"), tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert "pages that could not be made, of scans that are done: 2 pages, see" in done.stdout
+    assert "FAILED sub-1/anat/sub-1_T1w.nii.gz: its page could not be made: " in done.stdout
+    assert "figures" in (out / ".logs/report/sub-1_space-T1w.log").read_text()
+    assert len(list(out.glob("sub-*/anat/*_dseg.nii.gz"))) >= 2

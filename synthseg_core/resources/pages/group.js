@@ -1,6 +1,9 @@
 "use strict";
 const table = document.getElementById("scans"), body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
-const rows = [...body.rows].map((row, place) => ({ row, place, text: row.textContent.toLowerCase(), mark: "", note: "" }));
+const rows = [...body.rows].map((row, place) => {
+  const { mark = "", note = "" } = row.cells[row.cells.length - 1].dataset; // of the review beside the page
+  return { row, place, text: row.textContent.toLowerCase(), mark, note };
+});
 const byName = new Map(rows.map((one) => [one.row.id, one]));
 const search = document.getElementById("search"), state = document.getElementById("state"), review = document.getElementById("review");
 const more = document.getElementById("more"), STEP = 200;
@@ -136,5 +139,6 @@ document.getElementById("save").onclick = () => {
 const file = document.getElementById("file");
 document.getElementById("load").onclick = () => file.click();
 file.onchange = async () => readReview(await file.files[0].text());
+rows.forEach((one) => (one.mark || one.note) && show(one));
 addEventListener("beforeunload", (event) => saved || event.preventDefault());
 filter();

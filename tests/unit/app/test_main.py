@@ -366,6 +366,11 @@ def test_what_is_not_downloaded_is_a_failure_only_where_it_is_asked_for_by_label
     assert exit_status(end, found, by_label=True) == 1
 
 
+def test_pages_that_could_not_be_made_are_no_fault_of_the_call():
+    assert exit_status(ChildEnd(1, interrupted=False), statuses("done"), unmade=["sub-1/sub-1_T1w"]) == 1
+    assert exit_status(ChildEnd(1, interrupted=False), statuses("done")) == 2
+
+
 def test_exit_status_after_an_interrupt():
     assert exit_status(ChildEnd(1, interrupted=True), statuses("done")) == 130
 

@@ -1,14 +1,18 @@
 """Reports as a person sees them, in a browser without a window."""
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from synthseg_core.bids.names import report_name
 from synthseg_core.cli.main import main
+from synthseg_core.reports.review import REVIEW_NAME
+from synthseg_core.system.tables import read_tsv
 from tests.phantoms.browser import PROGRAM, browser
-from tests.phantoms.reports import write_many_tables, write_segmented
+from tests.phantoms.reports import write_many_tables, write_segmented, write_tables
 from tests.unit.reports.conftest import GOOD
 from tests.unit.reports.test_scan_report import NAME, label_map
 
@@ -105,6 +109,29 @@ def test_review_by_keys_round_trip(reported, page):
     assert page.run(VISIBLE) == [first]
     assert page.run("document.querySelectorAll('#scans .mark b').length") == 0
     clean(page, reported)
+
+
+def test_a_saved_review_is_in_the_next_page_and_in_the_tables(tmp_path, page):
+    out = tmp_path / "out"
+    rows = [write_segmented(out, subject) for subject in ("01", "02", "03")]
+    first, second, third = (report_name(row.scan) for row in rows)
+    (out / REVIEW_NAME).write_text(
+        f"report\treview\tnote\n{first}\treject\t<b>neck</b>\n{second}\tn/a\tagain\n{third}\tmaybe\tn/a\n"
+    )
+    write_tables(out, rows)
+    table = {row["scan"]: (row["review"], row["review_note"]) for row in read_tsv(out / "group_scans.tsv")}
+    assert list(table.values()) == [("reject", "<b>neck</b>"), ("n/a", "again"), ("n/a", "n/a")]
+    volumes = read_tsv(out / "group_seg-synthseg_volumes.tsv")
+    assert [row["review"] for row in volumes] == ["reject", "n/a", "n/a"]
+    assert "reject" in json.loads((out / "group_scans.json").read_text())["review"]["Levels"]
+    assert main(["report", "--group", str(out)]) == 0
+    page.open(out / "group.html")
+    assert page.run("reviewTable()") == f"report\treview\tnote\n{first}\treject\t<b>neck</b>\n{second}\tn/a\tagain\n"
+    page.run("review.value = 'reject'; filter()")
+    assert page.run(VISIBLE) == [first]
+    assert page.run("document.querySelectorAll('#scans .mark b').length") == 0
+    assert page.run("saved") is True
+    clean(page, out)
 
 
 def test_viewer_shows_the_scan_with_its_labels(tmp_path, page):
