@@ -23,6 +23,9 @@ class GeneratorConfig:
         How often the image is halved before the residual blocks.
     blocks
         Residual blocks at the coarsest level.
+    outer_kernel
+        Edge of the first and the last kernel, odd. With few halvings and small kernels a network changes contrast and
+        can do little else: it learns sooner, and keeps anatomy.
 
     References
     ----------
@@ -32,9 +35,12 @@ class GeneratorConfig:
     features: int = 64
     halvings: int = 2
     blocks: int = 6
+    outer_kernel: int = 7
 
     def __post_init__(self) -> None:
         _positive("generator", features=self.features, blocks=self.blocks, halvings=self.halvings + 1)
+        if self.outer_kernel < 1 or self.outer_kernel % 2 == 0:
+            raise _fault("generator", f"outer_kernel {self.outer_kernel}", "an odd number")
 
 
 @dataclass(frozen=True)

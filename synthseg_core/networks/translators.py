@@ -39,13 +39,13 @@ class ResidualGenerator(nn.Module):
     def __init__(self, config: GeneratorConfig, channels: int) -> None:
         super().__init__()
         widths = [config.features * 2**level for level in range(config.halvings + 1)]
-        layers: list[nn.Module] = [_mirrored_conv(channels, widths[0], 7), *_normed(widths[0])]
+        layers: list[nn.Module] = [_mirrored_conv(channels, widths[0], config.outer_kernel), *_normed(widths[0])]
         for fine, coarse in itertools.pairwise(widths):
             layers += [nn.Conv2d(fine, coarse, 3, stride=2, padding=1), *_normed(coarse)]
         layers += [_ResidualBlock(widths[-1]) for _ in range(config.blocks)]
         for fine, coarse in zip(widths[-2::-1], widths[:0:-1], strict=True):
             layers += [nn.Upsample(scale_factor=2), nn.Conv2d(coarse, fine, 3, padding=1), *_normed(fine)]
-        layers += [_mirrored_conv(widths[0], channels, 7), nn.Tanh()]
+        layers += [_mirrored_conv(widths[0], channels, config.outer_kernel), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -42,6 +42,8 @@ class Domain:
         Its distribution.
     subjects
         How many it was learned from; 0: not known.
+    ct_window_hu
+        Values that become -1 and 1 where scans are in Hounsfield units; ``None``: those between percentiles do.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Domain:
     high: float | None
     grey_values: GreyValues
     subjects: int = 0
+    ct_window_hu: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,6 @@ class TranslatorCard:
         Edge of the images that it was trained on, pixels; larger ones are translated in tiles of this size.
     weights
         Their file; ``None`` for methods without networks.
-    percentiles
-        That became -1 and 1 in its training; those of a scan to be translated will.
     training
         How it came about, for people.
     citation
@@ -111,7 +112,6 @@ class TranslatorCard:
     networks: TranslatorNetworks | None = None
     tile: int = 256
     weights: TranslatorWeights | None = None
-    percentiles: tuple[float, float] = (0.5, 99.5)
     training: Mapping[str, Any] = field(default_factory=dict)
     citation: tuple[str, ...] = ()
     notes: str = ""

@@ -76,7 +76,7 @@ def test_eight_networks_with_diffusion_and_four_without():
 
 
 @NEEDS_EINOPS
-@pytest.mark.parametrize(("preset", "least", "most"), [("small", 0.5e6, 2e6), ("medium", 10e6, 20e6)])
+@pytest.mark.parametrize(("preset", "least", "most"), [("small", 0.05e6, 2e6), ("medium", 10e6, 20e6)])
 def test_sizes_of_presets(preset, least, most):
     """Of the diffusion network of each."""
     config = TranslationConfig.preset(preset).networks

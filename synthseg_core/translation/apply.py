@@ -1,0 +1,195 @@
+"""A scan as if it were of another contrast, on its own grid, with what says that it is synthetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthseg_core.errors import GeometryError, InputError
+from synthseg_core.images.reading import Scan
+from synthseg_core.images.volume import Volume
+from synthseg_core.segmentation.sidecars import Origin, common_entries, generated_by, source_entry
+from synthseg_core.system.progress import OnProgress
+from synthseg_core.translation.contrast import Window, head_mask, is_label_map, robust_window
+from synthseg_core.translation.slices import Slicing, plan_slices
+from synthseg_core.translation.stacks import ApplyOptions, StackTranslator, mean_of_samples
+
+SYNTHETIC = "Synthetic image, not for reading"
+# Pixels this much larger than those of the training show too little of what it saw.
+_MOST_COARSE = 2.5
+# A range of fewer whole numbers than these loses contrast when it is rounded.
+_LEAST_STEPS = 100
+
+
+@dataclass(frozen=True)
+class TranslatedScan:
+    """A scan in another contrast.
+
+    Parameters
+    ----------
+    image
+        On the grid of the scan, in its number type where that can hold the values.
+    std
+        Standard deviation over samples, float32; ``None`` for a single one.
+    source_window, target_window
+        Values of the scan that became -1 and 1, and values that -1 and 1 became.
+    slicing
+        How the scan was cut.
+    """
+
+    image: Volume
+    std: Volume | None
+    source_window: Window
+    target_window: Window
+    slicing: Slicing
+
+
+def translate_scan(
+    scan: Scan, translator: StackTranslator, options: ApplyOptions, progress: OnProgress | None = None
+) -> TranslatedScan:
+    """Translate a scan.
+
+    Parameters
+    ----------
+    scan
+        In the source domain of the translator.
+    translator
+        In one direction.
+    options
+        How.
+    progress
+        Called with the number of slices done and of all.
+
+    Raises
+    ------
+    InputError
+        If the scan is a label map, or shows no head; a :class:`GeometryError` if its voxels are too coarse in the
+        plane of the translator.
+    ModelError
+        If the translator is for pictures.
+    """
+    slicing = slicing_for(scan, translator)
+    slices = slicing.slices(scan.volume.data)
+    window = _source_window(slices, scan, translator)
+    images = window.normalised(slices)
+    found = mean_of_samples(translator.samples(images, options, progress), options.samples)
+    low, high = translator.target.low, translator.target.high
+    target = window if low is None or high is None else Window(low, high)
+    data = slicing.volume(target.undone(found.mean))
+    kind = stored_type(scan, target)
+    std = None
+    if found.std is not None:
+        scaled = found.std * (target.high - target.low) / 2
+        std = Volume(slicing.volume(scaled).astype(np.float32), scan.volume.affine)
+    return TranslatedScan(Volume(_as_type(data, kind), scan.volume.affine), std, window, target, slicing)
+
+
+def slicing_for(scan: Scan, translator: StackTranslator) -> Slicing:
+    """Find out how a scan is cut for a translator, and whether it is one for such scans; nothing is computed yet."""
+    card = translator.card
+    if not card.is_for_scans or card.spacing_mm is None:
+        raise card.fault(
+            "a translator for pictures", "one for slices of scans", "use it with pictures, or another translator"
+        )
+    if is_label_map(scan.volume.data):
+        raise InputError(
+            scan.source,
+            found="few different whole numbers in regions, as in a label map",
+            expected="a scan",
+            remedy="give scans, not segmentations",
+        )
+    slicing = plan_slices(scan.volume, card.plane, card.spacing_mm)
+    coarsest = card.spacing_mm / min(slicing.steps[axis] for axis in (slicing.plane.across, slicing.plane.up))
+    if coarsest > _MOST_COARSE * card.spacing_mm:
+        raise GeometryError(
+            scan.source,
+            found=f"voxels of {coarsest:.3g} mm along {card.plane} slices",
+            expected=f"{_MOST_COARSE * card.spacing_mm:.3g} mm or less for this translator ({card.spacing_mm:g} mm)",
+            remedy="use a translator for the plane in which the scan was taken, or for coarser pixels",
+        )
+    return slicing
+
+
+def stored_type(scan: Scan, window: Window) -> np.dtype[Any]:
+    """Return the number type for translated values: that of the scan's file where it can hold them, else float32.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    window
+        Values that -1 and 1 became.
+    """
+    get: Callable[[], Any] | None = getattr(scan.header, "get_data_dtype", None)
+    kind: np.dtype[Any] = np.dtype("float32") if get is None else np.dtype(get()).newbyteorder("=")
+    if kind.kind not in "iu":
+        return kind if kind in (np.float32, np.float64) else np.dtype(np.float32)
+    limits = np.iinfo(kind)
+    holds = limits.min <= window.low and window.high <= limits.max and window.high - window.low >= _LEAST_STEPS
+    return kind if holds else np.dtype(np.float32)
+
+
+def translated_sidecar(
+    scan: Scan, origin: Origin, translator: StackTranslator, options: ApplyOptions, result: TranslatedScan
+) -> dict[str, Any]:
+    """Return the content of the JSON file beside a translated scan.
+
+    Parameters
+    ----------
+    scan
+        That was translated.
+    origin
+        Where it came from.
+    translator, options
+        What translated it, and how.
+    result
+        The translation.
+    """
+    card, source, target = translator.card, translator.source, translator.target
+    description = f"{SYNTHETIC}: translated from {source.name} to {target.name} by {card.name}"
+    noisy = card.method == "diffusion"
+    return {
+        **common_entries(origin, description),
+        "Synthetic": True,
+        "GeneratedBy": generated_by(),
+        "Translation": {
+            "From": source.name,
+            "To": target.name,
+            "Translator": card.name,
+            "Method": card.method,
+            "WeightsSHA256": None if card.weights is None else card.weights.sha256,
+            "Steps": translator.steps,
+            "Samples": options.samples,
+            "Seed": options.seed if noisy else None,
+            "Plane": card.plane,
+            "PixelSpacingMm": card.spacing_mm,
+            "Tile": options.tile,
+            "SourceWindow": _ends(result.source_window),
+            "TargetWindow": _ends(result.target_window),
+        },
+        "Source": source_entry(scan, origin),
+        "Warnings": [*scan.warnings, f"{SYNTHETIC}: for segmentation and for training only"],
+    }
+
+
+def _source_window(slices: np.ndarray, scan: Scan, translator: StackTranslator) -> Window:
+    """Return the values that become -1 and 1, as when the dataset was made."""
+    fixed = translator.source.ct_window_hu
+    mask = head_mask(slices, ct=fixed is not None)
+    if not mask.any():
+        raise InputError(scan.source, found="no head", expected="a scan", remedy="check the scan and the direction")
+    return Window(*fixed) if fixed is not None else robust_window(slices[mask])
+
+
+def _as_type(data: np.ndarray, kind: np.dtype[Any]) -> np.ndarray:
+    if kind.kind not in "iu":
+        return data.astype(kind)
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(data), limits.min, limits.max).astype(kind)
+
+
+def _ends(window: Window) -> list[float]:
+    return [round(window.low, 6), round(window.high, 6)]
