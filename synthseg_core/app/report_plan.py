@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Stage -> what of its results the page about a scan shows.
-_SHOWN = {"segment": ("dseg", "sidecar", "volumes"), "parcellate": ("parcels", "parcel_volumes"), "qc": ("scores",)}
+_SHOWN = {
+    "segment": ("dseg", "sidecar", "volumes"),
+    "posteriors": ("posteriors_1mm",),
+    "parcellate": ("parcels", "parcel_volumes"),
+    "qc": ("scores",),
+}
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,33 @@ def read_voxels(
             return data, _read_to_the_end(stream)
 
 
+def read_channels(opened: Opened) -> Iterator[np.ndarray]:
+    """Yield the volumes (I, J, K) float32 of a 4-D image, scaled, one after the other.
+
+    A compressed file is unpacked once, to its end, and no more than one volume is held.
+
+    Parameters
+    ----------
+    opened
+        From :func:`open_image`.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or truncated.
+    """
+    with _reading(opened.path), _stream_of(opened) as stream:
+        array = ArrayProxy(stream, _spec(opened.array), mmap=False)
+        for channel in range(array.shape[3]):
+            yield _converted(array, (slice(None),) * 3 + (channel,), np.float32)
+        if isinstance(stream, gzip.GzipFile):
+            _read_to_the_end(stream)
+
+
+def _stream_of(opened: Opened) -> Any:
+    return gzip.open(opened.path) if extension(opened.path) in _COMPRESSED else opened.path.open("rb")
+
+
 def _open_npz(path: Path) -> Opened:
     array = NpzArray(path)
     _check_dtype(array.dtype, path)

@@ -26,10 +26,12 @@ from synthseg_core.images.reading import read_scan, read_stored
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.structures import Colour, label_colours, report_colours
 from synthseg_core.reports.scan_facts import ScanFacts
+from synthseg_core.reports.uncertainty import COLOURS as ENTROPY_COLOURS
+from synthseg_core.reports.uncertainty import entropy_on, stepped
 from synthseg_core.system.atomic import write_bytes
 
-SCAN, FILLED, CONTOURS, SIDES, PARCELS, THUMBNAIL = (
-    *("scan.jpg", "filled.png", "contours.png", "sides.png", "parcels.png", "thumbnail.jpg"),
+SCAN, FILLED, CONTOURS, SIDES, PARCELS, ENTROPY, THUMBNAIL = (
+    *("scan.jpg", "filled.png", "contours.png", "sides.png", "parcels.png", "entropy.png", "thumbnail.jpg"),
 )
 SIDE_COLOURS: dict[str, Colour] = {"left": (0.90, 0.62, 0.0), "right": (0.34, 0.71, 0.91), "neutral": (0.6, 0.6, 0.6)}
 """Of a picture that shows the sides alone."""
@@ -46,22 +48,26 @@ _FIRST_PARCEL = 1000
 
 @dataclass(frozen=True)
 class Pictured:
-    """A label map, and the scan on its grid where it is there."""
+    """A label map, and on its grid the scan and the entropy of the posteriors, in bits, where they are there."""
 
     labels: RasVolume
     scan: RasVolume | None
+    entropy: RasVolume | None = None
 
 
 def read_pictured(facts: ScanFacts, scan: Path | None) -> Pictured:
     """Read label map and scan; a scan of another shape is not this one and is left out."""
     labels = read_stored(facts.path("dseg"))
     turned = RasVolume.of(Volume(labels.data.astype(np.int32), labels.affine))
+    posteriors, entropy = facts.path("posteriors_1mm"), None
+    if posteriors.is_file():
+        entropy = RasVolume.of(Volume(entropy_on(posteriors, labels), labels.affine))
     if scan is None:
-        return Pictured(turned, None)
+        return Pictured(turned, None, entropy)
     volume = read_scan(scan, volume=facts.source.get("Volume")).volume
     if volume.shape != labels.shape:
-        return Pictured(turned, None)
-    return Pictured(turned, RasVolume.of(Volume(volume.data.astype(np.float32), labels.affine)))
+        return Pictured(turned, None, entropy)
+    return Pictured(turned, RasVolume.of(Volume(volume.data.astype(np.float32), labels.affine)), entropy)
 
 
 def write_pictures(facts: ScanFacts, pictured: Pictured, palette: str) -> dict[int, Colour]:
@@ -93,6 +99,9 @@ def write_pictures(facts: ScanFacts, pictured: Pictured, palette: str) -> dict[i
     _write(facts, SIDES, indexed_png(*_sides(seen, values, facts.sides)))
     if facts.path("parcels").is_file():
         _write(facts, PARCELS, _parcels(facts, mosaic))
+    if pictured.entropy is not None:
+        steps = mosaic.classes(stepped(pictured.entropy.data))
+        _write(facts, ENTROPY, indexed_png(steps, dict(enumerate(ENTROPY_COLOURS, 1))))
     small = plan_mosaic(labels, box, _SMALL_ROWS, _THUMBNAIL_WIDTH)
     _write(facts, THUMBNAIL, _thumbnail(small, grey, classes, window, of_class))
     return colours

@@ -14,7 +14,7 @@ import numpy as np
 from synthseg_core.errors import SynthSegError
 from synthseg_core.images.figures import CONVENTION
 from synthseg_core.labels.structures import Colour
-from synthseg_core.reports import scan_pictures
+from synthseg_core.reports import scan_pictures, uncertainty
 from synthseg_core.reports.plausibility import ABSENT_WARNING, Plausibility, judge
 from synthseg_core.reports.scan_facts import FIGURES, ScanFacts
 from synthseg_core.reports.scan_pictures import SIDE_COLOURS, Pictured, read_pictured, write_pictures
@@ -152,6 +152,7 @@ def _content(
         "plausible": plausible,
         "has_scan": pictured.scan is not None,
         "has_parcels": facts.path("parcels").is_file(),
+        "entropy": _entropy_key(pictured),
         "convention": CONVENTION,
         "colours": of_name,
         "side_colours": {side: _css(colour) for side, colour in SIDE_COLOURS.items()},
@@ -187,6 +188,24 @@ def _conformity(facts: ScanFacts, pictured: Pictured, plausible: Plausibility) -
         "Intensities that the labels explain": "not known without the scan"
         if plausible.agreement is None
         else f"{plausible.agreement:.0%} of their variance in and around the brain; compare with scans of its kind",
+        **_undecided(pictured),
+    }
+
+
+def _entropy_key(pictured: Pictured) -> list[tuple[str, str]]:
+    """Return the steps of entropy, bits, and their colours; empty without posteriors."""
+    steps = zip(uncertainty.STEPS_BITS, uncertainty.COLOURS, strict=True)
+    return [(f"{bits:g}", _css(colour)) for bits, colour in steps] if pictured.entropy is not None else []
+
+
+def _undecided(pictured: Pictured) -> dict[str, str]:
+    """Return the mean entropy inside the labels, where posteriors are kept."""
+    inside = pictured.labels.data > 0
+    if pictured.entropy is None or not inside.any():
+        return {}
+    mean = float(pictured.entropy.data[inside].mean())
+    return {
+        "Entropy of the posteriors": f"{mean:.2f} bits on average inside the labels; compare with scans of its kind"
     }
 
 
