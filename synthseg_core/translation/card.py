@@ -199,8 +199,9 @@ def write_translator(card: TranslatorCard, arrays: Mapping[str, np.ndarray] | No
         weights = TranslatorWeights(WEIGHTS_NAME, len(content), hashlib.sha256(content).hexdigest())
         write_bytes(card.source.with_name(WEIGHTS_NAME), content)
         card = replace(card, weights=weights)
-    entries = {name: value for name, value in to_content(_without_source(card)).items() if value not in ({}, [], "")}
-    write_text(card.source, yaml_text({"kind": KIND, **{k: v for k, v in entries.items() if v is not None}}))
+    absent = ({}, [], "", None)
+    entries = {name: value for name, value in to_content(_without_source(card)).items() if value not in absent}
+    write_text(card.source, yaml_text({"kind": KIND, "spacing_mm": None, **entries}))
     return card
 
 

@@ -13,7 +13,7 @@ CT_WINDOW_HU = (0.0, 80.0)
 """As in cards of models: soft tissue and fluid."""
 # Air is -1000, fat about -100.
 _AIR_HU = -300.0
-_MOST_ROUNDS, _SAMPLE = 50, 200_000
+_MOST_ROUNDS, _SAMPLE, _LARGE_SAMPLE = 50, 200_000, 4_000_000
 # A picture or scan has more values than a drawing, and neighbours that differ; 256 is all that 8 bits can hold.
 _FEW_VALUES, _MANY_VALUES, _EQUAL_SHARE = 16, 256, 0.8
 
@@ -74,7 +74,7 @@ def head_mask(data: np.ndarray, *, ct: bool = False) -> np.ndarray:
 
 
 def is_label_map(data: np.ndarray) -> bool:
-    """Say whether values look like labels: few different whole numbers, most neighbours equal where they are not 0.
+    """Say whether values look like labels: few different whole numbers, most neighbours equal but for the background.
 
     Parameters
     ----------
@@ -84,10 +84,11 @@ def is_label_map(data: np.ndarray) -> bool:
     whole = data if data.dtype.kind in "iu" else np.rint(data)
     if whole is not data and not np.array_equal(whole, data):
         return False
-    count = len(np.unique(whole))
-    if count <= _FEW_VALUES or count > _MANY_VALUES:
-        return count <= _FEW_VALUES
-    inner = (whole[1:] != 0) & (whole[:-1] != 0)
+    values, times = np.unique(whole.ravel()[:: max(1, whole.size // _LARGE_SAMPLE)], return_counts=True)
+    if not _FEW_VALUES < len(values) <= _MANY_VALUES:
+        return len(values) <= _FEW_VALUES
+    ground = values[times.argmax()]  # air, or what is saturated
+    inner = (whole[1:] != ground) & (whole[:-1] != ground)
     equal = (whole[1:] == whole[:-1])[inner]
     return equal.size > 0 and float(equal.mean()) > _EQUAL_SHARE
 

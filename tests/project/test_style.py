@@ -28,6 +28,7 @@ WITHOUT_TORCH = [
         f"translation.{name}"
         for name in ("contrast", "dataset", "dataset_writing", "preparing", "slices", "sources", "splits", "tiles")
     ),
+    *(f"translation.{name}" for name in ("microscopy", "nnunet_dataset", "picture_dataset", "pictures", "tile_files")),
 ]
 LIGHT = ["errors", "system.tables", "labels.table", "models.registry", "bids.scan_table", "bids.names"]
 

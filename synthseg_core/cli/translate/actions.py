@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from synthseg_core.cli.translate import apply, dataset, train
+from synthseg_core.cli.translate import apply, dataset, pictures, train
 
 # name -> (module, one line for the overview)
 _ACTIONS = {
     "dataset": (dataset, "make a dataset of two domains, from scans or from pictures of microscopes"),
     "train": (train, "learn to translate between the domains of a dataset, both ways"),
     "apply": (apply, "translate a scan, on its own grid"),
+    "pictures": (pictures, "translate pictures, or a labelled dataset of them for nnU-Net"),
 }
 
 

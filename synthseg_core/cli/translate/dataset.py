@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthseg_core import __version__
+from synthseg_core.cli.translate.dataset_parts import add_splits, split_facts, splits_of, sum_up, tell, tell_faults
+from synthseg_core.cli.translate.dataset_pictures import add_pictures, make_from_pictures
 from synthseg_core.errors import UsageError
 from synthseg_core.system.words import counted
 
 if TYPE_CHECKING:
-    from synthseg_core.translation.preparing import Cutting, Preparation, Summary
-    from synthseg_core.translation.sources import Found, Source, Wanted
+    from synthseg_core.translation.preparing import Cutting, Preparation
+    from synthseg_core.translation.sources import Source, Wanted
 
 _PLANES = ("axial", "coronal", "sagittal")  # as in translation.slices, which loads scipy
 _PLACES = "BIDS datasets, folders, tables or single scans"
@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     _add_domains(parser.add_argument_group("domains"))
     _add_slices(parser.add_argument_group("slices of scans"))
-    _add_splits(parser.add_argument_group("splits"))
+    add_pictures(parser.add_argument_group("pictures of microscopes"))
+    add_splits(parser.add_argument_group("splits"))
     out = parser.add_argument_group("outputs")
     out.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the dataset")
     out.add_argument("--jobs", "--threads", type=int, default=1, metavar="N", help="files at once (default: 1)")
@@ -70,7 +71,12 @@ def _add_domains(group: argparse._ArgumentGroup) -> None:
 
 def _add_slices(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--plane", choices=_PLANES, default="axial", help="default: %(default)s")
-    group.add_argument("--spacing", type=float, metavar="MM", help="edge of a pixel (default: 1)")
+    group.add_argument(
+        "--spacing",
+        type=float,
+        metavar="MM",
+        help="edge of a pixel (default: 1); of pictures in µm (default: theirs, if all are equal)",
+    )
     group.add_argument(
         "--coverage",
         type=float,
@@ -91,28 +97,10 @@ def _add_slices(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_splits(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--ratios",
-        nargs=3,
-        type=float,
-        metavar=("TRAIN", "VAL", "TEST"),
-        help="shares of the subjects (default: 0.8 0.1 0.1)",
-    )
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the splits (default: %(default)s)")
-    group.add_argument(
-        "--split-by", choices=("subject", "site"), default="subject", help="what stays together (default: %(default)s)"
-    )
-    group.add_argument(
-        "--site-column", default="site", metavar="NAME", help="in participants.tsv (default: %(default)s)"
-    )
-    group.add_argument("--splits", type=Path, metavar="TSV", help="instead: columns participant_id and split")
-
-
 def run(args: argparse.Namespace) -> int:
     """Find, check, cut, and write everything."""
     _check_words(args)
-    return _scans(args)
+    return make_from_pictures(args) if args.pictures else _scans(args)
 
 
 def _scans(args: argparse.Namespace) -> int:
@@ -124,14 +112,14 @@ def _scans(args: argparse.Namespace) -> int:
     everything = [source for files in preparation.domains.values() for source in files]
     with CountLine("checking") as progress:
         faults = faulty(everything, jobs=args.jobs, progress=progress)
-    for fault in faults:
-        print(f"synthseg translate dataset: FAILED {fault.line()}", file=sys.stderr)
-    if faults:
-        print(f"synthseg translate dataset: nothing written: {counted(len(faults), 'unusable file')}", file=sys.stderr)
+    if tell_faults(faults):
         return 2
     with CountLine("cutting") as progress:
         summary = write_dataset(args.out, preparation, jobs=args.jobs, progress=progress)
-    _sum_up(args.out, summary)
+    sum_up(args.out, summary.stacks)
+    for domain, dropped in summary.dropped.items():
+        if dropped:
+            print(f"{domain}: {counted(dropped, 'slice')} left out, with too little head (--coverage)")
     return 0
 
 
@@ -165,6 +153,8 @@ def _named_domains(args: argparse.Namespace) -> dict[str, list[str]]:
         "--filter": [words[0] for words in args.filter],
         "--bids-filter-file": [words[0] for words in args.bids_filter_file],
         "--ct": args.ct,
+        "--scale": [words[0] for words in args.scale],
+        "--pixel-size": [words[0] for words in args.pixel_size],
     }
 
 
@@ -184,12 +174,13 @@ def _preparation(args: argparse.Namespace, cutting: Cutting) -> Preparation:
     from synthseg_core.translation.sources import find_sources, paired, require_apart
 
     found = {wanted.domain: find_sources(wanted) for wanted in _wanted(args)}
-    _tell(found)
+    tell([note for one in found.values() for note in one.notes])
     domains: Mapping[str, Sequence[Source]] = {name: one.sources for name, one in found.items()}
     require_apart(domains)
     if args.paired:
         domains = paired(domains)
-    split_of = _splits(args, domains)
+    subjects = {name: {source.subject for source in files} for name, files in domains.items()}
+    split_of = splits_of(args, subjects)
     description = Description(
         domains=tuple(domains),
         plane=cutting.plane,
@@ -197,7 +188,12 @@ def _preparation(args: argparse.Namespace, cutting: Cutting) -> Preparation:
         neighbours=args.neighbours,
         paired=args.paired,
         seed=args.seed,
-        options=_options(args, cutting),
+        options={
+            "coverage": cutting.coverage,
+            "ct": list(cutting.ct),
+            **({"ct_window_hu": list(cutting.ct_window_hu)} if cutting.ct else {}),
+            "splits": split_facts(args),
+        },
         versions={"synthseg-bids": __version__},
     )
     return Preparation(domains, split_of, description, cutting)
@@ -237,48 +233,3 @@ def _entities(filters: Sequence[Sequence[str]], domain: str) -> dict[str, str]:
                 "--filter", found=word, expected="KEY=LABEL, such as suffix=T1w", remedy="correct the words"
             )
     return {key: label for key, _, label in (word.partition("=") for word in words)}
-
-
-def _splits(args: argparse.Namespace, domains: Mapping[str, Sequence[Source]]) -> dict[str, str]:
-    from synthseg_core.translation.sources import sites_of
-    from synthseg_core.translation.splits import Ratios, draw_splits, read_splits, require_train
-
-    subjects = {name: {source.subject for source in files} for name, files in domains.items()}
-    everybody = set().union(*subjects.values())
-    if args.splits:
-        split_of = read_splits(args.splits, everybody)
-    else:
-        paths = [Path(path) for words in args.domain for path in words[1:]]
-        sites = sites_of(paths, everybody, args.site_column) if args.split_by == "site" else None
-        split_of = draw_splits(subjects, Ratios(*args.ratios or ()), args.seed, sites)
-    require_train(subjects, split_of)
-    return split_of
-
-
-def _options(args: argparse.Namespace, cutting: Cutting) -> dict[str, object]:
-    """Return how the dataset is made, as far as the description has no field of its own for it."""
-    from synthseg_core.translation.splits import Ratios
-
-    splits: dict[str, object] = {"by": args.split_by, "ratios": list(astuple(Ratios(*args.ratios or ())))}
-    return {
-        "coverage": cutting.coverage,
-        "ct": list(cutting.ct),
-        **({"ct_window_hu": list(cutting.ct_window_hu)} if cutting.ct else {}),
-        "splits": {"table": str(args.splits.absolute())} if args.splits else splits,
-    }
-
-
-def _tell(found: Mapping[str, Found]) -> None:
-    for note in (note for one in found.values() for note in one.notes):
-        print(f"synthseg translate dataset: note: {note}", file=sys.stderr)
-
-
-def _sum_up(folder: Path, summary: Summary) -> None:
-    for domain in dict.fromkeys(stack.domain for stack in summary.stacks):
-        for split in dict.fromkeys(("train", "val", "test")):
-            part = [stack for stack in summary.stacks if (stack.domain, stack.split) == (domain, split)]
-            subjects, images = len({stack.subject for stack in part}), sum(map(len, part))
-            print(f"{domain}, {split}: {counted(images, 'image')} of {counted(subjects, 'subject')}")
-        if dropped := summary.dropped.get(domain):
-            print(f"{domain}: {counted(dropped, 'slice')} left out, with too little head (--coverage)")
-    print(f"written to {folder}")

@@ -23,6 +23,11 @@ def test_a_card_is_read_back_from_file_or_folder(tmp_path):
     assert np.array_equal(found["cycle_forward.a"], ARRAYS["cycle_forward.a"])
 
 
+def test_a_spacing_that_is_not_known_is_read_back(tmp_path):
+    write_translator(replace(matching_card(tmp_path), plane="picture", spacing_mm=None))
+    assert read_translator(tmp_path).spacing_mm is None
+
+
 def test_the_same_card_gives_the_same_bytes(tmp_path):
     texts = []
     for name in ("one", "two"):

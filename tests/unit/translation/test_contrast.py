@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.translation.contrast import Window, head_mask, is_label_map, robust_window
@@ -18,6 +18,7 @@ def _truth():
     return (axes[0] / 0.9) ** 2 + (axes[1] / 0.95) ** 2 + (axes[2] / 0.9) ** 2 < 1
 
 
+@settings(deadline=None)
 @given(st.floats(-1e4, 1e4), st.floats(0.1, 1e4))
 def test_a_window_can_be_undone(low, width):
     window = Window(low, low + width)

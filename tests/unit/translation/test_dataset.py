@@ -9,7 +9,7 @@ import pickle
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.errors import InputError, UsageError
@@ -154,6 +154,7 @@ def test_a_domain_that_is_not_there(bare):
         require_domain(open_dataset(bare), "LM")
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
 def test_crops_hold_pixels_of_the_image_and_background(rows, columns, height, width, seed):
     image = np.arange(rows * columns, dtype=np.float32).reshape(1, rows, columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.errors import UsageError
@@ -36,6 +36,7 @@ def test_a_slice_is_seen_as_in_pictures():
     assert seen == {"axial": [16, 0, 0], "coronal": [22, 0, 0], "sagittal": [18, 0, 0]}
 
 
+@settings(deadline=None)
 @given(
     st.tuples(*[st.floats(0.3, 3)] * 3),
     st.floats(0.4, 2.5),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.errors import InputError, UsageError
@@ -15,6 +15,7 @@ from synthseg_core.translation.splits import Ratios, draw_splits, read_splits, r
 labels = st.integers(0, 60).map(lambda number: f"sub-{number:02d}")
 
 
+@settings(deadline=None)
 @given(st.sets(labels, min_size=1), st.sets(labels, min_size=1), st.integers(0, 5))
 def test_a_subject_has_one_split_in_both_domains_and_every_domain_trains(first, second, seed):
     subjects = {"a": first, "b": second}

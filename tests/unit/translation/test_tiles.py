@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthseg_core.errors import UsageError
@@ -19,6 +19,7 @@ def layouts(draw):
     return draw(sizes), draw(sizes), draw(st.sampled_from((1, 3))), tile, draw(st.integers(0, tile - 1))
 
 
+@settings(deadline=None)
 @given(layouts(), st.integers(0, 1000))
 def test_identity_is_exact(layout, seed):
     height, width, channels, tile, overlap = layout
@@ -29,6 +30,7 @@ def test_identity_is_exact(layout, seed):
     assert out.tobytes() == image[channels // 2].tobytes()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 30), st.data())
 def test_tiles_cover_an_axis_and_share_enough(length, tile, data):
     overlap = data.draw(st.integers(0, tile - 1))

@@ -1,0 +1,131 @@
+"""Make a translation dataset from pictures: check them all, bring them to pixels of one size, write 8-bit images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synthseg_core.errors import Failure, SynthSegError
+from synthseg_core.system.processes import in_order
+from synthseg_core.system.progress import OnProgress
+from synthseg_core.translation.contrast import Window
+from synthseg_core.translation.dataset import PICTURE, Description, Stack
+from synthseg_core.translation.dataset_writing import DatasetWriter
+from synthseg_core.translation.microscopy import Picture, Scaled
+from synthseg_core.translation.pictures import grey8, read_picture, resized, rounded
+
+
+@dataclass(frozen=True)
+class PicturePreparation:
+    """What goes into a dataset of pictures.
+
+    Parameters
+    ----------
+    pictures
+        Of both domains.
+    scaled
+        Their factors, in the same order.
+    split_of
+        Split of each subject.
+    description
+        Goes into the dataset.
+    """
+
+    pictures: Sequence[Picture]
+    scaled: Scaled
+    split_of: Mapping[str, str]
+    description: Description
+
+
+def faulty_pictures(pictures: Sequence[Picture], *, jobs: int = 1, progress: OnProgress | None = None) -> list[Failure]:
+    """Return what is wrong with files that are no pictures in shades of grey, without having written anything.
+
+    Parameters
+    ----------
+    pictures
+        Of both domains.
+    jobs
+        Files at once, each in a process of its own.
+    progress
+        Called with the number of files done and of all.
+    """
+    calls = [(picture.source.path,) for picture in pictures]
+    return [one for one in in_order(_fault, calls, jobs=jobs, progress=progress) if one is not None]
+
+
+def write_picture_dataset(
+    folder: Path, preparation: PicturePreparation, *, jobs: int = 1, progress: OnProgress | None = None
+) -> tuple[Stack, ...]:
+    """Read all pictures and write the dataset; return the rows of its manifest.
+
+    Parameters
+    ----------
+    folder
+        To write to.
+    preparation
+        What goes in.
+    jobs
+        Pictures at once, each in a process of its own.
+    progress
+        Called with the number of files done and of all.
+    """
+    spacing_um = preparation.scaled.spacing_um
+    pairs = list(zip(preparation.pictures, preparation.scaled.factors, strict=True))
+    calls = [(picture.source.path, factors) for picture, factors in pairs]
+    stacks: list[Stack] = []
+    with DatasetWriter(folder, preparation.description) as writer:
+        made = in_order(scaled_picture, calls, jobs=jobs, progress=progress)
+        for (picture, _), (image, window) in zip(pairs, made, strict=True):
+            source = picture.source
+            stack = Stack(
+                domain=source.domain,
+                subject=source.subject,
+                session=source.session,
+                file=str(source.path),
+                split=preparation.split_of[source.subject],
+                plane=PICTURE,
+                first_slice=0,
+                last_slice=0,
+                first_image=0,
+                spacing_mm=None if spacing_um is None else spacing_um / 1000,
+                low=window.low,
+                high=window.high,
+            )
+            stacks.append(writer.add(stack, [image]))
+    return tuple(stacks)
+
+
+def scaled_picture(path: Path, factors: tuple[float, float]) -> tuple[np.ndarray, Window]:
+    """Read a picture and bring it to other numbers of pixels.
+
+    Parameters
+    ----------
+    path
+        PNG or TIFF.
+    factors
+        What the numbers of rows and columns are multiplied by.
+
+    Returns
+    -------
+    tuple
+        The picture, (height, width) uint8, and the values that became 0 and 255.
+    """
+    image, window = grey8(read_picture(path))
+    return rounded(resized(image, scaled_shape(image.shape, factors))), window
+
+
+def scaled_shape(shape: Sequence[int], factors: tuple[float, float]) -> tuple[int, int]:
+    """Return the numbers of rows and columns of a picture after scaling, one at least."""
+    rows, columns = (max(1, round(count * factor)) for count, factor in zip(shape, factors, strict=True))
+    return rows, columns
+
+
+def _fault(path: Path) -> Failure | None:
+    try:
+        read_picture(path)
+    except SynthSegError as error:
+        return Failure.of(error, scan=str(path))
+    return None
