@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synthseg_core.errors import ModelError
-from synthseg_core.networks.config import BasicUNetConfig, NnUNetConfig, RegressorConfig, UNetConfig
+from synthseg_core.networks.config import BasicUNetConfig, NetworkConfig, NnUNetConfig, RegressorConfig, UNetConfig
 
 if TYPE_CHECKING:
     from synthseg_core.models.card import ModelCard
@@ -137,6 +137,11 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 """Value of ``family`` in a model card -> what belongs to it."""
+
+
+def family_of(config: NetworkConfig) -> str:
+    """Return the family of a model that we train, from the shape of its network."""
+    return "basic-unet" if isinstance(config, BasicUNetConfig) else "synthseg"
 
 
 def require_options(card: ModelCard, given: Mapping[str, Any]) -> None:

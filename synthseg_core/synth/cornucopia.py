@@ -79,6 +79,22 @@ class CornucopiaParameters:
     bound: str = "zeros"
 
 
+MONAI_VALIDATION = CornucopiaParameters(
+    rotation=0,
+    shears=0,
+    zooms=0,
+    translations=0,
+    elastic=0,
+    bias=2,
+    gamma=0.1,
+    motion_fwhm=1,
+    resolution=1,
+    snr=100,
+    gfactor=2,
+)
+"""What the port validates with: heads as they are, in good scans."""
+
+
 @dataclass(frozen=True)
 class CornucopiaDraw:
     """What decides a sample: with the same library it is made again.
@@ -240,9 +256,11 @@ class Generator(Protocol):
         ...
 
 
-def generator_of(backend: str, maps: LabelMaps, recipe: Recipe) -> Generator:
-    """Return what makes samples with a backend, one of ``BACKENDS``."""
-    return CornucopiaGenerator(maps, recipe) if backend == "cornucopia" else BrainGenerator(maps, recipe)
+def generator_of(
+    backend: str, maps: LabelMaps, recipe: Recipe, parameters: CornucopiaParameters | None = None
+) -> Generator:
+    """Return what makes samples with a backend, one of ``BACKENDS``; the parameters are for cornucopia."""
+    return CornucopiaGenerator(maps, recipe, parameters) if backend == "cornucopia" else BrainGenerator(maps, recipe)
 
 
 def generator_like(draw: Draw | CornucopiaDraw, maps: LabelMaps, recipe: Recipe) -> Generator:

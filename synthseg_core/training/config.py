@@ -44,7 +44,12 @@ def above_zero(name: str, value: float) -> None:
 
 LOSSES = ("weighted_l2", "dice", "squared_error")
 OPTIMISERS = ("adam", "adamw", "muon")
+BATCH_RULES = ("none", "square_root")
 PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+SMOOTHING = 1e-7
+"""Of Dice in the reference."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +67,21 @@ class Stage:
     frozen_norms
         Batch norm uses its running statistics, as in prediction, and leaves them as they are. With one sample a step
         a network otherwise leans on statistics of that very sample, which prediction does not give it.
+    smoothing
+        Added to numerator and denominator of every Dice.
     """
 
     loss: str = "dice"
     steps: int = 1000
     cross_entropy: float = 0.0
     frozen_norms: bool = False
+    smoothing: float = SMOOTHING
 
     def __post_init__(self) -> None:
         one_of("loss", self.loss, LOSSES)
         at_least("steps", self.steps, 1)
         at_least("cross_entropy", self.cross_entropy, 0)
+        above_zero("smoothing", self.smoothing)
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,9 @@ class OptimiserConfig:
         Of Muon.
     rest_learning_rate, rest_weight_decay
         Of the AdamW beside Muon.
+    batch_rule
+        ``square_root``: learning rates are for one sample a step, and grow with the root of the batch size, samples of
+        all processes counted; ``none``: they are as they stand.
     """
 
     kind: str = "adam"
@@ -107,9 +119,11 @@ class OptimiserConfig:
     momentum: float = 0.95
     rest_learning_rate: float = 2e-3
     rest_weight_decay: float = 1e-4
+    batch_rule: str = BATCH_RULES[0]
 
     def __post_init__(self) -> None:
         one_of("optimiser", self.kind, OPTIMISERS)
+        one_of("batch_rule", self.batch_rule, BATCH_RULES)
         for name in ("learning_rate", "epsilon", "rest_learning_rate"):
             above_zero(name, getattr(self, name))
         for name in ("weight_decay", "rest_weight_decay", "momentum"):
@@ -220,6 +234,11 @@ class TrainConfig:
         """Optimiser steps of all stages."""
         return sum(stage.steps for stage in self.stages)
 
+    def rate_factor(self, progress: float) -> float:
+        """Return the learning rate at a progress from 0 to 1, in units of that of the optimiser."""
+        factor = self.optimiser.schedule.factor(progress)
+        return factor * self.batch_size**0.5 if self.optimiser.batch_rule == "square_root" else factor
+
     def to_json(self) -> dict[str, Any]:
         """Return nested dictionaries and lists; settings that came later only where they say something."""
         content = json.loads(json.dumps(dataclasses.asdict(self)))
@@ -229,6 +248,11 @@ class TrainConfig:
                 del content["optimiser"][name]
         if not self.start_step:
             del content["start_step"]
+        if self.optimiser.batch_rule == BATCH_RULES[0]:
+            del content["optimiser"]["batch_rule"]
+        for stage in content["stages"]:
+            if stage["smoothing"] == SMOOTHING:
+                del stage["smoothing"]
         return content
 
     to_content = to_json

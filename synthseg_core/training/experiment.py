@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from synthseg_core.errors import UsageError
@@ -26,15 +26,24 @@ class ValidationConfig:
         Of the first draw, the others count on; far from those of training.
     whole
         Score whole volumes in overlapping windows, for networks that are trained on patches.
+    recipe
+        Deformation, intensities and resolution of these scans, a name or a file; grid and labels are those of training.
+        ``None``: as in training. Samples of cornucopia then are as the MONAI port validates.
     """
 
     draws: int = 8
     seed: int = 1_000_000
     whole: bool = False
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         at_least("validation draws", self.draws, 0)
         at_least("validation seed", self.seed, 0)
+
+    def to_content(self) -> dict[str, Any]:
+        """Return the entries of a settings file; the recipe, which came later, only where there is one."""
+        content = asdict(self)
+        return content if self.recipe is not None else {k: v for k, v in content.items() if k != "recipe"}
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from synthseg_core import __version__
 from synthseg_core.errors import InputError, WeightsError
+from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.arrays import model_bytes
 from synthseg_core.models.card import GridSpec, InferenceSpec, ModelCard, WeightsFile
 from synthseg_core.models.card_file import card_text
+from synthseg_core.models.families import family_of
 from synthseg_core.networks.arrays import Arrays
 from synthseg_core.networks.building import network_of
 from synthseg_core.networks.config import NetworkConfig, NetworkSpec
@@ -90,12 +92,15 @@ class ModelPlan:
         What sort of model.
     earlier
         Arrays of the networks that run before it, in order.
+    window_voxels
+        Of the patches that it is trained on, where its family predicts in such windows.
     """
 
     table: LabelTable
     voxel_size_mm: float = 1.0
     kind: ModelKind = field(default_factory=ModelKind)
     earlier: Sequence[Arrays] = ()
+    window_voxels: Shape3 | None = None
 
 
 def trained_card(
@@ -124,18 +129,19 @@ def trained_card(
     networks = (*kind.earlier, NetworkSpec(kind.role, kind.prefix, network))
     divisor = 2 ** max(spec.config.halvings for spec in networks)
     minimum = divisor * ceil(_MINIMUM_EDGE_MM / voxel_size_mm / divisor)
+    inference = kind.inference or InferenceSpec(clean_up="topology" if labels.topology_classes else "none")
     answer_mm = _ANSWER_MM if voxel_size_mm > _ANSWER_MM and kind.task != "quality" else None
     return ModelCard(
         name=name,
         title=f"{name}: {kind.title.format(count=len(labels) - 1)}",
-        family="synthseg",
+        family=family_of(network),
         task=kind.task,
         networks=networks,
         labels=labels,
         weights=WeightsFile(WEIGHTS_NAME),
         source=folder / CARD_NAME,
         grid=GridSpec(voxel_size_mm, divisor, minimum, answer_mm),
-        inference=kind.inference or InferenceSpec(clean_up="topology" if labels.topology_classes else "none"),
+        inference=replace(inference, window_voxels=plan.window_voxels),
         citation=kind.citation,
         training={"version": __version__, **(training or {})},
     )

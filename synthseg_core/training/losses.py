@@ -15,21 +15,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from synthseg_core.training.config import SMOOTHING
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Takes logits (B, C, I, J, K) and class_index (B, I, J, K), or scores and truth; returns the batch's mean loss."""
 
-EPSILON = 1e-7  # of the reference, in numerator, denominator and normalisation
+EPSILON = SMOOTHING  # in numerator, denominator and normalisation
 L2_TARGET = 5.0  # logit of the true class in the first stage; minus this for the others
 L2_BACKGROUND_WEIGHT = 1e-8
 
 
-def loss_called(name: str, cross_entropy_weight: float = 0.0) -> Loss:
-    """Return the loss of a stage by its name; to ``dice`` a share of cross-entropy is added."""
+def loss_called(name: str, cross_entropy_weight: float = 0.0, smoothing: float = EPSILON) -> Loss:
+    """Return the loss of a stage by its name; the weight and the smoothing are those of :func:`dice_loss`."""
     if name == "weighted_l2":
         return weighted_l2_loss
     if name == "squared_error":
         return squared_error_loss
-    return lambda logits, class_index: dice_loss(logits, class_index, cross_entropy_weight)
+    return lambda logits, class_index: dice_loss(logits, class_index, cross_entropy_weight, smoothing)
 
 
 def weighted_l2_loss(logits: Tensor, class_index: Tensor) -> Tensor:
@@ -60,7 +62,9 @@ def squared_error_loss(scores: Tensor, truth: Tensor) -> Tensor:
         return (scores.float() - truth.float()).square().sum(1).mean()
 
 
-def dice_loss(logits: Tensor, class_index: Tensor, cross_entropy_weight: float = 0.0) -> Tensor:
+def dice_loss(
+    logits: Tensor, class_index: Tensor, cross_entropy_weight: float = 0.0, smoothing: float = EPSILON
+) -> Tensor:
     """Return the soft Dice loss of the softmax of ``logits``, plus weighted cross-entropy.
 
     The same number as ``soft_dice_loss`` of the posteriors, without ever holding a one-hot target.
@@ -73,6 +77,8 @@ def dice_loss(logits: Tensor, class_index: Tensor, cross_entropy_weight: float =
         True class, 0 being the background.
     cross_entropy_weight
         Factor of the mean cross-entropy per voxel; 0 leaves it out.
+    smoothing
+        Added to numerator and denominator of every Dice.
     """
     with torch.autocast(logits.device.type, enabled=False):
         # Classes last, as the network left them in memory: softmax and sums are then twice as fast on a CPU.
@@ -80,7 +86,7 @@ def dice_loss(logits: Tensor, class_index: Tensor, cross_entropy_weight: float =
         index = class_index.flatten(1).long()
         log_hit = log_posteriors.gather(2, index.unsqueeze(2)).squeeze(2)
         overlap, volume = _sums_by_class(log_hit.exp(), index, logits.shape[1])
-        loss = (1 - _dice(overlap, volume, log_posteriors.exp().square().sum(1))).mean()
+        loss = (1 - _dice(overlap, volume, log_posteriors.exp().square().sum(1), smoothing)).mean()
         return loss - cross_entropy_weight * log_hit.mean() if cross_entropy_weight else loss
 
 
@@ -134,5 +140,5 @@ def _sums_by_class(hit: Tensor, index: Tensor, classes: int) -> tuple[Tensor, Te
     return zeros.scatter_add(1, index, hit).float(), voxels.float()
 
 
-def _dice(overlap: Tensor, target_squares: Tensor, posterior_squares: Tensor) -> Tensor:
-    return (2 * overlap + EPSILON) / (target_squares + posterior_squares + EPSILON)
+def _dice(overlap: Tensor, target_squares: Tensor, posterior_squares: Tensor, smoothing: float = EPSILON) -> Tensor:
+    return (2 * overlap + smoothing) / (target_squares + posterior_squares + smoothing)

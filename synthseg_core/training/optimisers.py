@@ -20,7 +20,7 @@ from synthseg_core.training.config import OptimiserConfig
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _TIMES = 5
 # Kernels that AdamW keeps: what reads the image and what gives the classes are no maps between features.
-_OUTER_KERNELS = ("down.0.conv0.weight", "head.weight")
+_OUTER_KERNELS = ("down.0.conv0.weight", "head.weight", "conv_0.conv_0.conv.weight", "final_conv.weight")
 
 
 def new_optimiser(net: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:

@@ -18,7 +18,7 @@ import torch
 
 from synthseg_core.errors import SynthSegError
 from synthseg_core.networks.building import network_of
-from synthseg_core.networks.config import NetworkConfig, UNetConfig
+from synthseg_core.networks.config import NetworkConfig, RegressorConfig
 from synthseg_core.networks.devices import hardware_text, processor_identity
 from synthseg_core.networks.precision import formats_of
 from synthseg_core.system.atomic import write_json
@@ -108,7 +108,8 @@ def _step(network: NetworkConfig, device: torch.device) -> Callable[[str], None]
     def step(precision: str) -> None:
         net.zero_grad(set_to_none=True)
         output = forward(net, images, device, precision)
-        loss = dice_loss(output, class_index) if isinstance(network, UNetConfig) else output.float().square().mean()
+        scores = isinstance(network, RegressorConfig)
+        loss = output.float().square().mean() if scores else dice_loss(output, class_index)
         loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)

@@ -14,10 +14,20 @@ from synthseg_core.errors import GeometryError
 from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.synth.cornucopia import BACKENDS, CornucopiaGenerator, Generator, generator_of, require_cornucopia
+from synthseg_core.networks.config import BasicUNetConfig, NetworkConfig
+from synthseg_core.synth.cornucopia import (
+    BACKENDS,
+    MONAI_VALIDATION,
+    CornucopiaGenerator,
+    Generator,
+    generator_of,
+    require_cornucopia,
+)
 from synthseg_core.synth.maps import LabelMaps, Unknown, read_label_maps
 from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.synth.recipe import Recipe
+from synthseg_core.synth.recipe_file import read_recipe
+from synthseg_core.synth.shapes import SampleShape
 from synthseg_core.system.progress import OnProgress
 from synthseg_core.system.settings import to_content
 from synthseg_core.training.config import TrainConfig
@@ -29,6 +39,8 @@ from synthseg_core.training.snapshot import class_picture
 from synthseg_core.training.validation import DrawValidation, Validate
 
 _SIZE_TOLERANCE_MM = 1e-3
+# What another recipe for validation decides: how scans look, not their grid and labels.
+_LOOKS = ("deformation", "flip_probability", "mixture", "bias_field", "intensity", "resolution", "background", "order")
 
 
 @dataclass(frozen=True)
@@ -166,10 +178,16 @@ def prepared_from_maps(
         source=source,
         validate=_validation(experiment, inputs.backend, held_out.to(device), config.precision, source_of),
         data=made_of(scans, given),
-        model=ModelPlan(table, voxel_size_mm),
+        model=ModelPlan(table, voxel_size_mm, window_voxels=window_of(config.network, scans.shape)),
         sample_shape=scans.shape.output,
         labels_name=Path(given.labels.source).stem,
     )
+
+
+def window_of(network: NetworkConfig, shape: SampleShape) -> Shape3 | None:
+    """Return the windows that a network predicts in: its patches, where it has seen parts of maps and can do so."""
+    patches = isinstance(network, BasicUNetConfig) and shape.crop != shape.map
+    return shape.output if patches else None
 
 
 def sample_voxel_size_mm(maps: LabelMaps, recipe: Recipe) -> float:
@@ -225,11 +243,21 @@ def _validation(
     settings = experiment.validation
     if not settings.draws:
         return None
-    scans = generator_of(backend, maps, validation_recipe(experiment.recipe, whole=settings.whole))
+    recipe = validation_recipe(_validated_recipe(experiment), whole=settings.whole)
+    scans = generator_of(backend, maps, recipe, MONAI_VALIDATION if settings.recipe else None)
     source = scans if source_of is None else source_of(scans, sample_voxel_size_mm(maps, experiment.recipe))
     seeds = range(settings.seed, settings.seed + settings.draws)
     window = experiment.recipe.crop.shape if settings.whole else None
     return DrawValidation(source, seeds, precision=precision, window=window)
+
+
+def _validated_recipe(experiment: Experiment) -> Recipe:
+    """Return the recipe of training, what scans look like replaced by that of the validation's own one."""
+    own = experiment.validation.recipe
+    if own is None:
+        return experiment.recipe
+    other = read_recipe(own)
+    return replace(experiment.recipe, **{name: getattr(other, name) for name in _LOOKS})
 
 
 def made_of(source: Generator, given: MapsSource) -> dict[str, Any]:

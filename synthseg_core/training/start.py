@@ -21,7 +21,7 @@ from synthseg_core.networks.config import NetworkConfig, NetworkSpec, UNetConfig
 from synthseg_core.training.checkpoint import BEST, LAST, read_checkpoint
 
 # A network with other classes may begin with the features of this one: only its last layer is new.
-_HEAD = ("head.weight", "head.bias")
+_HEAD = ("head.weight", "head.bias", "final_conv.weight", "final_conv.bias")
 
 
 def start_from(net: Network, path: Path) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ Net = TypeVar("Net", bound=nn.Module)
 def initialise(net: Net, generator: torch.Generator) -> Net:
     """Draw Glorot-uniform kernels and set biases to zero, as the reference does; norms start as the identity."""
     for module in net.modules():
-        if isinstance(module, nn.Conv3d):
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
             nn.init.xavier_uniform_(module.weight, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from synthseg_core.networks.basic_unet import TwoConvolutions
 from synthseg_core.networks.precision import autocast
 from synthseg_core.networks.unet import ConvBlock, GroupNormBlock
 from synthseg_core.training.averages import freeze_norms, set_momentum
@@ -74,12 +75,12 @@ def train_step(
     """
     now = state.position(config)
     stage = config.stages[now.stage]
-    set_rates(state.optimiser, config.optimiser, config.optimiser.schedule.factor(now.progress))
+    set_rates(state.optimiser, config.optimiser, config.rate_factor(now.progress))
     state.optimiser.zero_grad(set_to_none=True)
     if config.start_from is None:
         set_momentum(state.net, state.step)
     freeze_norms(state.net, stage.frozen_norms)
-    loss = loss_called(stage.loss, stage.cross_entropy)
+    loss = loss_called(stage.loss, stage.cross_entropy, stage.smoothing)
     values: list[Tensor] = []
     for number, some in enumerate(seeds, start=1):
         with _without_exchange(model, number < len(seeds)):
@@ -135,5 +136,5 @@ def recompute_features(net: nn.Module) -> None:
     Batch norms lie outside of the blocks, so that nothing counts twice in their running statistics.
     """
     for block in net.modules():
-        if isinstance(block, ConvBlock | GroupNormBlock):
+        if isinstance(block, ConvBlock | GroupNormBlock | TwoConvolutions):
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]

@@ -58,8 +58,11 @@ def test_presets_are_as_the_table_says():
         experiment = Experiment.preset(name)
         network, shape = experiment.training.network, experiment.recipe.crop.shape
         assert experiment.training.steps == steps
-        assert f"{network.features} features, {network.levels} levels" in what
-        assert (f"{shape[0]}³" if len(set(shape)) == 1 else " x ".join(map(str, shape))) in what
+        features = network.features
+        widths = f"{features} features" if isinstance(features, int) else f"widths {features[0]} to {max(features)}"
+        assert f"{widths}, {network.levels} levels" in what
+        assert shape is not None or "whole maps" in what
+        assert shape is None or (f"{shape[0]}³" if len(set(shape)) == 1 else " x ".join(map(str, shape))) in what
 
 
 def test_the_python_lines_start_a_training(tmp_path, monkeypatch):

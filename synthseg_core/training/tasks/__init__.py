@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from synthseg_core.errors import UsageError
+from synthseg_core.networks.config import architecture_of
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,8 @@ TASKS: Mapping[str, Task] = {
     "supervised": Task("supervised:prepare", "supervised"),
 }
 
+
+_OF_BASIC_UNET = ("segmentation", "supervised")
 
 ROLES: Mapping[str, str] = {
     "group_segmenter": "model for tissue groups, the first of a robust chain",
@@ -93,9 +96,24 @@ def prepare(
             remedy="train with --task supervised",
         )
     _require_models(experiment.task, task, inputs)
+    _require_suited(experiment)
     module, _, function = task.prepare.partition(":")
     call: Callable[..., Prepared] = getattr(import_module(f"{__name__}.{module}"), function)
     return call(experiment, inputs, device, progress)
+
+
+def _require_suited(experiment: Experiment) -> None:
+    """Refuse a network that models of the task cannot hold, and a recipe where validation has scans of its own."""
+    architecture, name = architecture_of(experiment.training.network), experiment.task
+    if architecture == "basic_unet" and name not in _OF_BASIC_UNET:
+        raise UsageError(
+            "training: network, architecture",
+            found=f"{architecture} for the task {name}",
+            expected=f"it for {' or '.join(_OF_BASIC_UNET)} alone",
+            remedy="choose another preset or network",
+        )
+    if experiment.validation.recipe is not None and name in ("supervised", "quality"):
+        raise UsageError("validation: recipe", found=f"one for the task {name}", expected="none", remedy="leave it out")
 
 
 def _require_models(name: str, task: Task, inputs: Inputs) -> None:

@@ -17,7 +17,7 @@ from synthseg_core.cli.main import main
 from synthseg_core.cli.options import add_backend
 from synthseg_core.errors import UsageError
 from synthseg_core.synth import BrainGenerator, GenerationLabels, Recipe
-from synthseg_core.synth.cornucopia import BACKENDS, CornucopiaGenerator, CornucopiaParameters
+from synthseg_core.synth.cornucopia import BACKENDS, MONAI_VALIDATION, CornucopiaGenerator, CornucopiaParameters
 from synthseg_core.synth.recipe import CropSpec
 from synthseg_core.synth.sample_files import SampleRecord
 from synthseg_core.system.settings import build, to_content
@@ -46,6 +46,10 @@ def test_parameters_are_those_of_the_port():
     assert (found.elastic, found.elastic_nodes, found.elastic_steps) == (0.075, 10, 8)
     assert (found.gmm_fwhm, found.bias, found.gamma, found.motion_fwhm) == (10, 7, 0.6, 3)
     assert (found.resolution, found.snr, found.gfactor, found.bound) == (8, 10, 5, "zeros")
+    weak = MONAI_VALIDATION
+    assert not any((weak.rotation, weak.shears, weak.zooms, weak.translations, weak.elastic))
+    assert (weak.gmm_fwhm, weak.bias, weak.gamma, weak.motion_fwhm) == (10, 2, 0.1, 1)
+    assert (weak.resolution, weak.snr, weak.gfactor, weak.bound) == (1, 100, 2, "zeros")
 
 
 @pytest.fixture

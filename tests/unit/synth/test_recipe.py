@@ -78,6 +78,9 @@ CHANGES = {
 }
 # Stored samples and trainings hold recipes in full: another number here would start them anew.
 DIGESTS = {
+    "monai": "7ad2191c08dc1ab7",
+    "monai_validation": "7ed383786a570484",
+    "tiny_monai": "0c7b331478d2c03c",
     "advanced": "ab5e199e81fd1aee",
     "default_1mm": "d3bd3a4ce07e1dd0",
     "default_2mm": "d303cd41e2038f0d",

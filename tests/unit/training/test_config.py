@@ -63,3 +63,24 @@ def test_a_training_may_be_prolonged_and_moved_but_not_changed():
     longer = TrainConfig(stages=(Stage(steps=9),), device="cpu", intervals=Intervals(log=3))
     assert fixed_part(config) == fixed_part(longer)
     assert fixed_part(config) != fixed_part(TrainConfig(stages=(Stage(steps=5),), seed=1))
+
+
+def test_the_learning_rate_follows_the_root_of_the_batch_size_where_it_is_told_to():
+    """Of all processes together, on top of the schedule."""
+    schedule = Schedule("constant", warm_up=0.5)
+    plain = TrainConfig(batch_size=4, optimiser=OptimiserConfig(schedule=schedule))
+    assert (plain.rate_factor(0.25), plain.rate_factor(1.0)) == (0.5, 1.0)
+    root = TrainConfig(batch_size=4, optimiser=OptimiserConfig(schedule=schedule, batch_rule="square_root"))
+    assert (root.rate_factor(0.25), root.rate_factor(1.0)) == (1.0, 2.0)
+    assert TrainConfig.from_json(root.to_json()) == root
+    with pytest.raises(UsageError, match="batch_rule: found 'linear'; expected none or square_root"):
+        OptimiserConfig(batch_rule="linear")
+
+
+def test_smoothing_is_kept_where_it_says_something():
+    config = TrainConfig(stages=(Stage(smoothing=1e-5), Stage()))
+    assert [stage.get("smoothing") for stage in config.to_json()["stages"]] == [1e-5, None]
+    assert TrainConfig.from_json(config.to_json()) == config
+    assert fixed_part(config) != fixed_part(TrainConfig(stages=(Stage(), Stage())))
+    with pytest.raises(UsageError, match="smoothing"):
+        Stage(smoothing=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
@@ -101,3 +103,18 @@ def test_sums_of_millions_of_voxels_keep_their_digits():
     p = torch.softmax(torch.tensor([3.5, 0.0], dtype=torch.float64), 0)[0].item()
     loss = dice_loss(logits, torch.zeros(shape, dtype=torch.uint8)).item()
     assert loss == pytest.approx((1 - 2 * p / (1 + p**2) + 1) / 2, abs=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [1e-5, 0.5])
+def test_smoothing_is_that_of_monai(smoothing):
+    """Soft Dice of softmax, background included, squares in the denominator; class 3 is absent."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from monai.losses.dice import DiceLoss
+
+        theirs = DiceLoss(softmax=True, to_onehot_y=True, squared_pred=True, smooth_nr=smoothing, smooth_dr=smoothing)
+        generator = torch.Generator().manual_seed(8)
+        logits = torch.randn(2, 4, 5, 6, 7, generator=generator)
+        index = torch.randint(0, 3, (2, 5, 6, 7), generator=generator)
+        expected = theirs(logits, index[:, None]).item()
+    assert loss_called("dice", smoothing=smoothing)(logits, index).item() == pytest.approx(expected, abs=1e-6)
