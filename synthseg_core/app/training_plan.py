@@ -81,7 +81,7 @@ class TrainingPlan:
 
     def log(self, stage: str) -> Path:
         """Readable log of a stage."""
-        return self.layout.output / "logs" / f"{stage}.log"
+        return self.layout.logs / f"{stage}.log"
 
     @property
     def sheet(self) -> Path:

@@ -66,6 +66,10 @@ def test_faults_are_known_before_the_first_job(maps, values, message):
     assert not (maps / "out put" / "train").exists()
 
 
+def test_logs_lie_where_the_page_says(tmp_path):
+    assert plan(output=str(tmp_path)).log("train") == tmp_path / ".logs" / "train.log"
+
+
 def test_what_is_validated():
     with pytest.raises(UsageError, match=r"training\.held_out: found no label maps"):
         plan(held_out=None).validation_inputs()

@@ -9,6 +9,7 @@ from synthseg_core.app.evaluation_plan import EvaluationPlan
 from synthseg_core.app.events import report_events
 from synthseg_core.app.plan import TWO_PART_STEM, Plan, of_scan, with_signature
 from synthseg_core.app.training_plan import TrainingPlan
+from synthseg_core.app.translation_plan import TranslationPlan
 from synthseg_core.bids.names import STEM_PATTERN
 
 min_version("9.0")
@@ -19,11 +20,13 @@ gc.set_threshold(200_000, 20, 100)
 
 validate(config, "../schemas/config.schema.yaml")
 validate(config["training"], "../schemas/train.schema.yaml")
+validate(config["translation"], "../schemas/translate.schema.yaml")
 
 PLAN = Plan.from_config(config, head=workflow.is_main_process)
 LAYOUT = PLAN.layout
 SCAN = "{scan}"
 TRAINING = TrainingPlan.from_config(config["training"])
+TRANSLATION = TranslationPlan.from_config(config["translation"])
 EVALUATION = EvaluationPlan(LAYOUT, config["evaluate"])
 
 SCANS_SCHEMA = workflow.source_path("../schemas/scans.schema.yaml")
@@ -89,6 +92,11 @@ def training_settings(stage):
 def training_files(stage):
     """Return a function for the list of files that a training stage works on."""
     return lambda wildcards: str(TRAINING.listed(stage, preview=nothing_runs()))
+
+
+def translation_settings(stage):
+    """Return a function for the settings file of a stage of translation, written only when it is asked for."""
+    return lambda wildcards: str(TRANSLATION.stage_file(stage, preview=nothing_runs()))
 
 
 def more_memory(mem_mb):

@@ -11,7 +11,7 @@ from synthseg_core.bids.search import LAYOUTS, SUFFIXES
 from synthseg_core.errors import UsageError
 from tests.pages import ROOT, SPAN, rows
 
-SCHEMAS = {name: f"workflow/schemas/{name}.schema.yaml" for name in ("config", "train", "scans", "shards")}
+SCHEMAS = {name: f"workflow/schemas/{name}.schema.yaml" for name in ("config", "train", "translate", "scans", "shards")}
 NOTHING = (None, [], {})
 
 
@@ -46,7 +46,7 @@ def uncommented(path: str) -> dict:
     return yaml.safe_load(re.sub(r"(?m)^( *)# ( *\w+: )", r"\1\2", (ROOT / path).read_text(encoding="utf-8")))
 
 
-ALL = {**defaults("config"), **defaults("train", "training.")}
+ALL = {**defaults("config"), **defaults("train", "training."), **defaults("translate", "translation.")}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -57,7 +57,7 @@ def test_every_key_is_described_and_no_other_is_taken(name):
     assert [key for key, part in objects if part.get("additionalProperties") is not False] == []
 
 
-@pytest.mark.parametrize("name", ["config", "train"])
+@pytest.mark.parametrize("name", ["config", "train", "translate"])
 def test_every_key_has_a_default_that_fits(name):
     assert [key for key, part in parts(load(SCHEMAS[name])) if "default" not in part] == []
     assert leaves(checked({}))  # the defaults fit the schema, or this is an error
@@ -82,6 +82,9 @@ def test_the_shipped_files_show_every_key_with_its_default():
     training = {f"training.{key}" for key in defaults("train")}
     shown = leaves(uncommented("config/train.yaml"), whole=training)
     assert {key for key in shown if key.startswith("training.")} == training
+    translation = {f"translation.{key}" for key in defaults("translate")}
+    shown = leaves(uncommented("config/translate.yaml"), whole=translation)
+    assert {key for key in shown if key.startswith("translation.")} == translation
 
 
 def test_shipped_files_fit():

@@ -1,0 +1,115 @@
+"""What the translation part of a workflow configuration means: folders, inputs, settings and flags of its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synthseg_core.app.layout import Layout
+from synthseg_core.app.stage_options import write_stage_file
+from synthseg_core.bids.own_folders import work_folder
+from synthseg_core.errors import UsageError
+
+_DATASET_FILES = ("dataset_train.hdf5", "dataset_val.hdf5", "dataset_test.hdf5", "manifest.tsv", "dataset.json")
+# Keys of the dataset that are one flag with one word, for scans and for pictures; None gives no flag.
+_PLAIN = ("spacing", "seed", "split_by", "site_column")
+_OF_SCANS, _OF_PICTURES = ("plane", "coverage", "neighbours"), ("subject_pattern",)
+
+
+@dataclass(frozen=True)
+class TranslationPlan:
+    """A checked translation configuration; what is missing is noticed when a rule asks for it.
+
+    Parameters
+    ----------
+    layout
+        Folders; ``output`` holds a folder for each stage.
+    options
+        Those of each stage.
+    """
+
+    layout: Layout
+    options: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TranslationPlan:
+        """Make a plan from the ``translation`` part of a configuration, which fits its schema."""
+        output = Path(config["output"]).absolute()
+        options = {stage: values for stage, values in config.items() if stage != "output"}
+        return cls(Layout(output, work_folder(output)), options)
+
+    def folder(self, stage: str) -> Path:
+        """Folder that a stage writes to."""
+        return self.layout.output / stage
+
+    def log(self, stage: str) -> Path:
+        """Readable log of a stage."""
+        return self.layout.logs / f"{stage}.log"
+
+    @property
+    def dataset(self) -> list[Path]:
+        """Files of the dataset of two domains."""
+        return [self.folder("dataset") / name for name in _DATASET_FILES]
+
+    @property
+    def dataset_flags(self) -> list[str]:
+        """Words for ``synthseg translate dataset``, but for the output."""
+        options = self.options["dataset"]
+        own = _OF_PICTURES if options["pictures"] else _OF_SCANS
+        words = [word for name, domain in options["domains"].items() for word in _domain_words(name, domain)]
+        ct = [name for name, domain in options["domains"].items() if domain.get("ct")]
+        words += ["--ct", *ct, "--ct-window", *map(str, options["ct_window"])] if ct else []
+        words += [f"--{key}" for key in ("paired", "pictures") if options[key]]
+        for key in (*_PLAIN, *own):
+            words += [] if options[key] is None else [f"--{key.replace('_', '-')}", str(options[key])]
+        words += ["--exclude", *options["exclude"]] if options["pictures"] and options["exclude"] else []
+        words += ["--participants", *_participants(options["participants"])] if options["participants"] else []
+        words += ["--ratios", *map(str, options["ratios"])]
+        return words + (["--splits", _absolute(options["splits"])] if options["splits"] else [])
+
+    def required_images(self) -> list[str]:
+        """Return the paths of both domains; ``UsageError`` if the configuration does not name two."""
+        domains = self.options["dataset"]["domains"]
+        if len(domains) != 2:
+            raise UsageError(
+                "translation.dataset.domains",
+                found=", ".join(domains) or "none",
+                expected="two contrasts, each with its paths",
+                remedy="use --configfile config/translate.yaml, with paths of yours in it",
+            )
+        return list(dict.fromkeys(path for domain in domains.values() for path in _paths(domain["paths"])))
+
+    def stage_file(self, stage: str, *, preview: bool = False) -> Path:
+        """Return the settings file of a stage, up to date with the configuration."""
+        return write_stage_file(self.layout, f"translation_{stage}", self.options[stage], preview=preview)
+
+
+def _domain_words(name: str, domain: Mapping[str, Any]) -> list[str]:
+    """Return the flags that one domain needs."""
+    words = ["--domain", name, *_paths(domain["paths"])]
+    if entities := domain.get("filter"):
+        words += ["--filter", name, *(f"{key}={label}" for key, label in entities.items())]
+    if file := domain.get("bids_filter_file"):
+        words += ["--bids-filter-file", name, _absolute(file)]
+    for key in ("pixel_size", "scale"):
+        if (numbers := domain.get(key)) is not None:
+            words += [f"--{key.replace('_', '-')}", name, *map(str, _several(numbers))]
+    return words
+
+
+def _participants(given: str | Sequence[str]) -> list[str]:
+    return [_absolute(given)] if isinstance(given, str) else list(given)
+
+
+def _paths(value: str | Sequence[str]) -> list[str]:
+    return [_absolute(text) for text in _several(value)]
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _absolute(text: str) -> str:
+    return str(Path(text).absolute())
