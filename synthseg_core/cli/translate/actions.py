@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from synthseg_core.cli.translate import apply, dataset, pictures, train
+from synthseg_core.cli.translate import apply, dataset, evaluate, pictures, scans, train
 
 # name -> (module, one line for the overview)
 _ACTIONS = {
     "dataset": (dataset, "make a dataset of two domains, from scans or from pictures of microscopes"),
     "train": (train, "learn to translate between the domains of a dataset, both ways"),
     "apply": (apply, "translate a scan, on its own grid"),
+    "scans": (scans, "translate many scans into a derivative dataset, with copies of their labels"),
     "pictures": (pictures, "translate pictures, or a labelled dataset of them for nnU-Net"),
+    "evaluate": (evaluate, "score a translator by its images, and by what is segmented in them"),
 }
 
 
