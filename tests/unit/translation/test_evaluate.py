@@ -22,6 +22,7 @@ from synthseg_core.translation.evaluate import (
     l1,
     psnr_db,
     score_images,
+    similarity,
     ssim,
 )
 from synthseg_core.translation.stacks import ApplyOptions, StackTranslator
