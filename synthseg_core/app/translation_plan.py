@@ -69,6 +69,71 @@ class TranslationPlan:
         words += ["--ratios", *map(str, options["ratios"])]
         return words + (["--splits", _absolute(options["splits"])] if options["splits"] else [])
 
+    @property
+    def card(self) -> Path:
+        """Card of the translator that is trained here."""
+        return self.folder("train") / "translator" / "translator.yaml"
+
+    @property
+    def train_flags(self) -> list[str]:
+        """Words for ``synthseg translate train``, but for dataset, settings and output."""
+        options = self.options["train"]
+        return _plain_words(options, ("preset", "method", "name", "steps", "budget"))
+
+    @property
+    def translator(self) -> str:
+        """Card of the translator that translates: one of the user's own, or the one that is trained here."""
+        return _absolute(self.options["translate"]["translator"] or str(self.card))
+
+    @property
+    def translated(self) -> list[Path]:
+        """Files of the dataset of translated scans, beside the scans."""
+        return [self.folder("translated") / name for name in ("provenance.tsv", "dataset_description.json")]
+
+    @property
+    def translate_flags(self) -> list[str]:
+        """Words for ``synthseg translate scans``, but for translator and output."""
+        options = self.options["translate"]
+        words = self.required_scans()
+        words += (
+            ["--filter", *(f"{key}={label}" for key, label in options["filter"].items())] if options["filter"] else []
+        )
+        words += ["--labels", *_paths(options["labels"])] if options["labels"] else []
+        return words + _plain_words(options, ("to", "samples", "seed"))
+
+    @property
+    def evaluation(self) -> list[Path]:
+        """Tables about a translator."""
+        names = ["images.tsv"] if self.options["evaluate"]["split"] else []
+        if self.options["evaluate"]["scans"]:
+            names += ["anatomy.tsv", *(["downstream.tsv"] if self.options["evaluate"]["labels"] else [])]
+        return [self.folder("evaluation") / name for name in names]
+
+    @property
+    def evaluate_flags(self) -> list[str]:
+        """Words for ``synthseg translate evaluate``, but for translator and output."""
+        options, words = self.options["evaluate"], []
+        if options["split"]:
+            words += ["--dataset", str(self.folder("dataset")), "--split", options["split"]]
+        if options["scans"]:
+            words += ["--scans", *_paths(options["scans"]), "--to", _direction(self.options["translate"]["to"])]
+            words += ["--labels", *_paths(options["labels"])] if options["labels"] else []
+            words += _plain_words(options, ("model",))
+        return words + _plain_words(self.options["translate"], ("samples", "seed"))
+
+    def required_scans(self) -> list[str]:
+        """Return the scans to be translated; ``UsageError`` if the configuration names none, or no direction."""
+        options = self.options["translate"]
+        _direction(options["to"])
+        if not options["scans"]:
+            raise UsageError(
+                "translation.translate.scans",
+                found="none",
+                expected="scans of one of the two contrasts",
+                remedy="use --configfile config/translate.yaml, with paths of yours in it",
+            )
+        return _paths(options["scans"])
+
     def required_images(self) -> list[str]:
         """Return the paths of both domains; ``UsageError`` if the configuration does not name two."""
         domains = self.options["dataset"]["domains"]
@@ -81,9 +146,33 @@ class TranslationPlan:
             )
         return list(dict.fromkeys(path for domain in domains.values() for path in _paths(domain["paths"])))
 
+    @property
+    def scored_dataset(self) -> list[Path]:
+        """Files of the dataset whose images are scored; none where no split is."""
+        return self.dataset if self.options["evaluate"]["split"] else []
+
+    def changes_file(self, *, preview: bool = False) -> Path:
+        """Return the file of what differs from the preset of a training, up to date with the configuration."""
+        content = self.options["train"]["settings"]
+        return write_stage_file(self.layout, "translation_train_changes", content, preview=preview)
+
     def stage_file(self, stage: str, *, preview: bool = False) -> Path:
         """Return the settings file of a stage, up to date with the configuration."""
         return write_stage_file(self.layout, f"translation_{stage}", self.options[stage], preview=preview)
+
+
+def _plain_words(options: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    """Return keys that are one flag with one word, where they have a value."""
+    known = [key for key in keys if options[key] is not None]
+    return [word for key in known for word in (f"--{key.replace('_', '-')}", str(options[key]))]
+
+
+def _direction(target: str | None) -> str:
+    if target is None:
+        raise UsageError(
+            "translation.translate.to", found="none", expected="the contrast to translate to", remedy="name it"
+        )
+    return target
 
 
 def _domain_words(name: str, domain: Mapping[str, Any]) -> list[str]:

@@ -18,3 +18,77 @@ rule translation_dataset:
         folder=TRANSLATION.folder("dataset"),
     shell:
         "synthseg translate dataset {params.flags:q} --out {params.folder:q} --jobs {threads} > {log:q} 2>&1"
+
+
+# The training folder itself is no output: Snakemake would delete the checkpoint from which a killed training goes on.
+rule train_translation:
+    input:
+        dataset=TRANSLATION.dataset,
+        settings=translation_settings("train"),
+        changes=lambda wildcards: str(TRANSLATION.changes_file(preview=nothing_runs())),
+    output:
+        card=ensure(TRANSLATION.card, non_empty=True),
+    log:
+        TRANSLATION.log("train"),
+    conda:
+        "../../envs/translate.yaml"
+    threads: 16
+    resources:
+        mem_mb=16000,
+        runtime=2880,
+    params:
+        flags=TRANSLATION.train_flags,
+        dataset=TRANSLATION.folder("dataset"),
+        folder=TRANSLATION.folder("train"),
+        device=config["device"],
+    shell:
+        "synthseg translate train --dataset {params.dataset:q} --config {input.changes:q} {params.flags:q}"
+        " --out {params.folder:q} --device {params.device} --threads {threads} > {log:q} 2>&1"
+
+
+rule translate_dataset:
+    input:
+        card=TRANSLATION.translator,
+        scans=lambda wildcards: TRANSLATION.required_scans(),
+        settings=translation_settings("translate"),
+    output:
+        [ensure(path, non_empty=True) for path in TRANSLATION.translated],
+    log:
+        TRANSLATION.log("translated"),
+    conda:
+        "../../envs/translate.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        flags=lambda wildcards: TRANSLATION.translate_flags,
+        folder=TRANSLATION.folder("translated"),
+        device=config["device"],
+    shell:
+        "synthseg translate scans {params.flags:q} --translator {input.card:q} --out {params.folder:q}"
+        " --device {params.device} --threads {threads} > {log:q} 2>&1"
+
+
+rule evaluate_translation:
+    input:
+        card=TRANSLATION.translator,
+        dataset=TRANSLATION.scored_dataset,
+        settings=translation_settings("evaluate"),
+    output:
+        [ensure(path, non_empty=True) for path in TRANSLATION.evaluation],
+    log:
+        TRANSLATION.log("evaluation"),
+    conda:
+        "../../envs/translate.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        flags=lambda wildcards: TRANSLATION.evaluate_flags,
+        folder=TRANSLATION.folder("evaluation"),
+        device=config["device"],
+    shell:
+        "synthseg translate evaluate {params.flags:q} --translator {input.card:q} --out {params.folder:q}"
+        " --device {params.device} --threads {threads} > {log:q} 2>&1"

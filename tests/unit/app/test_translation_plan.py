@@ -63,3 +63,51 @@ def test_settings_change_with_what_decides_the_dataset(tmp_path):
 def test_two_domains_are_needed(tmp_path, domains):
     with pytest.raises(UsageError, match=r"translation\.dataset\.domains: found .* expected two contrasts"):
         plan(tmp_path, domains=domains).required_images()
+
+
+def _plan(tmp_path, **stages):
+    given = {"output": str(tmp_path / "out"), "dataset": {"domains": DOMAINS}, **stages}
+    return TranslationPlan.from_config(_with_defaults(given, SCHEMA))
+
+
+def _words(action, *words):
+    return build_parser("translate").parse_args(["translate", action, *map(str, words)])
+
+
+def test_flags_of_a_training(tmp_path):
+    made = _plan(tmp_path, train={"preset": "tiny", "method": "cycle", "steps": 3, "settings": {"seed": 4}})
+    args = _words("train", *made.train_flags, "--dataset", "d", "--out", "o")
+    assert (args.preset, args.method, args.steps, args.budget) == ("tiny", "cycle", 3, None)
+    assert made.changes_file().read_text() == '{\n  "seed": 4\n}\n'
+    assert made.card == tmp_path / "out" / "train" / "translator" / "translator.yaml"
+
+
+def test_flags_of_translated_scans(tmp_path):
+    stage = {"to": "T1w", "scans": "raw", "filter": {"suffix": "CT"}, "labels": ["seg"], "samples": 3}
+    made = _plan(tmp_path, translate=stage)
+    args = _words("scans", *made.translate_flags, "--translator", made.translator, "--out", "o")
+    assert args.scans == [Path("raw").absolute()]
+    assert (args.filter, args.labels, args.to, args.samples) == (["suffix=CT"], [Path("seg").absolute()], "T1w", 3)
+    assert args.translator == made.card
+    own = _plan(tmp_path, translate={**stage, "translator": "mine.yaml"})
+    assert own.translator == str(Path("mine.yaml").absolute())
+
+
+def test_flags_and_tables_of_an_evaluation(tmp_path):
+    made = _plan(tmp_path, evaluate={"scans": ["raw"], "labels": ["seg"]}, translate={"to": "T1w"})
+    args = _words("evaluate", *made.evaluate_flags, "--translator", "t", "--out", "o")
+    assert (args.split, args.to, args.labels) == ("test", "T1w", [Path("seg").absolute()])
+    assert [path.name for path in made.evaluation] == ["images.tsv", "anatomy.tsv", "downstream.tsv"]
+    images = _plan(tmp_path)
+    assert [path.name for path in images.evaluation] == ["images.tsv"]
+    assert images.scored_dataset == images.dataset
+    assert _plan(tmp_path, evaluate={"split": None}).scored_dataset == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [({}, r"translation\.translate\.to: found none"), ({"to": "T1w"}, r"translation\.translate\.scans: found none")],
+)
+def test_scans_and_a_direction_are_needed(tmp_path, stage, message):
+    with pytest.raises(UsageError, match=message):
+        _plan(tmp_path, translate=stage).required_scans()
