@@ -16,6 +16,10 @@ from synthseg_core.translation.dataset import PICTURE, Description, Stack
 from synthseg_core.translation.dataset_writing import DatasetWriter
 from synthseg_core.translation.microscopy import Picture, Scaled
 from synthseg_core.translation.pictures import grey8, read_picture, resized, rounded
+from synthseg_core.translation.tiles import tile_starts
+
+LARGEST_PIECE = 1024
+"""Edge of the images of a dataset, pixels: a training reads whole images for windows of a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +84,37 @@ def write_picture_dataset(
         made = in_order(scaled_picture, calls, jobs=jobs, progress=progress)
         for (picture, _), (image, window) in zip(pairs, made, strict=True):
             source = picture.source
-            stack = Stack(
-                domain=source.domain,
-                subject=source.subject,
-                session=source.session,
-                file=str(source.path),
-                split=preparation.split_of[source.subject],
-                plane=PICTURE,
-                first_slice=0,
-                last_slice=0,
-                first_image=0,
-                spacing_mm=None if spacing_um is None else spacing_um / 1000,
-                low=window.low,
-                high=window.high,
-            )
-            stacks.append(writer.add(stack, [image]))
+            for top, left in piece_corners(image.shape):
+                stack = Stack(
+                    domain=source.domain,
+                    subject=source.subject,
+                    session=source.session,
+                    file=str(source.path),
+                    split=preparation.split_of[source.subject],
+                    plane=PICTURE,
+                    first_slice=0,
+                    last_slice=0,
+                    first_image=0,
+                    spacing_mm=None if spacing_um is None else spacing_um / 1000,
+                    low=window.low,
+                    high=window.high,
+                    top=top,
+                    left=left,
+                )
+                stacks.append(writer.add(stack, [image[top : top + LARGEST_PIECE, left : left + LARGEST_PIECE]]))
     return tuple(stacks)
+
+
+def piece_corners(shape: Sequence[int]) -> list[tuple[int, int]]:
+    """Return rows and columns where the pieces of a picture begin; a small picture is one piece.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the picture.
+    """
+    rows, columns = (tile_starts(length, LARGEST_PIECE, 0) for length in shape)
+    return [(row, column) for row in rows for column in columns]
 
 
 def scaled_picture(path: Path, factors: tuple[float, float]) -> tuple[np.ndarray, Window]:

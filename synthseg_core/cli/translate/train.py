@@ -111,8 +111,9 @@ def _train(args: argparse.Namespace, name: str, data: TranslationData) -> int:
     if not outcome.finished:
         print(f"{args.out}: stopped as asked; the same command goes on from here")
     first, second = data.domains
-    print(f"translator: {card.source}\nuse it: synthseg translate apply SCAN --translator {card.source}"
-          f" --to {second} --image IMAGE  (or --to {first})")  # fmt: skip
+    call, out = ("apply SCAN", "--image IMAGE") if card.is_for_scans else ("pictures SOURCE", "--out DIR")
+    print(f"translator: {card.source}\nuse it: synthseg translate {call} --translator {card.source}"
+          f" --to {second} {out}  (or --to {first})")  # fmt: skip
     return status
 
 

@@ -10,6 +10,7 @@ from synthseg_core.translation.microscopy import Picture, Scaled
 from synthseg_core.translation.picture_dataset import (
     PicturePreparation,
     faulty_pictures,
+    piece_corners,
     scaled_picture,
     scaled_shape,
     write_picture_dataset,
@@ -60,3 +61,24 @@ def test_scaling(tmp_path):
     assert half.dtype == np.uint8
     assert abs(half.mean() - same.mean()) < 2
     assert scaled_shape((3, 4), (0.01, 2.0)) == (1, 8)
+
+
+def test_a_large_picture_is_stored_in_pieces_that_cover_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("synthseg_core.translation.picture_dataset.LARGEST_PIECE", 30)
+    picture = _picture(tmp_path, "SEM", 0)
+    description = Description(("SEM", "TEM"), PICTURE)
+    preparation = PicturePreparation([picture], Scaled(((1.0, 1.0),), None), {"sub-0": "train"}, description)
+    stacks = write_picture_dataset(tmp_path / "out", preparation)
+    assert [(one.top, one.left) for one in stacks] == piece_corners((48, 64))
+    assert [one.first_image for one in stacks] == list(range(6))
+    data, whole = open_dataset(tmp_path / "out"), np.zeros((48, 64), np.float32)
+    for number, stack in enumerate(stacks):
+        piece = data.image("SEM", "train", number)[0]
+        assert piece.shape == (30, 30)
+        whole[stack.top : stack.top + 30, stack.left : stack.left + 30] = piece
+    np.testing.assert_allclose(whole, cells()[0] / 127.5 - 1, atol=1e-6)
+
+
+def test_a_small_picture_is_one_piece():
+    assert piece_corners((1024, 9)) == [(0, 0)]
+    assert piece_corners((1025, 9)) == [(0, 0), (1, 0)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from synthseg_core.errors import InputError
+from synthseg_core.errors import InputError, UsageError
 from synthseg_core.translation.pictures import (
     grey8,
     picture_bytes,
@@ -136,3 +138,10 @@ def test_larger_pixels_keep_the_edges():
         resized(ramp, (4, 6))[:, 1:-1], np.broadcast_to(np.arange(4) * 2 + 2.5, (4, 4)), atol=1e-6
     )
     np.testing.assert_allclose(resized(ramp, (8, 24))[0, 1:-1], np.arange(22) / 2 + 0.25, atol=1e-6)
+
+
+def test_without_pillow_it_is_said_what_to_install(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", CELLS)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(UsageError, match=r"found no Pillow in this environment; .* pip install 'synthseg-bids\[transl"):
+        read_picture(path)

@@ -109,3 +109,22 @@ def test_translators_of_slices_and_sizes_that_are_not_known(tmp_path, capsys):
     assert "case0_0000.png: found no size of its pixels" in capsys.readouterr().err
     assert _run(source / "labelsTr", "--translator", fine, "--to", "TEM", "--out", tmp_path, "--labels", "a=0") == 2
     assert "expected a dataset of nnU-Net; leave out --labels" in capsys.readouterr().err
+
+
+def test_from_folders_to_a_dataset_of_nnunet(tmp_path):
+    source = nnunet_folder(tmp_path / "Dataset001_SEM", 4)
+    for number in range(4):
+        save(tmp_path / "TEM" / f"rat{number}.tif", cells((70, 90), 9 + number, dark=True)[0])
+    words = ["--domain", "SEM", source, "--domain", "TEM", tmp_path / "TEM", "--out", tmp_path / "data"]
+    assert main([str(word) for word in ("translate", "dataset", "--pictures", *words)]) == 0
+    words = ["--dataset", tmp_path / "data", "--out", tmp_path / "run", "--preset", "tiny", "--method", "cycle"]
+    assert main([str(word) for word in ("translate", "train", *words, "--steps", 2, "--no-preview")]) == 0
+    words = ("--translator", tmp_path / "run" / "translator", "--to", "TEM", "--tile", 32, "--device", "cpu")
+    results: list[dict[str, bytes]] = []
+    for out in ("one", "two"):
+        assert _run(source, *words, "--out", tmp_path / out) == 0
+        results.append({path.name: path.read_bytes() for path in sorted((tmp_path / out).rglob("*.png"))})
+    assert results[0] == results[1]
+    assert len(results[0]) == 8
+    made = tmp_path / "one" / "Dataset500_SYNTH_TEM_from_SEM"
+    assert picture_shape(made / "imagesTr" / "SYNTH_TEM_003_0000.png") == (49, 55)
