@@ -119,6 +119,8 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
             "mode": args.mode,
             "voxel_scale": args.voxel_scale,
             "skip_resampling": args.skip_resampling or None,
+            "translate_before": _absolute(args.translate_before),
+            "translate_to": args.translate_to,
         },
         "resample": {"enabled": args.save_resampled},
         "parcellate": {"enabled": args.parc},
@@ -195,6 +197,10 @@ def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--skip-resampling", action="store_true", help="show such models isotropic voxels of 0.6 to 1 mm as they are"
     )
+    group.add_argument(
+        "--translate-before", type=Path, metavar="CARD", help="segment translations of the scans by this translator"
+    )
+    group.add_argument("--translate-to", metavar="NAME", help="contrast to translate them to, which the model knows")
     group.add_argument("--parc", action="store_true", help="parcels of the cerebral cortex")
     group.add_argument("--qc", action="store_true", help="quality scores")
     group.add_argument(

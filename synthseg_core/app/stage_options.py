@@ -33,6 +33,7 @@ COMPANION_TASKS = {"parcellate": "parcellation", "qc": "quality"}
 _DECISIVE = ("networks", "labels", "grid", "intensity", "inference", "plan")
 
 _OF_FOLDS = ("folds", "mode", "voxel_scale", "skip_resampling")
+_OF_TRANSLATION = ("translate_before", "translate_to")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class SegmentSettings:
         Folder of weights; ``None``: the usual places.
     fast, ct, folds, mode, voxel_scale, skip_resampling
         As the flags of ``synthseg segment``; the last four are for models of folds.
+    translate_before, translate_to
+        Card of a translator, and the contrast that scans are brought to first; ``None``: they are segmented as they are.
     """
 
     model: str
@@ -57,12 +60,15 @@ class SegmentSettings:
     mode: str | None = None
     voxel_scale: float | None = None
     skip_resampling: bool = False
+    translate_before: str | None = None
+    translate_to: str | None = None
 
     @classmethod
     def from_config(cls, options: Mapping[str, Any]) -> SegmentSettings:
         """Take the options from the part ``segment`` of a configuration that fits the schema."""
         folds = options["folds"]
-        own = {name: options[name] for name in ("weights", "fast", "ct", "mode", "voxel_scale", "skip_resampling")}
+        names = ("weights", "fast", "ct", "mode", "voxel_scale", "skip_resampling", *_OF_TRANSLATION)
+        own = {name: options[name] for name in names}
         return cls(resolved_name(options["model"]), folds=None if folds is None else tuple(folds), **own)
 
     def for_scan(self, row: ScanRow) -> SegmentSettings:
@@ -74,7 +80,9 @@ class SegmentSettings:
 
     def digest(self) -> str:
         """Return a short name for these options."""
-        content = {name: value for name, value in asdict(self).items() if name not in _OF_FOLDS or value}
+        content = {
+            name: value for name, value in asdict(self).items() if name not in (*_OF_FOLDS, *_OF_TRANSLATION) or value
+        }
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
     def model_flags(self) -> list[str]:
@@ -88,7 +96,9 @@ class SegmentSettings:
             words += ["--folds", *map(str, self.folds)]
         for name, value in (("mode", self.mode), ("voxel_scale", self.voxel_scale)):
             words += [flag_of(name), str(value)] if value else []
-        return [*words, *(["--skip-resampling"] if self.skip_resampling else [])]
+        words += ["--skip-resampling"] if self.skip_resampling else []
+        known = [(flag_of(name), getattr(self, name)) for name in _OF_TRANSLATION]
+        return [*words, *(word for flag, value in known if value is not None for word in (flag, value))]
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the results; files are known by content, not by place.
@@ -103,7 +113,7 @@ class SegmentSettings:
         if self.folds is not None:
             folds_of(card, self.folds)
             more["folds"] = sorted(set(self.folds))
-        return {**self._identity(card), "fast": self.fast, "ct": self.ct, **more}
+        return {**self._identity(card), "fast": self.fast, "ct": self.ct, **more, **self._translation()}
 
     def companion_settings(self, task: str) -> dict[str, Any]:
         """Return what decides the results of ``parcellation`` or ``quality``, beside the segmentation itself.
@@ -114,6 +124,19 @@ class SegmentSettings:
             If the model does not offer it, or its weights cannot be used.
         """
         return self._identity(companion(_segmentation_card(self.model), task))
+
+    def _translation(self) -> dict[str, Any]:
+        """Return what a translation before decides, by content; nothing where there is none."""
+        if self.translate_before is None and self.translate_to is None:
+            return {}
+        from synthseg_core.cli.options import require_translation
+        from synthseg_core.translation.card import read_translator
+
+        path = None if self.translate_before is None else Path(self.translate_before)
+        require_translation(path, self.translate_to, ct=self.ct)
+        card = read_translator(str(path))
+        _, target = card.direction(None, self.translate_to)
+        return {"translator_sha256": card.digest, "translate_to": target.name}
 
     def _of_folds(self) -> dict[str, Any]:
         """Return the options of models of folds that are given; the others are in no record."""

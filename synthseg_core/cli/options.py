@@ -68,6 +68,24 @@ def fold_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def require_translation(card: Path | None, target: str | None, *, ct: bool) -> None:
+    """Refuse a translation before a segmentation that lacks a part, or does not go with ``--ct``."""
+    if (card is None) != (target is None):
+        raise UsageError(
+            "--translate-before" if target is None else "--translate-to",
+            found="it alone",
+            expected="--translate-before CARD with --translate-to NAME",
+            remedy="give both",
+        )
+    if card is not None and ct:
+        raise UsageError(
+            "--ct",
+            found="it with --translate-before",
+            expected="one of them: the translator knows whether its scans are CT",
+            remedy="leave --ct out",
+        )
+
+
 def add_backend(group: argparse._ArgumentGroup, default: str | None = None) -> None:
     """Add the choice of what makes samples."""
     text = "what makes samples: synthseg (default), or the slower cornucopia, as the MONAI port does"

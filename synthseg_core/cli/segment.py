@@ -6,11 +6,17 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthseg_core.cli.options import add_fold_options, add_model_options, crop_of, fold_options
+from synthseg_core.cli.options import (
+    add_fold_options,
+    add_model_options,
+    crop_of,
+    fold_options,
+    require_translation,
+)
 from synthseg_core.cli.outputs import add_log_arguments, check_outputs, reason_kept, refuse_repeats
 from synthseg_core.models.families import require_options
 from synthseg_core.models.nnunet_plan import folds_of
@@ -19,6 +25,7 @@ from synthseg_core.system.atomic import write_json, write_text
 from synthseg_core.system.file_identity import sha256_of
 
 if TYPE_CHECKING:
+    from synthseg_core.images.reading import Scan
     from synthseg_core.models.loading import LoadedModel
     from synthseg_core.segmentation.segment import Segmentation
     from synthseg_core.segmentation.segmenter import SegmentOptions
@@ -149,6 +156,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     scan.add_argument("--volume", type=int, metavar="N", help="volume of a 4-D file, counted from 0 (default: first)")
     scan.add_argument("--source", metavar="URI", help="name of the scan for the sidecar (default: its file name)")
+    scan.add_argument(
+        "--translate-before", type=Path, metavar="CARD", help="segment a translation of the scan by this translator"
+    )
+    scan.add_argument("--translate-to", metavar="NAME", help="contrast to translate it to, which the model knows")
     add_fold_options(parser)
     add_output_arguments(parser)
 
@@ -166,6 +177,7 @@ def _segment(args: argparse.Namespace) -> None:
     card = load_card(args.model)
     crop, folds = crop_of(args.crop), fold_options(args)
     require_options(card, {"crop": crop, **folds})
+    require_translation(args.translate_before, args.translate_to, ct=args.ct)
     if "folds" in folds:
         folds_of(card, folds["folds"])
     # Everything cheap has been checked; only now the second that torch takes to load.
@@ -181,13 +193,25 @@ def _segment(args: argparse.Namespace) -> None:
     scan = read_scan(args.scan, volume=args.volume)
     models = load_models(card, weights=args.weights, device=device)
     options = SegmentOptions(fast=args.fast, ct=args.ct, crop=crop, posteriors=args.posteriors is not None, **folds)
-    result = segment_scan(scan, models, options)
+    seen, translation = (scan, None) if args.translate_before is None else _translated(args, scan)
+    result = segment_scan(seen, models, options)
     for line in result.warnings:
         print(f"synthseg segment: warning: {args.scan}: {line}", file=sys.stderr)
     origin = Origin(args.source or args.scan.name, sha256_of(args.scan) if outputs.name_scan else "", args.volume)
-    write_outputs(outputs, Provenance(scan, origin, result, models.segmentation, options))
+    write_outputs(outputs, Provenance(scan, origin, result, models.segmentation, options, translation))
     if outputs.decision is not None:
         _write_decision(outputs.decision, result, models.segmentation, origin, options)
+
+
+def _translated(args: argparse.Namespace, scan: Scan) -> tuple[Scan, dict[str, Any]]:
+    """Return the scan in the contrast that the model knows."""
+    from synthseg_core.translation.apply import translated_for_segmentation
+    from synthseg_core.translation.card import read_translator
+    from synthseg_core.translation.stacks import ApplyOptions, StackTranslator
+
+    card = read_translator(args.translate_before)
+    translator = StackTranslator(card, *card.direction(None, args.translate_to), args.device)
+    return translated_for_segmentation(scan, translator, ApplyOptions())
 
 
 def _write_decision(

@@ -94,13 +94,20 @@ def resampled_sidecar(scan: Scan, origin: Origin, *, interpolated: bool) -> dict
 
 @dataclass(frozen=True)
 class Provenance:
-    """Everything that the sidecars of one segmentation are made of."""
+    """Everything that the sidecars of one segmentation are made of.
+
+    Parameters
+    ----------
+    translation
+        How the scan was brought to another contrast before it was segmented; ``None``: it was not.
+    """
 
     scan: Scan
     origin: Origin
     result: Segmentation
     model: LoadedModel
     options: SegmentOptions
+    translation: Mapping[str, Any] | None = None
 
     def label_map(self) -> dict[str, Any]:
         """Return the content of the JSON file beside a label map (BIDS keys first, then our own)."""
@@ -152,6 +159,7 @@ class Provenance:
             "GeneratedBy": generated_by(),
             "Model": model_entry(self.model),
             "Options": _options(self.options, self.model.card),
+            **({} if self.translation is None else {"Translation": dict(self.translation)}),
             "Source": source_entry(self.scan, self.origin),
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -148,31 +148,62 @@ def translated_sidecar(
     result
         The translation.
     """
-    card, source, target = translator.card, translator.source, translator.target
-    description = f"{SYNTHETIC}: translated from {source.name} to {target.name} by {card.name}"
-    noisy = card.method == "diffusion"
+    names = f"from {translator.source.name} to {translator.target.name} by {translator.card.name}"
     return {
-        **common_entries(origin, description),
+        **common_entries(origin, f"{SYNTHETIC}: translated {names}"),
         "Synthetic": True,
         "GeneratedBy": generated_by(),
-        "Translation": {
-            "From": source.name,
-            "To": target.name,
-            "Translator": card.name,
-            "Method": card.method,
-            "WeightsSHA256": None if card.weights is None else card.weights.sha256,
-            "Steps": translator.steps,
-            "Samples": options.samples,
-            "Seed": options.seed if noisy else None,
-            "Plane": card.plane,
-            "PixelSpacingMm": card.spacing_mm,
-            "Tile": options.tile,
-            "SourceWindow": _ends(result.source_window),
-            "TargetWindow": _ends(result.target_window),
-        },
+        "Translation": translation_entry(translator, options, result),
         "Source": source_entry(scan, origin),
         "Warnings": [*scan.warnings, f"{SYNTHETIC}: for segmentation and for training only"],
     }
+
+
+def translation_entry(translator: StackTranslator, options: ApplyOptions, result: TranslatedScan) -> dict[str, Any]:
+    """Return what sidecars say about a translation.
+
+    Parameters
+    ----------
+    translator, options
+        What translated, and how.
+    result
+        The translation.
+    """
+    card = translator.card
+    return {
+        "From": translator.source.name,
+        "To": translator.target.name,
+        "Translator": card.name,
+        "Method": card.method,
+        "WeightsSHA256": None if card.weights is None else card.weights.sha256,
+        "Steps": translator.steps,
+        "Samples": options.samples,
+        "Seed": options.seed if card.method == "diffusion" else None,
+        "Plane": card.plane,
+        "PixelSpacingMm": card.spacing_mm,
+        "Tile": options.tile,
+        "SourceWindow": _ends(result.source_window),
+        "TargetWindow": _ends(result.target_window),
+    }
+
+
+def translated_for_segmentation(
+    scan: Scan, translator: StackTranslator, options: ApplyOptions
+) -> tuple[Scan, dict[str, Any]]:
+    """Return a scan in the contrast that a model knows, and what its sidecars say about that.
+
+    Parameters
+    ----------
+    scan
+        As read.
+    translator, options
+        What translates, and how.
+    """
+    result = translate_scan(scan, translator, options)
+    note = f"segmented was its translation to {translator.target.name} by {translator.card.name}, not the scan itself"
+    volume = Volume(result.image.data.astype(np.float64), scan.volume.affine)
+    made = replace(scan, volume=volume, warnings=(*scan.warnings, note))
+    return made, translation_entry(translator, options, result)
 
 
 def _source_window(slices: np.ndarray, scan: Scan, translator: StackTranslator) -> Window:

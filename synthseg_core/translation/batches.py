@@ -4,35 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from synthseg_core.errors import InputError
 from synthseg_core.networks.translator_config import TranslatorNetworks
 from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.translation.adversarial import WAYS, Draws
 from synthseg_core.translation.config import TranslationConfig
-from synthseg_core.translation.dataset import draw_crop
-
-
-class Images(Protocol):
-    """Images of two domains, as :class:`~synthseg_core.translation.dataset.TranslationData` has them."""
-
-    @property
-    def domains(self) -> Sequence[str]:
-        """Names of the contrasts."""
-        ...
-
-    def count(self, domain: str, split: str) -> int:
-        """Return the number of images."""
-        ...
-
-    def image(self, domain: str, split: str, index: int) -> np.ndarray:
-        """Return an image (C, height, width), -1 to 1."""
-        ...
+from synthseg_core.translation.dataset import Images, draw_crop, require_images
 
 
 @dataclass(frozen=True)
@@ -103,19 +84,6 @@ class Pairs:
         generator = torch.Generator().manual_seed(seed)
         draws = {way: _draws(self.config.networks, self.config.size, generator) for way in WAYS}
         return [crop.of(image) for crop, image in zip(crops, images, strict=True)], draws
-
-
-def require_images(data: Images, domain: str, split: str) -> int:
-    """Return how many images a domain has in a split; ``InputError`` if it has none."""
-    count = data.count(domain, split)
-    if not count:
-        raise InputError(
-            f"translation dataset, {domain}",
-            found=f"no images in {split}",
-            expected="one at least",
-            remedy="make the dataset from more subjects, or with other shares of the splits",
-        )
-    return count
 
 
 def _draws(networks: TranslatorNetworks, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -139,6 +139,11 @@ class TranslatorCard:
         """Whether its images are slices of scans, not pictures."""
         return self.plane != PICTURE
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the card's file, which names its weights by theirs."""
+        return hashlib.sha256(self.source.read_bytes()).hexdigest()
+
     def direction(self, source: str | None, target: str | None) -> tuple[Domain, Domain]:
         """Return the domains to translate from and to; one name is enough.
 

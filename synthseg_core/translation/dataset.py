@@ -20,7 +20,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -127,6 +127,23 @@ class Description:
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Images(Protocol):
+    """Images of two domains, as :class:`~synthseg_core.translation.dataset.TranslationData` has them."""
+
+    @property
+    def domains(self) -> Sequence[str]:
+        """Names of the contrasts."""
+        ...
+
+    def count(self, domain: str, split: str) -> int:
+        """Return the number of images."""
+        ...
+
+    def image(self, domain: str, split: str, index: int) -> np.ndarray:
+        """Return an image (C, height, width), -1 to 1."""
+        ...
 
 
 class TranslationData:
@@ -418,3 +435,16 @@ def require_domain(data: TranslationData, domain: str) -> None:
         raise UsageError(
             domain, found="no such domain", expected=f"one of {listed(data.domains)}", remedy="correct the name"
         )
+
+
+def require_images(data: Images, domain: str, split: str) -> int:
+    """Return how many images a domain has in a split; ``InputError`` if it has none."""
+    count = data.count(domain, split)
+    if not count:
+        raise InputError(
+            f"translation dataset, {domain}",
+            found=f"no images in {split}",
+            expected="one at least",
+            remedy="make the dataset from more subjects, or with other shares of the splits",
+        )
+    return count

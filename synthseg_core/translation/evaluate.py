@@ -20,9 +20,8 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.models.loading import Models
 from synthseg_core.segmentation.segment import segment_scan
 from synthseg_core.translation.apply import translate_scan
-from synthseg_core.translation.batches import require_images
 from synthseg_core.translation.card import TranslatorCard
-from synthseg_core.translation.dataset import TranslationData
+from synthseg_core.translation.dataset import TranslationData, require_images
 from synthseg_core.translation.stacks import ApplyOptions, StackTranslator, mean_of_samples
 
 IMAGE_COLUMNS = ("domain", "compared", "images", "l1", "psnr_db", "ssim")

@@ -37,9 +37,15 @@ _NOTES = "Translated images are synthetic: for segmentation and for training, no
 
 
 def export_translator(
-    folder: Path, name: str, config: TranslationConfig, data: TranslationData, facts: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    config: TranslationConfig,
+    data: TranslationData,
+    facts: Mapping[str, Any],
+    *,
+    best: bool = False,
 ) -> TranslatorCard:
-    """Write ``folder/translator`` from the best weights of a training, or its last average where none were scored.
+    """Write ``folder/translator`` from the last average weights of a training, or from those that validated best.
 
     Parameters
     ----------
@@ -53,6 +59,9 @@ def export_translator(
         That it was trained on.
     facts
         For people: command, hardware, steps.
+    best
+        Take the weights with the best validation, where there is one. The last ones were better in segmentation
+        wherever both were tried (docs/decisions/024-translation.md).
 
     Raises
     ------
@@ -62,7 +71,7 @@ def export_translator(
     method = config.networks.method
     arrays = {
         key: value.detach().cpu().float().numpy()
-        for key, value in _weights(folder).items()
+        for key, value in _weights(folder, best=best).items()
         if key.startswith(f"{method}_")
     }
     card = TranslatorCard(
@@ -120,11 +129,9 @@ def _domain(data: TranslationData, name: str) -> Domain:
     return Domain(name, low, high, grey_values(data, name), subjects, ct_window)
 
 
-def _weights(folder: Path) -> Mapping[str, Any]:
-    if (folder / BEST).is_file():
+def _weights(folder: Path, *, best: bool) -> Mapping[str, Any]:
+    if best and (folder / BEST).is_file():
         return read_checkpoint(folder / BEST)["generators"]
     if (folder / LAST).is_file():
         return read_checkpoint(folder / LAST)["average"]["values"]
-    raise WeightsError(
-        folder, found="no weights", expected=f"{BEST} or {LAST}", remedy="train until the first checkpoint"
-    )
+    raise WeightsError(folder, found="no weights", expected=LAST, remedy="train until the first checkpoint")

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from synthseg_core.errors import InputError
-from synthseg_core.translation.batches import Images, require_images
-from synthseg_core.translation.dataset import BACKGROUND
+from synthseg_core.translation.dataset import BACKGROUND, Images, require_images
 
 MATCHINGS = ("histogram", "affine")
 # Values up to this are background, which stays what it is.

@@ -28,8 +28,9 @@ from synthseg_core.training.log import LOG, VALIDATION, Table, digits
 from synthseg_core.training.parallel import Agreement, Ranks, joined
 from synthseg_core.training.recorder import Board, duration
 from synthseg_core.training.state import require_same
-from synthseg_core.translation.batches import Images, Pairs, require_images
+from synthseg_core.translation.batches import Pairs
 from synthseg_core.translation.config import TranslationConfig
+from synthseg_core.translation.dataset import Images, require_images
 from synthseg_core.translation.preview import PREVIEW, write_preview
 from synthseg_core.translation.state import TranslationState, new_state, restore, snapshot_of
 from synthseg_core.translation.step import PARTS, NonFiniteLossError, StepLosses, train_step

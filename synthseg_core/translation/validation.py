@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from synthseg_core.networks.translator_config import TranslatorNetworks
 from synthseg_core.translation.adversarial import WAYS
-from synthseg_core.translation.batches import Images, require_images
-from synthseg_core.translation.dataset import Crop
+from synthseg_core.translation.dataset import Crop, Images, require_images
 from synthseg_core.translation.translator import ImageTranslator, seeded_noise
 
 _QUANTILES = np.linspace(0, 1, 101)

@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     settings.add_argument("--budget", metavar="TIME", help="stop within a time such as 25m or 1h30m")
     settings.add_argument("--size", type=int, metavar="PIXELS", help="edge of the crops")
     settings.add_argument("--batch-size", type=int, metavar="N", help="images of each domain in a step")
+    settings.add_argument(
+        "--best", action="store_true", help="the translator gets the weights that validated best, not the last ones"
+    )
     settings.add_argument("--seed", type=int, metavar="N", help="of first weights and draws")
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
@@ -99,14 +102,14 @@ def _train(args: argparse.Namespace, name: str, data: TranslationData) -> int:
     if not ranks.writes:
         return status
     facts = {
-        "steps": outcome.best_step or outcome.step,
+        "steps": outcome.best_step if args.best and outcome.best_step else outcome.step,
         "hours": round(outcome.seconds / 3600, 2),
         "distance": None if outcome.best_distance is None else round(outcome.best_distance, 4),
         "preset": args.preset,
         "command": shlex.join(["synthseg", *args.words]),
         "hardware": hardware_text(choose_device(args.device), ranks.size),
     }
-    card = export_translator(args.out, name, config, data, {k: v for k, v in facts.items() if v is not None})
+    card = export_translator(args.out, name, config, data, _known(facts), best=args.best)
     print(f"{args.out}: {counted(outcome.step, 'step')} in {outcome.seconds / 60:.1f} minutes")
     if not outcome.finished:
         print(f"{args.out}: stopped as asked; the same command goes on from here")
@@ -115,6 +118,10 @@ def _train(args: argparse.Namespace, name: str, data: TranslationData) -> int:
     print(f"translator: {card.source}\nuse it: synthseg translate {call} --translator {card.source}"
           f" --to {second} {out}  (or --to {first})")  # fmt: skip
     return status
+
+
+def _known(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _config(args: argparse.Namespace, data: TranslationData) -> TranslationConfig:

@@ -53,7 +53,8 @@ def test_command_line_becomes_a_complete_configuration(tmp_path, monkeypatch):
     assert values["sessions"] == ["a"]
     assert values["segment"] == {
         "model": "default", "weights": None, "fast": True, "ct": False, "posteriors": False,
-        "folds": None, "mode": None, "skip_resampling": False, "voxel_scale": None
+        "folds": None, "mode": None, "skip_resampling": False, "voxel_scale": None,
+        "translate_before": None, "translate_to": None,
     }  # fmt: skip
     assert stages_of(values) == ("segment",)
     assert values["suffixes"][:2] == ["T1w", "T2w"]

@@ -9,7 +9,9 @@ from synthseg_core.app.stage_options import SegmentSettings, changes, definition
 from synthseg_core.errors import InputError, ModelError, UsageError
 from synthseg_core.models.nnunet_import import import_nnunet
 from synthseg_core.models.registry import load_card
+from synthseg_core.translation.card import write_translator
 from tests.phantoms.nnunet import TrainedFolder
+from tests.phantoms.translation import matching_card
 
 
 def test_what_changed_is_said_by_name():
@@ -66,3 +68,24 @@ def test_a_changed_plan_is_another_model(tmp_path):
     assert card.plan is not None
     turned = replace(card, plan=replace(card.plan, orientation="RAS"))
     assert definition_sha256(replace(card, title="x")) == definition_sha256(card) != definition_sha256(turned)
+
+
+def test_a_translation_before_is_known_by_the_content_of_its_card(tmp_path):
+    write_translator(matching_card(tmp_path / "toy"))
+    card = str(tmp_path / "toy" / "translator.yaml")
+    plain, full = (
+        SegmentSettings("tiny-random"),
+        SegmentSettings("tiny-random", translate_before=card, translate_to="dark"),
+    )
+    assert full.flags()[2:] == ["--translate-before", card, "--translate-to", "dark"]
+    added = full.settings()
+    assert {name: added.pop(name) for name in ("translate_to",)} == {"translate_to": "dark"}
+    assert len(added.pop("translator_sha256")) == 64
+    assert added == plain.settings()
+    assert plain.digest() != full.digest()
+    with pytest.raises(ModelError, match="found no domain t3"):
+        SegmentSettings("tiny-random", translate_before=card, translate_to="t3").settings()
+    with pytest.raises(UsageError, match="--translate-before: found it alone"):
+        SegmentSettings("tiny-random", translate_before=card).settings()
+    with pytest.raises(UsageError, match="the translator knows whether"):
+        SegmentSettings("tiny-random", ct=True, translate_before=card, translate_to="dark").settings()

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from synthseg_core.errors import InputError
-from synthseg_core.translation.batches import Pairs, require_images
+from synthseg_core.translation.batches import Pairs
+from synthseg_core.translation.dataset import require_images
 from tests.phantoms.translation import Ellipses, tiny_config
 
 

@@ -51,7 +51,10 @@ def test_a_training_becomes_a_translator_that_translates(tmp_path, data, validat
     with pytest.raises(WeightsError, match="found no weights"):
         export_translator(tmp_path / "run", "toy", config, data, {})
     train_translator(TranslationRun(config, data, tmp_path / "run"))
+    best = export_translator(tmp_path / "run", "toy", config, data, {}, best=True)
     written = export_translator(tmp_path / "run", "toy", config, data, {"steps": 3})
+    assert best.weights is not None
+    assert written.weights is not None
     card = read_translator(tmp_path / "run" / "translator")
     assert card == written
     assert (card.plane, card.spacing_mm, card.tile, card.training) == ("coronal", 1.5, 16, {"steps": 3})
