@@ -49,7 +49,7 @@ class SegmentSettings:
     fast, ct, folds, mode, voxel_scale, skip_resampling
         As the flags of ``synthseg segment``; the last four are for models of folds.
     translate_before, translate_to
-        Card of a translator, and the contrast that scans are brought to first; ``None``: they are segmented as they are.
+        Card of a translator, and the contrast that scans are brought to first; ``None``: they are not translated.
     """
 
     model: str
