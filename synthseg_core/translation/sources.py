@@ -96,8 +96,10 @@ def find_sources(wanted: Wanted) -> Found:
     mixed = [f"{wanted.domain}: of several kinds: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}"]
     left_out = [f"{wanted.domain}: left out: {row.path}: {row.problem}" for row in unusable]
     more = [f"{wanted.domain}: and {len(left_out) - _LEFT_OUT_SHOWN} more are left out"]
+    absent = sorted(wanted.participants - {row.participant_id for row in fitting})
     notes = (
         *(f"{wanted.domain}: {note}" for note in tally.notes),
+        *([f"{wanted.domain}: no scan of {listed(absent)}"] if absent else []),
         *(mixed if len(kinds) > 1 else []),
         *left_out[:_LEFT_OUT_SHOWN],
         *(more if len(left_out) > _LEFT_OUT_SHOWN else []),

@@ -11,6 +11,7 @@ from synthseg_core import __version__
 from synthseg_core.cli.translate.dataset_parts import add_splits, split_facts, splits_of, sum_up, tell, tell_faults
 from synthseg_core.cli.translate.dataset_pictures import add_pictures, make_from_pictures
 from synthseg_core.errors import UsageError
+from synthseg_core.system.atomic import check_writable
 from synthseg_core.system.words import counted
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _add_slices(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Find, check, cut, and write everything."""
     _check_words(args)
+    check_writable(args.out / "dataset.json")
     return make_from_pictures(args) if args.pictures else _scans(args)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from synthseg_core.cli.options import add_hardware_options
 from synthseg_core.cli.translate.dataset_pictures import EXCLUDED
 from synthseg_core.errors import UsageError
+from synthseg_core.system.atomic import check_writable
 from synthseg_core.system.delimited import absolute
 from synthseg_core.system.words import counted
 
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     args.source = absolute(args.source)
     card, source, target = _direction(args)
     labels = _labels(args.labels)
+    check_writable(args.out / "originals.json")
     if (args.source / IMAGES).is_dir():
         return _nnunet(args, card, (source, target), labels)
     if labels is not None:

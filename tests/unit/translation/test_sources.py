@@ -48,6 +48,12 @@ def test_several_kinds_are_told(dataset):
     assert note == "any: of several kinds: 1 T1w, 1 T2w"
 
 
+def test_participants_without_a_scan_are_told(dataset):
+    people = frozenset({"sub-01", "sub-77"})
+    found = find_sources(Wanted("T1w", (dataset,), {"suffix": "T1w"}, participants=people))
+    assert (_names(found), found.notes) == (["sub-01_T1w.nii.gz"], ("T1w: no scan of sub-77",))
+
+
 def test_folders_tables_and_single_scans(tmp_path):
     folder = make_tree(tmp_path / "plain", ["anna/T1.nii", "ben/T1.nii"])
     table = tmp_path / "scans.csv"

@@ -117,3 +117,9 @@ def test_files_that_are_no_scans_stop_it_before_anything_is_written(bids, tmp_pa
     assert "labels.nii: found few different whole numbers" in error
     assert "nothing written: 2 unusable files" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(bids, tmp_path, capsys):
+    (tmp_path / "file").write_text("no folder")
+    assert main(_words(bids, tmp_path / "file" / "out")) == 2
+    assert "expected a writable file" in capsys.readouterr().err
