@@ -61,7 +61,7 @@ def export_translator(
         For people: command, hardware, steps.
     best
         Take the weights with the best validation, where there is one. The last ones were better in segmentation
-        wherever both were tried (docs/decisions/024-translation.md).
+        wherever both were tried (docs/decisions/025-translators.md).
 
     Raises
     ------

@@ -1,0 +1,149 @@
+"""Both uses of a translator, measured: scans of an odd contrast brought to one that a segmenter knows, and the reverse.
+
+python docs/examples/translation/demonstrate.py --out translation-example
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from contrasts import INVERTED, T1, TISSUES, write_scans
+from pictures import write_comparison
+from segmenter import Slices, dice, read_slices, train
+from torch import nn
+
+from synthseg_core.cli.demo.heads import write_heads
+from synthseg_core.cli.main import main as synthseg_main
+from synthseg_core.images.label_maps import label_map_paths
+from synthseg_core.system.atomic import write_text
+from synthseg_core.system.tables import format_tsv
+
+METHODS = ("affine", "histogram", "cycle", "diffusion")
+COLUMNS = ("use", "method", "mean", *TISSUES)
+# Shares of the label maps for T1-weighted scans with labels, for inverted ones without, and for inverted ones to score.
+_SHARES = (0.4, 0.8)
+
+
+def build_parser() -> ArgumentParser:
+    """Return the arguments of this script."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("translation-example"), help="folder (default: %(default)s)")
+    parser.add_argument("--maps", type=Path, metavar="DIR", help="label maps of 1 mm (default: phantom heads)")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all")
+    parser.add_argument("--tiny", action="store_true", help="a few steps, to see that everything runs")
+    return parser
+
+
+def main() -> None:
+    """Make scans, train segmenters and translators, score both uses, and write table and picture."""
+    options = build_parser().parse_args()
+    began = time.monotonic()
+    labelled, unlabelled, held_out = make_scans(options)
+    make_dataset(options.out, labelled, unlabelled)
+    steps = 20 if options.tiny else 500
+    known, odd = read_all(labelled), read_all(held_out)
+    segmenter = train(known, steps)
+    rows = [row("none", "T1w, scored on T1w", dice(segmenter, read_all(labelled[-4:])))]
+    rows += [row("none", "no translation", dice(segmenter, odd))]
+    for method in options.methods:
+        train_translator(options, method)
+        rows += score(options.out, method, segmenter, (labelled, held_out), steps)
+        sys.stdout.write(f"{method}: {(time.monotonic() - began) / 60:.1f} minutes since the start\n")
+        write_text(options.out / "results.tsv", format_tsv(rows, COLUMNS))
+    write_comparison(options.out / "comparison.png", options.out, held_out[0], options.methods, segmenter)
+    sys.stdout.write((options.out / "results.tsv").read_text(encoding="utf-8"))
+
+
+def make_scans(options: Namespace) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return labelled scans, unlabelled ones of the other contrast, and others of that with labels to score."""
+    if options.maps is None:
+        maps = write_heads(options.out / "maps", 4 if options.tiny else 20, 1.0)
+    else:
+        maps = label_map_paths(options.maps)
+    first, second = (max(1, round(share * len(maps))) for share in _SHARES)
+    count = 3 if options.tiny else 16
+    scans = options.out / "scans"
+    return (
+        write_scans(scans / T1.name, T1, maps[:first], count, seed=1000),
+        write_scans(scans / INVERTED.name, INVERTED, maps[first:second], count, seed=2000),
+        write_scans(scans / "held-out", INVERTED, maps[second:], count // 2, seed=3000),
+    )
+
+
+def make_dataset(out: Path, labelled: Sequence[Path], unlabelled: Sequence[Path]) -> None:
+    """Cut the scans of both domains into slices."""
+    domains = [word for name, scans in ((T1.name, labelled), (INVERTED.name, unlabelled))
+               for word in ("--domain", name, *scans)]  # fmt: skip
+    fixed = ("--spacing", 2, "--neighbours", 0, "--coverage", 0.4, "--ratios", 0.85, 0.15, 0)
+    synthseg("translate", "dataset", *domains, *fixed, "--out", out / "dataset")
+
+
+def train_translator(options: Namespace, method: str) -> None:
+    """Train a translator, or measure one that needs no training."""
+    preset = ("--preset", "tiny", "--steps", 5) if options.tiny else ("--preset", "small")
+    folder = options.out / method
+    synthseg("translate", "train", "--dataset", options.out / "dataset", "--out", folder, "--method", method, *preset)
+
+
+def score(
+    out: Path, method: str, segmenter: nn.Module, scans: tuple[Sequence[Path], Sequence[Path]], steps: int
+) -> list[dict[str, object]]:
+    """Return the Dice of both uses.
+
+    Parameters
+    ----------
+    out
+        Of this example.
+    method
+        Of the translator.
+    segmenter
+        Trained on T1-weighted scans.
+    scans
+        Labelled T1-weighted scans, and held-out inverted ones.
+    steps
+        Of a segmenter's training.
+    """
+    labelled, held_out = scans
+    adapted = translate(out, method, held_out, T1.name)
+    second = dice(segmenter, read_all(adapted, held_out))
+    synthetic = translate(out, method, labelled, INVERTED.name)
+    first = dice(train(read_all(synthetic, labelled), steps), read_all(held_out))
+    return [row("segmenter trained on translated scans", method, first), row("scans translated", method, second)]
+
+
+def translate(out: Path, method: str, scans: Sequence[Path], target: str) -> list[Path]:
+    """Translate scans, and return where they are."""
+    made = []
+    for scan in scans:
+        path = out / "translated" / f"{method}-{target}" / scan.name
+        card = out / method / "translator"
+        synthseg("translate", "apply", scan, "--translator", card, "--to", target, "--image", path)
+        made.append(path)
+    return made
+
+
+def read_all(scans: Sequence[Path], originals: Sequence[Path] | None = None) -> list[Slices]:
+    """Read scans with the labels that lie beside them, or beside those that they were made from."""
+    known = scans if originals is None else originals
+    return [read_slices(scan, own.parent / "labels" / own.name) for scan, own in zip(scans, known, strict=True)]
+
+
+def row(use: str, method: str, values: np.ndarray) -> dict[str, object]:
+    """Return a row of the table."""
+    tissues = dict(zip(TISSUES, (f"{value:.3f}" for value in values), strict=True))
+    return {"use": use, "method": method, "mean": f"{values.mean():.3f}", **tissues}
+
+
+def synthseg(*words: object) -> None:
+    """Run a command of ``synthseg``, as typed in a shell."""
+    if status := synthseg_main([str(word) for word in words]):
+        sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The example of translation runs as it stands, on phantom heads, for a few steps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from synthseg_core.system.tables import read_tsv
+from tests.pages import ROOT
+
+SCRIPT = ROOT / "docs" / "examples" / "translation" / "demonstrate.py"
+
+
+@pytest.mark.slow
+def test_the_example_runs_from_end_to_end(tmp_path):
+    words = (sys.executable, SCRIPT, "--tiny", "--methods", "affine", "cycle", "--out", tmp_path)
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = read_tsv(tmp_path / "results.tsv", ("use", "method", "mean"))
+    assert [row["method"] for row in rows] == ["none", "none", "affine", "affine", "cycle", "cycle"]
+    assert (tmp_path / "comparison.png").stat().st_size > 10_000
