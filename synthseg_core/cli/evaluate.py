@@ -43,7 +43,10 @@ def _add_pairs(group: argparse._ArgumentGroup) -> None:
         help="segmentations, matched with the references by name; several models as NAME=PATH",
     )
     group.add_argument(
-        "--pairs", type=Path, metavar="TABLE", help="instead: columns reference, segmentation [scan, model, mask]"
+        "--pairs",
+        type=Path,
+        metavar="TABLE",
+        help="instead: columns reference, segmentation [scan, model, mask, posteriors]",
     )
     group.add_argument(
         "--filter", nargs="+", default=[], metavar="KEY=LABEL", help="only files with these entities, such as res=1mm"
@@ -60,6 +63,19 @@ def _add_pairs(group: argparse._ArgumentGroup) -> None:
         choices=("refuse", "skip"),
         default="refuse",
         help="what to do if a file has no partner (default: %(default)s)",
+    )
+    group.add_argument(
+        "--posteriors",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]PATH",
+        help="4-D posteriors of a model too, for soft Dice: a folder, matched by name, or a file",
+    )
+    group.add_argument(
+        "--posterior-labels",
+        nargs="+",
+        metavar="N|TABLE",
+        help="label of each of their channels, background included: values, or a label table such as segmentation_2.0",
     )
     group.add_argument(
         "--masks", type=Path, metavar="PATH", help="voxels to leave out (not 0): a folder, matched by name, or a file"
@@ -104,6 +120,13 @@ def run(args: argparse.Namespace) -> int:
     from synthseg_core.system.progress import CountLine
 
     pairing = _pairing(args)
+    if any(pair.posteriors for pair in pairing.pairs) and not args.posterior_labels:
+        raise UsageError(
+            "--posterior-labels",
+            found="none",
+            expected="the label of each channel of the posteriors",
+            remedy="name the label table of the model, such as segmentation_2.0, or a file of its own",
+        )
     evaluation = _evaluation(args)
     tested = _tested(args, pairing)
     if not args.no_page:
@@ -159,6 +182,7 @@ def _pairing(args: argparse.Namespace) -> Pairing:
         pairs_from_table,
         require_all_matched,
         with_masks,
+        with_posteriors,
     )
 
     if args.pairs is not None:
@@ -170,6 +194,10 @@ def _pairing(args: argparse.Namespace) -> Pairing:
             print(f"synthseg evaluate: note: {path} has no partner and is left out", file=sys.stderr)
         pairing = Pairing(pairing.pairs)
     require_all_matched(pairing)
+    if args.posteriors:
+        models = {pair.model for pair in pairing.pairs}
+        named = [word if "=" in word or len(models) > 1 else f"{min(models)}={word}" for word in args.posteriors]
+        pairing = with_posteriors(pairing, _models(named))
     return pairing if args.masks is None else with_masks(pairing, args.masks)
 
 
@@ -214,7 +242,18 @@ def _evaluation(args: argparse.Namespace) -> Evaluation:
         names,
         Options(surfaces=not args.no_surfaces, empty=empty),
         args.resample,
+        _channels(args.posterior_labels or ()),
     )
+
+
+def _channels(words: Sequence[str]) -> tuple[int, ...]:
+    """Return the labels of the channels of posteriors."""
+    from synthseg_core.labels.table import LabelTable
+
+    if _are_values(words):
+        return tuple(map(int, words))
+    tables = (LabelTable.builtin(w) if w in LabelTable.builtin_names() else LabelTable.read(Path(w)) for w in words)
+    return tuple(label for table in tables for label in table.labels)
 
 
 def _structures(words: Sequence[str], names: Mapping[int, str]) -> tuple[Structure, ...]:

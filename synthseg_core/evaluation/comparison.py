@@ -84,6 +84,8 @@ class Agreement:
         Between the surfaces; ``None`` without value.
     remark
         Which side lacks the structure; empty if none does.
+    soft_dice
+        Of posteriors; ``None`` without them, or where the reference lacks the structure.
     """
 
     structure: Structure
@@ -92,6 +94,7 @@ class Agreement:
     segmentation_mm3: float
     distances: SurfaceDistances | None = None
     remark: str = ""
+    soft_dice: float | None = None
 
     @property
     def volume_error_mm3(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +21,7 @@ from synthseg_core.evaluation.comparison import (
 )
 from synthseg_core.evaluation.pairing import Pair
 from synthseg_core.evaluation.results import Compared, Results
+from synthseg_core.evaluation.soft_overlap import soft_dice
 from synthseg_core.images.label_maps import nearest_labels, read_label_file_ras
 from synthseg_core.images.volume import Volume
 from synthseg_core.system.progress import OnProgress
@@ -48,6 +49,8 @@ class Evaluation:
         Of each comparison.
     resample
         What to do where grids differ; ``never``: the pair fails.
+    channels
+        Label of each channel of posteriors.
     """
 
     structures: tuple[Structure, ...] | None = None
@@ -55,6 +58,7 @@ class Evaluation:
     names: Mapping[int, str] = field(default_factory=dict[int, str])
     options: Options = field(default_factory=Options)
     resample: Resample = "never"
+    channels: tuple[int, ...] = ()
 
 
 def evaluate(
@@ -82,7 +86,8 @@ def evaluate(
     compared = [one for one in ordered if isinstance(one, Compared)]
     failures = tuple(one for one in ordered if isinstance(one, Failure))
     groups = frozenset(group.name for group in evaluation.groups)
-    return Results(_completed(compared, evaluation), failures, evaluation.options.surfaces, groups)
+    soft = any(pair.posteriors for pair in pairs)
+    return Results(_completed(compared, evaluation), failures, evaluation.options.surfaces, groups, soft)
 
 
 def compare_pair(pair: Pair, evaluation: Evaluation) -> Compared:
@@ -97,7 +102,12 @@ def compare_pair(pair: Pair, evaluation: Evaluation) -> Compared:
     structures = evaluation.structures
     if structures is None:
         structures = tuple(single_structures(maps.labels, dict(evaluation.names)))
-    return Compared(pair, tuple(compare(maps, (*structures, *evaluation.groups), evaluation.options)))
+    everything = (*structures, *evaluation.groups)
+    agreements = compare(maps, everything, evaluation.options)
+    if pair.posteriors is not None:
+        soft = soft_dice(pair.posteriors, evaluation.channels, maps, everything)
+        agreements = [replace(one, soft_dice=value) for one, value in zip(agreements, soft, strict=True)]
+    return Compared(pair, tuple(agreements))
 
 
 def read_pair(pair: Pair, resample: Resample = "never") -> LabelPair:

@@ -21,7 +21,7 @@ from synthseg_core.system.words import counted
 
 # Suffixes of BIDS for label maps: several labels, or one.
 _SUFFIXES = ("dseg", "mask")
-_REQUIRED, _OPTIONAL = ("reference", "segmentation"), ("scan", "model", "mask")
+_REQUIRED, _OPTIONAL = ("reference", "segmentation"), ("scan", "model", "mask", "posteriors")
 _MODEL = "segmentation"  # the name of the only model
 
 
@@ -39,6 +39,8 @@ class Pair:
         Label maps.
     mask
         Voxels to leave out, those that are not 0; ``None``: none.
+    posteriors
+        Of the segmentation, 4-D; ``None``: none.
     """
 
     scan: str
@@ -46,6 +48,7 @@ class Pair:
     reference: Path
     segmentation: Path
     mask: Path | None = None
+    posteriors: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ def pairs_from_table(path: Path) -> Pairing:
     Parameters
     ----------
     path
-        CSV or TSV with the columns ``reference`` and ``segmentation``, and any of ``scan``, ``model`` and ``mask``;
-        paths are relative to the folder of the table.
+        CSV or TSV with the columns ``reference`` and ``segmentation``, and any of ``scan``, ``model``, ``mask``
+        and ``posteriors``; paths are relative to the folder of the table.
 
     Raises
     ------
@@ -154,6 +157,50 @@ def with_masks(pairing: Pairing, masks: Path) -> Pairing:
         return replace(pair, mask=mask)
 
     return Pairing(tuple(map(masked, pairing.pairs)), pairing.unmatched)
+
+
+def with_posteriors(pairing: Pairing, posteriors: Mapping[str, Path]) -> Pairing:
+    """Return the pairs with the posteriors of their segmentations: a file, or those of a folder, matched by name.
+
+    Parameters
+    ----------
+    pairing
+        The pairs.
+    posteriors
+        By name of the model; other models have none.
+
+    Raises
+    ------
+    InputError
+        If a segmentation of such a model has no posteriors, or it is not clear which ones are meant.
+    UsageError
+        If there is no such model.
+    """
+    models = {pair.model for pair in pairing.pairs}
+    if unknown := sorted(set(posteriors) - models):
+        raise UsageError(
+            "--posteriors",
+            found=f"the name {unknown[0]}",
+            expected=f"models that are compared: {', '.join(sorted(models))}",
+            remedy="write NAME=PATH with the name of a model",
+        )
+    offered = {model: _files(place, {}, ("probseg",)) for model, place in posteriors.items()}
+
+    def found(pair: Pair) -> Pair:
+        if pair.model not in offered:
+            return pair
+        place = posteriors[pair.model]
+        own = place if place.is_file() else _partner(_named(pair.segmentation), offered[pair.model])
+        if own is None:
+            raise InputError(
+                place,
+                found=f"no posteriors for {pair.segmentation.name}",
+                expected="a 4-D image for each segmentation, with the same name",
+                remedy="add it, or list the pairs with their posteriors in a table (--pairs)",
+            )
+        return replace(pair, posteriors=own)
+
+    return Pairing(tuple(map(found, pairing.pairs)), pairing.unmatched)
 
 
 @dataclass(frozen=True)
@@ -258,7 +305,7 @@ def _require_one_a_scan(truths: Iterable[_Named]) -> None:
 
 def _listed_pair(table: Path, line: int, cells: Mapping[str, str]) -> Pair:
     paths: dict[str, Path | None] = {}
-    for column in (*_REQUIRED, "mask"):
+    for column in (*_REQUIRED, "mask", "posteriors"):
         text = cells.get(column, "")
         path = absolute(table.parent / Path(text).expanduser()) if text else None
         if (path is None and column in _REQUIRED) or (path is not None and not path.is_file()):
@@ -273,6 +320,7 @@ def _listed_pair(table: Path, line: int, cells: Mapping[str, str]) -> Pair:
         reference,
         segmentation,
         paths["mask"],
+        paths["posteriors"],
     )
 
 

@@ -51,6 +51,12 @@ def _distance(name: str) -> Callable[[Agreement], float]:
 MEASURES = (
     Measure("dice", "Dice", "Twice the common volume over the sum of both volumes", lambda one: one.dice),
     Measure(
+        "soft_dice",
+        "Soft Dice",
+        "Twice the sum of posteriors inside of the structure over the sum of their squares and its volume",
+        lambda one: math.nan if one.soft_dice is None else one.soft_dice,
+    ),
+    Measure(
         "surface_mean_mm",
         "Mean surface distance",
         "Mean of the mean distances from each surface to the other",
@@ -120,6 +126,10 @@ MEASURES = (
 )
 
 
+# First part of columns that are not always there -> the field of the results that says so.
+_ASKED = {"surface_": "surfaces", "soft_": "posteriors"}
+
+
 @dataclass(frozen=True)
 class Compared:
     """A pair and how well its structures agree."""
@@ -142,17 +152,21 @@ class Results:
         Whether surface distances were asked for; without them, their measures are left out.
     groups
         Names of sums of structures, which do not count in the mean over structures.
+    posteriors
+        Whether there are any; without them, soft Dice is left out.
     """
 
     compared: tuple[Compared, ...]
     failures: tuple[Failure, ...] = ()
     surfaces: bool = True
     groups: frozenset[str] = frozenset()
+    posteriors: bool = False
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         """Measures that were asked for."""
-        return tuple(m for m in MEASURES if self.surfaces or not m.column.startswith("surface"))
+        left_out = [column for column, asked in _ASKED.items() if not getattr(self, asked)]
+        return tuple(m for m in MEASURES if not m.column.startswith(tuple(left_out)))
 
     @cached_property
     def models(self) -> tuple[str, ...]:

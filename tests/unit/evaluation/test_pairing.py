@@ -13,6 +13,7 @@ from synthseg_core.evaluation.pairing import (
     pairs_from_table,
     require_all_matched,
     with_masks,
+    with_posteriors,
 )
 
 
@@ -172,6 +173,19 @@ def test_faults_of_a_table(tmp_path, lines, found):
     with pytest.raises(InputError) as error:
         pairs_from_table(table(tmp_path, *lines))
     assert found in str(error.value)
+
+
+def test_posteriors_by_name_for_the_models_that_have_some(tmp_path):
+    truth, ours, theirs = (tree(tmp_path / name, "a.nii", "b.nii") for name in ("t", "s", "u"))
+    pairing = pairs_from_folders(truth, {"ours": ours, "theirs": theirs})
+    soft = tree(tmp_path / "soft", "a_post.nii", "b_post.nii")
+    found = {(pair.scan, pair.model): pair.posteriors for pair in with_posteriors(pairing, {"ours": soft}).pairs}
+    assert (found["a", "ours"], found["b", "ours"]) == (soft / "a_post.nii", soft / "b_post.nii")
+    assert (found["a", "theirs"], found["b", "theirs"]) == (None, None)
+    with pytest.raises(InputError, match="no posteriors for b.nii"):
+        with_posteriors(pairing, {"ours": tree(tmp_path / "few", "a_post.nii")})
+    with pytest.raises(UsageError, match="found the name other; expected models that are compared: ours, theirs"):
+        with_posteriors(pairing, {"other": soft})
 
 
 def test_masks_by_name_or_one_for_all(tmp_path):

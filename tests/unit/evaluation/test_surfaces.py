@@ -10,6 +10,7 @@ import pytest
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from synthseg_core.errors import GeometryError
+from synthseg_core.evaluation.overlap import dice_by_label
 from synthseg_core.evaluation.surfaces import boundary, boundary_points, surface_distances
 
 from .test_overlap import CUBE, WITH_A_VOXEL, ball, box
@@ -77,6 +78,23 @@ def test_agrees_with_monai_where_definitions_coincide():
         dice = compute_dice(*one_hot, include_background=False).item()
     assert distances(first, second, np.diag([0.8, 1.0, 2.5]))[0] == pytest.approx(theirs, abs=1e-5)
     assert 2 * (first & second).sum() / (first.sum() + second.sum()) == pytest.approx(dice, abs=1e-6)
+
+
+@pytest.mark.parametrize("sizes_mm", [(1.0, 1.0, 1.0), (0.8, 1.0, 2.5)])
+@pytest.mark.parametrize("shift", [(1, 0, 0), (3, 0, 0), (1, 1, 1), (-2, 0, 3)])
+def test_agrees_with_surface_distance_where_definitions_coincide(shift, sizes_mm):
+    """The largest distance of shifted boxes, and Dice; that package puts surfaces between voxels and weighs areas."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from surface_distance import metrics
+
+        first = box((5, 11), (5, 12), (5, 13)) != 0
+        second = np.roll(first, shift, (0, 1, 2))
+        theirs = metrics.compute_surface_distances(first, second, sizes_mm)
+        largest = metrics.compute_robust_hausdorff(theirs, 100)
+        dice = metrics.compute_dice_coefficient(first, second)
+    assert distances(first, second, np.diag(sizes_mm))[0] == pytest.approx(largest, abs=1e-9)
+    assert dice_by_label(first.astype(np.int32), second.astype(np.int32), [1])[0] == pytest.approx(dice, abs=1e-12)
 
 
 def test_sheared_axes_keep_distances():
