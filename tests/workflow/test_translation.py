@@ -42,6 +42,24 @@ def test_faults_are_known_before_the_first_job(tmp_path, config):
     assert "translation.dataset.domains: found SEM; expected two contrasts" in done.stdout
 
 
+def test_what_translated_scans_need(tmp_path):
+    """Dataset and training come before; a translator of one's own needs neither."""
+    for name in ("T1w", "T2w"):
+        (tmp_path / name).mkdir()
+    domains = {name: {"paths": [name]} for name in ("T1w", "T2w")}
+    translate = {"to": "T2w", "scans": ["T1w"]}
+    config = {"translation": {"output": "out", "dataset": {"domains": domains}, "translate": translate}}
+    jobs = {"translation_dataset": 1, "train_translation": 1, "translate_dataset": 1}
+    assert planned(snakemake(tmp_path, config, "translate_dataset", "--dry-run").stdout) == jobs
+    assert planned(snakemake(tmp_path, config, "evaluate_translation", "--dry-run").stdout) == {
+        "translation_dataset": 1, "train_translation": 1, "evaluate_translation": 1,
+    }  # fmt: skip
+    (tmp_path / "mine.yaml").touch()
+    translate["translator"] = "mine.yaml"
+    assert planned(snakemake(tmp_path, config, "translate_dataset", "--dry-run").stdout) == {"translate_dataset": 1}
+
+
+@pytest.mark.slow
 def test_from_scans_to_a_dataset_of_translated_ones(tmp_path):
     """All four targets: the last ones bring what they need."""
     for name, number in (("T1w", 5), ("T2w", 5)):

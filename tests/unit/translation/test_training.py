@@ -91,7 +91,7 @@ def test_validation_may_be_left_out(tmp_path):
 @METHODS
 def test_dark_ellipses_become_bright_ones(tmp_path, method):
     """The toy pair: losses fall, and the grey values of what is made are near those of the other domain."""
-    config = TranslationConfig.preset("tiny").changed({"networks": {"method": method}, "device": "cpu"})
+    config = TranslationConfig.preset("tiny").changed({"networks": {"method": method}, "device": "cpu", "steps": 40})
     train_translator(TranslationRun(config, Ellipses(32), tmp_path))
     log = read_tsv(tmp_path / "log.tsv", training.LOG_COLUMNS)
     assert float(log[-1]["cycle"]) < 0.6 * float(log[0]["cycle"])
