@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 DEMO_MODEL ?= default
 SMK := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test test-slow test-slurm check docs bench wheel default-weights default-qc rulegraph clean
+.PHONY: help demo test test-slow test-slurm check docs bench wheel default-weights scout-weights default-qc rulegraph clean
 .DEFAULT_GOAL := help
 
 help:
@@ -66,8 +66,13 @@ docs: $(INSTALLED)
 	$(BIN)/mkdocs build --strict
 	@echo "Open build/site/index.html."
 
+# The straight port runs in turns with the published networks, whose weights have to be there (synthseg models fetch).
+BENCH_SCAN ?= $(SYNTHSEG_TEST_DATA)/images/chris_t1.nii.gz
+BENCH_FLAGS ?= --with "--model default" --with "" --with "--fast" --with "--robust" --with "--parc --qc {qc}" \
+	--yardstick "$(BIN)/python tests/benchmarks/straight.py {scan} {out}"
 bench: $(INSTALLED)
-	$(BIN)/python tests/benchmarks/bench_predict.py
+	mkdir -p benchmarks
+	$(BIN)/synthseg bench $(BENCH_SCAN) $(BENCH_FLAGS) --history benchmarks/history.json --page docs/performance.md
 	$(BIN)/python tests/benchmarks/bench_generator.py
 	$(BIN)/python tests/benchmarks/bench_planning.py
 	$(BIN)/python tests/benchmarks/bench_group.py
@@ -84,6 +89,10 @@ rulegraph: $(INSTALLED)
 MODEL_NAME ?= default-2mm
 default-weights: $(INSTALLED)
 	$(BIN)/python -m synthseg_core.models.make_default $(FROM)/card.yaml --name $(MODEL_NAME) $(if $(TITLE),--title '$(TITLE)')
+
+# FROM as above, of a training with the preset scout: the model that finds the brain for others.
+scout-weights: $(INSTALLED)
+	$(BIN)/python -m synthseg_core.models.make_default $(FROM)/card.yaml --scout $(if $(TITLE),--title '$(TITLE)')
 
 # After every change of the default model: its quality model is trained on what it makes of synthetic scans.
 QC_OUT ?= build/default-qc

@@ -21,7 +21,7 @@ from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.families import flag_of, require_options
 from synthseg_core.models.nnunet_plan import folds_of
-from synthseg_core.models.registry import companion, load_card, resolved_name
+from synthseg_core.models.registry import companion, load_card, resolved_name, scout_of
 from synthseg_core.networks.config import without_later_defaults
 from synthseg_core.system.atomic import write_json
 from synthseg_core.system.settings import read_mapping
@@ -30,7 +30,7 @@ from synthseg_core.system.settings import read_mapping
 COMPANION_TASKS = {"parcellate": "parcellation", "qc": "quality"}
 
 # Fields of a card that decide results; titles, citations and mirrors may be edited without consequences.
-_DECISIVE = ("networks", "labels", "grid", "intensity", "inference", "plan")
+_DECISIVE = ("networks", "labels", "grid", "intensity", "inference", "plan", "scout")
 
 _OF_FOLDS = ("folds", "mode", "voxel_scale", "skip_resampling")
 _OF_TRANSLATION = ("translate_before", "translate_to")
@@ -169,15 +169,12 @@ def definition_sha256(card: ModelCard) -> str:
     content["labels"].pop("name")  # the path of the table
     # Keys that came later; digests from before stay valid.
     inference = content["inference"]
-    later = (
-        (content["grid"], "answer_voxel_size_mm"),
-        (inference, "total_of"),
-        (inference, "window_voxels"),
-        (content, "plan"),
-    )
-    for part, key in later:
+    later = ((content["grid"], "answer_voxel_size_mm"), (inference, "total_of"), (inference, "window_voxels"))
+    for part, key in (*later, (content, "plan"), (content, "scout")):
         if part[key] is None:
             part.pop(key)
+    if scout := scout_of(card):
+        content["scout"]["model"] = [definition_sha256(scout), scout.weights.sha256]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "validate": ("validate", "score a model on held-out synthetic scans and on labelled scans"),
     "evaluate": ("evaluate", "compare segmentations with reference label maps, and models with one another"),
     "translate": ("translate.actions", "translate images between two contrasts: datasets of two domains"),
+    "bench": ("bench", "time and memory on your machine, kept and compared"),
     "labels": ("labels", "lists of one's own label maps, and classes for unlabelled voxels"),
 }
 

@@ -166,6 +166,30 @@ class InferenceSpec:
 
 
 @dataclass(frozen=True)
+class ScoutSpec:
+    """A quick look at the whole scan finds the brain; the networks are given the field of view around it alone.
+
+    Parameters
+    ----------
+    model
+        What looks: a segmentation model of any labels whose structures together are the brain; its name, or its card's
+        path relative to this one.
+    field_of_view_mm
+        Edges (right, anterior, superior) of the box, mm: what the networks were trained with.
+    margin_mm
+        Beyond the brain on every side; the box grows where it needs to.
+    """
+
+    model: str
+    field_of_view_mm: tuple[float, float, float]
+    margin_mm: float = 12.0
+
+    def __post_init__(self) -> None:
+        if min(self.field_of_view_mm) <= 0 or self.margin_mm < 0:
+            raise ModelError("scout", found=repr(self), expected="positive lengths", remedy="correct the model card")
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """Everything known about one model.
 
@@ -195,6 +219,8 @@ class ModelCard:
         Range of the volume of all structures together in a whole head, ml; outside it a result gets a warning.
     plan
         Grid, patch, intensities and resampling of an nnU-Net; the other families have none.
+    scout
+        What finds the brain first; ``None``: the networks are given the whole scan.
     citation
         Papers to cite when results are used.
     notes
@@ -217,6 +243,7 @@ class ModelCard:
     companions: Mapping[str, str] = field(default_factory=dict)
     plausible_total_ml: tuple[float, float] | None = None
     plan: NnUNetPlan | None = None
+    scout: ScoutSpec | None = None
     citation: tuple[str, ...] = ()
     notes: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)

@@ -85,10 +85,9 @@ def check_nnunet(card: ModelCard) -> None:
     plan, configs = card.plan, {spec.config for spec in card.networks}
     if plan is None:
         raise card.fault("no plan", "grid, patch and intensities of an nnU-Net")
-    if card.task != "segmentation" or card.companions:
-        raise card.fault(
-            f"task {card.task} with companions {', '.join(card.companions) or 'none'}", "segmentation alone"
-        )
+    if card.task != "segmentation" or card.companions or card.scout:
+        beside = [*card.companions, *(["scout"] if card.scout else [])]
+        raise card.fault(f"task {card.task} with companions {', '.join(beside) or 'none'}", "segmentation alone")
     (config, *others) = configs
     if others or not isinstance(config, NnUNetConfig) or config.in_channels != 1:
         raise card.fault("networks of different shapes or kinds", "folds of one nnU-Net with one input channel")

@@ -13,7 +13,7 @@ import torch
 from synthseg_core.models.arrays import load_state
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.families import FAMILIES
-from synthseg_core.models.registry import companion
+from synthseg_core.models.registry import companion, scout_of
 from synthseg_core.models.weights import FoundWeights, Place, examine, find_weights, locate
 from synthseg_core.networks.basic_unet import BasicUNet
 from synthseg_core.networks.basic_unet_inference import BasicUNetRunner
@@ -102,12 +102,15 @@ class LoadedModel:
         One for each network of the card, in order; none where the family has them loaded in turn (:meth:`stream`).
     device
         Where the networks are, or go to; ``None``: the CPU.
+    scout
+        The model that finds the brain first, where the card names one.
     """
 
     card: ModelCard
     weights: FoundWeights
     runners: tuple[Runner, ...] = ()
     device: torch.device | None = None
+    scout: LoadedModel | None = None
 
     def stream(self, specs: Sequence[NetworkSpec]) -> Iterator[Runner]:
         """Load networks one after the other; each may be forgotten before the next one comes."""
@@ -208,7 +211,10 @@ shelf: ModelShelf[LoadedModel] = ModelShelf()
 def _load(card: ModelCard, found: FoundWeights, device: torch.device | None) -> LoadedModel:
     if FAMILIES[card.family].streamed:
         return LoadedModel(card, found, (), device)
-    return LoadedModel(card, found, tuple(_runner(spec, found.path, device) for spec in card.networks), device)
+    first = scout_of(card)
+    scout = None if first is None else _load(first, find_weights(first), device)
+    runners = tuple(_runner(spec, found.path, device) for spec in card.networks)
+    return LoadedModel(card, found, runners, device, scout)
 
 
 def _runner(spec: NetworkSpec, path: Path, device: torch.device | None) -> Runner:

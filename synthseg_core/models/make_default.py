@@ -104,6 +104,25 @@ def adopt_quality(card_path: Path, *, title: str | None = None, resources: Path 
     return read_card(default.source)
 
 
+def adopt_scout(card_path: Path, *, title: str | None = None, resources: Path | None = None) -> ModelCard:
+    """Copy a trained model that finds the brain into the package's resources; cards name it as their scout.
+
+    Parameters
+    ----------
+    card_path
+        Card of a model folder, as the preset ``scout`` makes it.
+    title, resources
+        As for :func:`adopt`.
+
+    Raises
+    ------
+    ModelError
+        As :func:`adopt`.
+    """
+    card, resources = read_card(card_path), resources or resources_folder()
+    return _carried(replace(card, title=title or card.title), card.name, FACTS, resources)
+
+
 def _carried(card: ModelCard, name: str, facts: Sequence[str], resources: Path) -> ModelCard:
     """Write weights, label table and card into the package's resources, and return the card there."""
     content = _checked_weights(card, facts)
@@ -140,8 +159,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default=NAME, help="name in the package (default: %(default)s)")
     parser.add_argument("--title", help="one line for lists (default: that of the card)")
     parser.add_argument("--quality", action="store_true", help="the card is that of a quality model for the default")
+    parser.add_argument("--scout", action="store_true", help="the card is that of a model that finds the brain")
     options = parser.parse_args(argv)
     try:
+        if options.scout:
+            card = adopt_scout(options.card, title=options.title)
+            sys.stdout.write(f"{card.name} is carried now: {card.source}\n")
+            return 0
         if options.quality:
             card = adopt_quality(options.card, title=options.title)
         else:

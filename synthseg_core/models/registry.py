@@ -111,9 +111,7 @@ def companion(card: ModelCard, task: str) -> ModelCard:
             expected=f"what it offers: {offers}",
             remedy="choose another model ('synthseg models list')",
         )
-    name = card.companions[task]
-    beside = card.source.parent / name
-    found = load_card(beside if beside.is_file() else name)
+    found = _beside(card, card.companions[task])
     if found.task != task:
         raise card.fault(f"a model for {found.task} ({found.name}) as companion for {task}", f"a model for {task}")
     theirs, own = (one.grid.voxel_size_mm for one in (found, card))
@@ -121,3 +119,26 @@ def companion(card: ModelCard, task: str) -> ModelCard:
         found_text = f"{found.name}, which works at {theirs:g} mm, as companion for {task}"
         raise card.fault(found_text, f"a model that works at {own:g} mm, as this one")
     return found
+
+
+def scout_of(card: ModelCard) -> ModelCard | None:
+    """Return the card of the model that finds the brain before this one segments; ``None`` if there is none.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be one: another task or family, or a scout of its own.
+    """
+    if card.scout is None:
+        return None
+    found = _beside(card, card.scout.model)
+    if (found.task, found.family) != ("segmentation", "synthseg") or found.scout is not None:
+        what = f"{found.name}, a model for {found.task} of family {found.family}, as scout"
+        raise card.fault(what, "a segmentation model of family synthseg without a scout of its own")
+    return found
+
+
+def _beside(card: ModelCard, name: str) -> ModelCard:
+    """Return a card by its path relative to another one, or by the name of a registered model."""
+    beside = card.source.parent / name
+    return load_card(beside if beside.is_file() else name)

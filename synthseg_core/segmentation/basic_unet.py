@@ -13,8 +13,10 @@ from synthseg_core.images.reading import Scan
 from synthseg_core.models.loading import LoadedModel
 from synthseg_core.networks.basic_unet_inference import BasicUNetRunner, WindowedPosteriors
 from synthseg_core.segmentation.conform import Conformed, conform
+from synthseg_core.segmentation.posteriors import posteriors_of
+from synthseg_core.segmentation.scout import scouted
 from synthseg_core.segmentation.segmenter import NetworkAnswer, SegmentOptions, conform_config
-from synthseg_core.segmentation.synthseg import blurred_answer, off_centre_of, posteriors_of
+from synthseg_core.segmentation.synthseg import blurred_answer, off_centre_of
 
 # Coarser levels and slabs, beside what is held of the finest one.
 _BESIDE_FINEST = 1.5
@@ -27,8 +29,9 @@ class BasicUNetSegmenter:
         self._model = model
 
     def conform(self, scan: Scan, options: SegmentOptions) -> Conformed:
-        """Resample, reorient to RAS, crop, scale intensities to [0, 1], pad."""
-        return conform(scan, conform_config(self._model.card, options))
+        """Resample, reorient to RAS, crop, scale intensities to [0, 1], pad; the scout finds what to crop to."""
+        config = conform_config(self._model.card, options)
+        return scouted(self._model, conform(scan, config), scan, config)
 
     def answer(self, conformed: Conformed, options: SegmentOptions, companions: Collection[str]) -> NetworkAnswer:
         """Return posteriors and their argmax."""

@@ -35,7 +35,7 @@ from synthseg_core.segmentation.record import ConformRecord, same_grid
 from synthseg_core.system import memory
 
 # Reference: sigma of the pre-filter is 0.25 divided by the factor, in input voxels.
-_PREFILTER_SIGMA = 0.25
+PREFILTER_SIGMA = 0.25
 # Float64 copies held at the same time, at most; a test compares the estimate with the measured peak.
 _SCAN_COPIES, _GRID_COPIES = 3, 2
 _ENDLESS_VOXELS = 2.0**31  # more than in any scan, and still countable
@@ -97,6 +97,10 @@ class Conformed:
     resampled: Volume | None = None
     warnings: tuple[str, ...] = ()
     answer: Grid | None = None
+
+    def with_warning(self, line: str) -> Conformed:
+        """Return the same with one more warning."""
+        return replace(self, warnings=(*self.warnings, line))
 
 
 def conform(scan: Scan, config: ConformConfig) -> Conformed:
@@ -246,9 +250,39 @@ def _crop(whole: Shape3, config: ConformConfig) -> tuple[Shape3, Shape3] | None:
 def _padding(core: Shape3, config: ConformConfig) -> dict[str, Shape3]:
     """Return the fields of a record that say how a (cropped) grid is padded."""
     minimum = isotropic(config.grid.minimum_voxels) if config.crop is None else config.crop
-    multiple = config.grid.multiple_voxels
+    pad_start, padded = padding(core, minimum, config.grid.multiple_voxels)
+    return {"pad_start": pad_start, "padded_shape": padded}
+
+
+def padding(core: Shape3, minimum: Shape3, multiple: int) -> tuple[Shape3, Shape3]:
+    """Return the first voxel of a grid inside its padded one, and the padded shape: at least so large, a multiple."""
     padded = triple(max(_round_up(n, multiple), _round_up(m, multiple)) for n, m in zip(core, minimum, strict=True))
-    return {"pad_start": triple((p - n) // 2 for p, n in zip(padded, core, strict=True)), "padded_shape": padded}
+    return triple((p - n) // 2 for p, n in zip(padded, core, strict=True)), padded
+
+
+def cropped_to(
+    conformed: Conformed, box: tuple[Shape3, Shape3], minimum: Shape3, scan: Scan, config: ConformConfig
+) -> Conformed:
+    """Crop a conformed scan, and take the intensities' percentiles of what is left.
+
+    Parameters
+    ----------
+    conformed
+        Not cropped yet.
+    box
+        Start and stop, voxels of its grid, RAS.
+    minimum
+        Every axis is padded to at least this many voxels.
+    scan, config
+        What it was made of.
+    """
+    whole = conformed.record
+    shape = triple(b - a for a, b in zip(*box, strict=True))
+    pad_start, padded = padding(shape, minimum, config.grid.multiple_voxels)
+    record = replace(whole, crop=box, pad_start=pad_start, padded_shape=padded)
+    ras = whole.orientation.to_ras(scan.volume.data if conformed.resampled is None else conformed.resampled.data)
+    image, warnings = _normalised(ras, record, config, scan)
+    return replace(conformed, image=image, record=record, warnings=warnings)
 
 
 def _cropped_to_content(conformed: Conformed, config: ConformConfig) -> Conformed:
@@ -302,7 +336,7 @@ def _on_grid(scan: Scan, record: ConformRecord, quirks: Quirks) -> np.ndarray:
         return orientation.to_ras(_resampled_like_reference(data, factors))
     ordered = orientation.to_ras(data)
     steps = [record.grid.step[axis] for axis in orientation.axes]
-    sigmas = [_PREFILTER_SIGMA * s if s > 1 else 0.0 for s in steps]
+    sigmas = [PREFILTER_SIGMA * s if s > 1 else 0.0 for s in steps]
     if record.straightened:
         filtered = gaussian_filter(ordered, sigmas) if any(sigmas) else ordered
         return record.source_sampling().resample(filtered, fill=float(data.min()))
@@ -313,7 +347,7 @@ def _on_grid(scan: Scan, record: ConformRecord, quirks: Quirks) -> np.ndarray:
 def _resampled_like_reference(data: np.ndarray, factors: np.ndarray) -> np.ndarray:
     rules = [sampling_at(reference_positions(n, f), n) for n, f in zip(data.shape, factors, strict=True)]
     # An axis that is at the target already (factor 1) is filtered too.
-    return _filtered_and_sampled(data, [_PREFILTER_SIGMA / f if f <= 1 else 0.0 for f in factors], rules)
+    return _filtered_and_sampled(data, [PREFILTER_SIGMA / f if f <= 1 else 0.0 for f in factors], rules)
 
 
 def _filtered_and_sampled(data: np.ndarray, sigmas: list[float], rules: list[AxisSampling]) -> np.ndarray:

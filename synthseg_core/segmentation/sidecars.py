@@ -170,7 +170,16 @@ class Provenance:
             "Resampled": self.result.record.resampled,
             "GridShapeVoxels": list(self.result.record.grid_shape),
             "AnswerVoxelSizeMm": grid.answer_mm,
+            **self._field_of_view(),
         }
+
+    def _field_of_view(self) -> dict[str, Any]:
+        """Return what the scout found, for models that have one; RAS voxels of the network's grid."""
+        scout, crop = self.model.scout, self.result.record.crop
+        if scout is None:
+            return {}
+        box = None if crop is None else {"StartVoxels": list(crop[0]), "StopVoxels": list(crop[1])}
+        return {"Scout": {"Name": scout.card.name, "WeightsSHA256": scout.weights.sha256, "Box": box}}
 
     def _summed(self) -> str:
         """Return the names of the structures of the total."""

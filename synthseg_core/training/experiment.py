@@ -120,6 +120,9 @@ class Experiment:
         For the task ``quality``: predicted and true maps.
     mixing
         Synthetic samples among real ones.
+    scout
+        Model that shall find the brain for the trained one, which is then given the field of view of its samples;
+        ``None``: it is given whole scans.
     """
 
     task: str = "segmentation"
@@ -128,6 +131,7 @@ class Experiment:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     pairs: PairSpec = field(default_factory=PairSpec)
     mixing: MixingSpec = field(default_factory=MixingSpec)
+    scout: str | None = None
 
     @staticmethod
     def preset(name: str) -> Experiment:

@@ -21,7 +21,7 @@ from synthseg_core.errors import InputError, WeightsError
 from synthseg_core.images.affines import Shape3
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.arrays import model_bytes
-from synthseg_core.models.card import GridSpec, InferenceSpec, ModelCard, WeightsFile
+from synthseg_core.models.card import GridSpec, InferenceSpec, ModelCard, ScoutSpec, WeightsFile
 from synthseg_core.models.card_file import card_text
 from synthseg_core.models.families import family_of
 from synthseg_core.networks.arrays import Arrays
@@ -94,6 +94,10 @@ class ModelPlan:
         Arrays of the networks that run before it, in order.
     window_voxels
         Of the patches that it is trained on, where its family predicts in such windows.
+    scout
+        What finds the brain for it; ``None``: it is given whole scans.
+    minimum_voxels
+        Every axis is to be padded to at least this; what norms over the sample are used to.
     """
 
     table: LabelTable
@@ -101,6 +105,8 @@ class ModelPlan:
     kind: ModelKind = field(default_factory=ModelKind)
     earlier: Sequence[Arrays] = ()
     window_voxels: Shape3 | None = None
+    scout: ScoutSpec | None = None
+    minimum_voxels: int = 1
 
 
 def trained_card(
@@ -128,7 +134,7 @@ def trained_card(
     kind, labels, voxel_size_mm = plan.kind, plan.table, plan.voxel_size_mm
     networks = (*kind.earlier, NetworkSpec(kind.role, kind.prefix, network))
     divisor = 2 ** max(spec.config.halvings for spec in networks)
-    minimum = divisor * ceil(_MINIMUM_EDGE_MM / voxel_size_mm / divisor)
+    minimum = divisor * ceil(max(_MINIMUM_EDGE_MM / voxel_size_mm, plan.minimum_voxels) / divisor)
     inference = kind.inference or InferenceSpec(clean_up="topology" if labels.topology_classes else "none")
     answer_mm = _ANSWER_MM if voxel_size_mm > _ANSWER_MM and kind.task != "quality" else None
     return ModelCard(
@@ -142,6 +148,7 @@ def trained_card(
         source=folder / CARD_NAME,
         grid=GridSpec(voxel_size_mm, divisor, minimum, answer_mm),
         inference=replace(inference, window_voxels=plan.window_voxels),
+        scout=plan.scout,
         citation=kind.citation,
         training={"version": __version__, **(training or {})},
     )

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from synthseg_core.errors import GeometryError
-from synthseg_core.images.affines import Shape3
+from synthseg_core.images.affines import Shape3, triple
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.networks.config import BasicUNetConfig, NetworkConfig
+from synthseg_core.models.card import ScoutSpec
+from synthseg_core.networks.config import BasicUNetConfig, NetworkConfig, UNetConfig
 from synthseg_core.synth.cornucopia import (
     BACKENDS,
     MONAI_VALIDATION,
@@ -178,7 +179,7 @@ def prepared_from_maps(
         source=source,
         validate=_validation(experiment, inputs.backend, held_out.to(device), config.precision, source_of),
         data=made_of(scans, given),
-        model=ModelPlan(table, voxel_size_mm, window_voxels=window_of(config.network, scans.shape)),
+        model=_model_plan(table, voxel_size_mm, experiment, config.network, scans.shape),
         sample_shape=scans.shape.output,
         labels_name=Path(given.labels.source).stem,
     )
@@ -188,6 +189,20 @@ def window_of(network: NetworkConfig, shape: SampleShape) -> Shape3 | None:
     """Return the windows that a network predicts in: its patches, where it has seen parts of maps and can do so."""
     patches = isinstance(network, BasicUNetConfig) and shape.crop != shape.map
     return shape.output if patches else None
+
+
+def _model_plan(
+    table: LabelTable, voxel_size_mm: float, experiment: Experiment, network: NetworkConfig, shape: SampleShape
+) -> ModelPlan:
+    """Return what the network becomes: with a scout, and with norms over the sample, one of the samples' field of view.
+
+    Without a scout, air is added up to the smallest edge of a sample: such norms expect it.
+    """
+    fields = triple(n * voxel_size_mm for n in shape.output)
+    scout = None if experiment.scout is None else ScoutSpec(experiment.scout, fields)
+    of_samples = isinstance(network, UNetConfig) and network.norm == "group"
+    least = min(shape.output) if of_samples else 1
+    return ModelPlan(table, voxel_size_mm, window_voxels=window_of(network, shape), scout=scout, minimum_voxels=least)
 
 
 def sample_voxel_size_mm(maps: LabelMaps, recipe: Recipe) -> float:

@@ -1,6 +1,6 @@
 """Measure the generator: seconds per sample and peak memory, per preset, each in a process of its own.
 
-Results are printed and appended to the JSON history of ``bench_predict.py``, which is not kept in git. The official
+Results are printed and appended to a JSON history, which is not kept in git. The official
 preset makes 160 x 160 x 160 voxels; on two CPU cores it may take 5 s and 2 GB, on a GPU 0.3 s.
 
     python tests/benchmarks/bench_generator.py [--maps PATH] [--presets NAME ...] [--device D] [--threads N]
@@ -19,8 +19,10 @@ import time
 from pathlib import Path
 
 import torch
-from bench_predict import keep, machine
 
+from synthseg_core.cli.bench import machine
+
+HISTORY = Path(__file__).resolve().parents[2] / "benchmarks" / "generator.json"
 PRESETS = ("official", "pv", "default_1mm", "default_2mm", "tiny")
 _WARM_UPS = {"cpu": 1, "cuda": 5}
 _SAMPLES = {"cpu": 5, "cuda": 50}
@@ -113,7 +115,10 @@ def main() -> int:
         found = in_own_process(preset, args)
         print(line(found), flush=True)
         results.append(found)
-    keep({"date": time.strftime("%Y-%m-%d"), "machine": machine(), "threads": args.threads, "generator": results})
+    entry = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "threads": args.threads, "generator": results}
+    history = json.loads(HISTORY.read_text()) if HISTORY.is_file() else []
+    HISTORY.parent.mkdir(exist_ok=True)
+    HISTORY.write_text(json.dumps([*history, entry], indent=1) + "\n")
     return 0
 
 

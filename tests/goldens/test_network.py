@@ -16,8 +16,9 @@ from synthseg_core.models.registry import load_card
 from synthseg_core.networks.regressor_inference import RegressorRunner
 from synthseg_core.networks.unet import UNet
 from synthseg_core.networks.unet_inference import UNetRunner
+from synthseg_core.segmentation.posteriors import network_posteriors
 from synthseg_core.segmentation.quality import raw_quality
-from synthseg_core.segmentation.synthseg import answer_like_reference, network_posteriors
+from synthseg_core.segmentation.synthseg import answer_like_reference
 from tests.phantoms.parcels import parcel_posteriors
 
 pytestmark = [pytest.mark.golden, pytest.mark.weights]

@@ -120,6 +120,13 @@ def test_command_of_the_makefile(resources, tmp_path, capsys):
     assert default_model() == "default-3mm"
 
 
+def test_a_model_that_finds_the_brain_is_carried_and_not_the_default(resources, tmp_path, capsys):
+    before = default_model()
+    assert main([str(_exported(tmp_path / "model")), "--scout", "--title", "Finds the brain"]) == 0
+    assert capsys.readouterr().out.startswith("mine is carried now: ")
+    assert (default_model(), load_card("mine").title) == (before, "Finds the brain")
+
+
 def test_the_default_model_exists():
     assert default_model() in registered_models()
     assert load_card("default").name == default_model()

@@ -190,10 +190,10 @@ def test_crop(models):
 
 
 def test_fast_neither_averages_nor_searches_components(models, monkeypatch):
-    from synthseg_core.segmentation import segmenter, synthseg
+    from synthseg_core.segmentation import posteriors, segmenter
 
     calls, real = [], segmenter.clean_up
-    monkeypatch.setattr(synthseg, "_average_with_mirror", lambda *args, **kwargs: calls.append("average"))
+    monkeypatch.setattr(posteriors, "_average_with_mirror", lambda *args, **kwargs: calls.append("average"))
     monkeypatch.setattr(segmenter, "clean_up", lambda *args: (calls.append(args[3]), real(*args))[1])
     for options in ({}, {"fast": True}):
         _segment(models["tiny"], FITTING, **options)

@@ -20,12 +20,12 @@ from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import REFERENCE
 from synthseg_core.segmentation import quality as quality_module
 from synthseg_core.segmentation.conform import ConformConfig, Conformed, plan
+from synthseg_core.segmentation.posteriors import network_posteriors
 from synthseg_core.segmentation.quality import quality_box, quality_scores, raw_quality
 from synthseg_core.segmentation.segmenter import NetworkAnswer, SegmentOptions
 from synthseg_core.segmentation.synthseg import (
     SynthSegSegmenter,
     blurred_answer,
-    network_posteriors,
 )
 from tests.phantoms.models import PARCELLATION, ROBUST, TINY, write_family
 from tests.phantoms.parcels import parcel_posteriors

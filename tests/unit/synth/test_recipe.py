@@ -91,6 +91,7 @@ DIGESTS = {
     "robust_s2": "b62d3cf156ba8a1c",
     "quality": "8b09721622ae2c4c",
     "quality_2mm": "7e8316c4214ce95b",
+    "scout": "3724b98768abaf17",
     "supervised": "3da60eda33ec9fcf",
     "tiny": "3bfeca9bcbdad528",
     "tiny_supervised": "7ec71d02ef53600e",

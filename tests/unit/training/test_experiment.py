@@ -29,6 +29,7 @@ DIGESTS = {
     "denoiser": "14bde02dc5ec888f",
     "parcellation": "e24b13948136243d",
     "robust_s2": "04b814dc7cff4634",
+    "scout": "089dce1f4b55481e",
     "supervised": "36a56363b4add9fc",
     "tiny": "25bf5615f1ea681a",
     "tiny_monai": "90f28041c2b7c9cc",
@@ -45,8 +46,8 @@ def test_presets_stay_as_they_were():
 
 
 def _digest(experiment: Experiment) -> str:
-    """Task and mixing are no settings of a checkpoint: what the samples are made of tells them apart."""
-    omitted = {"task", "mixing"} if experiment.task == "quality" else {"task", "mixing", "pairs"}
+    """Task, mixing and scout are no settings of a checkpoint: what the samples are made of tells them apart."""
+    omitted = {"task", "mixing", "scout"} | ({"pairs"} if experiment.task != "quality" else set())
     content = {name: value for name, value in to_content(experiment).items() if name not in omitted}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
