@@ -73,6 +73,25 @@ class Jobs:
             return Basis(None, *(settings[key] for key in ("model", "weights_sha256", "fast", "ct")))
         return read_sidecar(self.layout.derivative(row.scan, "sidecar")).basis if stage in COMPANION_TASKS else Basis()
 
+    def segment_mem_mb(self, row: ScanRow) -> int:
+        """Return the memory that the segmentation of a scan asks for, MB: it depends on its model."""
+        return self._resources(row)[0]
+
+    def segment_minutes(self, row: ScanRow) -> int:
+        """Return the minutes that the segmentation of a scan asks for: they depend on its model and folds."""
+        return self._resources(row)[1]
+
+    def _resources(self, row: ScanRow) -> tuple[int, int]:
+        options = self.segment.for_scan(row)
+        if options not in self._known_resources:
+            self._known_resources[options] = options.job_resources()
+        return self._known_resources[options]
+
+    @cached_property
+    def _known_resources(self) -> dict[SegmentSettings, tuple[int, int]]:
+        """What was asked for so far: a card is read once, not once a scan."""
+        return {}
+
     def reasons(self, row: ScanRow) -> dict[str, str]:
         """Say why each job of a scan has to run, by the stage that it is called after; empty if it has not."""
         reasons = {stage: verdict.reason for stage, verdict in self.verdicts(row).items()}

@@ -19,7 +19,7 @@ from synthseg_core.app.layout import Layout
 from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
-from synthseg_core.models.families import flag_of, require_options
+from synthseg_core.models.families import FAMILIES, flag_of, require_options
 from synthseg_core.models.nnunet_plan import folds_of
 from synthseg_core.models.registry import companion, load_card, resolved_name, scout_of
 from synthseg_core.networks.config import without_later_defaults
@@ -99,6 +99,13 @@ class SegmentSettings:
         words += ["--skip-resampling"] if self.skip_resampling else []
         known = [(flag_of(name), getattr(self, name)) for name in _OF_TRANSLATION]
         return [*words, *(word for flag, value in known if value is not None for word in (flag, value))]
+
+    def job_resources(self) -> tuple[int, int]:
+        """Return the memory, MB, and the minutes that a job asks for: as the family of its model, once a fold."""
+        card = load_card(self.model)
+        family = FAMILIES[card.family]
+        count = len(folds_of(card, self.folds)) if family.streamed and not self.fast else 1
+        return family.job_mem_mb, family.job_minutes * count
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the results; files are known by content, not by place.

@@ -31,12 +31,18 @@ class Family:
         Its networks are too large to be held at once: the segmenter loads them in turn.
     options
         Options of a segmentation that not every family knows, and this one does.
+    job_mem_mb
+        Memory that a job of the workflow asks for, MB.
+    job_minutes
+        Time that it asks for; of networks that are loaded in turn, for each of them.
     """
 
     check: Callable[[ModelCard], None]
     segmenter: str
     streamed: bool = False
     options: frozenset[str] = frozenset()
+    job_mem_mb: int = 8000
+    job_minutes: int = 60
 
 
 def check_synthseg(card: ModelCard) -> None:
@@ -127,12 +133,15 @@ FAMILIES: dict[str, Family] = {
         check_basic_unet,
         "synthseg_core.segmentation.basic_unet:BasicUNetSegmenter",
         options=frozenset({"crop", "autocrop"}),
+        job_mem_mb=12_000,  # posteriors and sums of logits of 256 x 256 x 256 voxels, 2.1 GB each
     ),
     "nnunet-resenc": Family(
         check_nnunet,
         "synthseg_core.segmentation.nnunet:NnUNetSegmenter",
         streamed=True,
         options=frozenset({"folds", "mode", "voxel_scale", "skip_resampling"}),
+        job_mem_mb=10_000,  # 5.6 GiB with one fold of SIAM, and sums of several
+        job_minutes=90,  # 40 to 60 of one core for a fold of SIAM
     ),
 }
 """Value of ``family`` in a model card -> what belongs to it."""

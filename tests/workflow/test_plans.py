@@ -1,5 +1,6 @@
 """What Snakemake plans for trees of empty files: no scan is read."""
 
+import re
 import shutil
 import sys
 
@@ -7,6 +8,9 @@ import pytest
 
 from synthseg_core.app.configuration import checked
 from synthseg_core.app.plan import Plan
+from synthseg_core.models.families import FAMILIES
+from synthseg_core.models.nnunet_import import import_nnunet
+from tests.phantoms.nnunet import TrainedFolder
 from tests.phantoms.trees import OWN, make_tree
 from tests.workflow.runs import REPOSITORY, planned, run, snakemake
 
@@ -80,6 +84,22 @@ def test_dry_run_shows_what_other_settings_would_remake_and_changes_nothing(tmp_
     other = config(tmp_path, segment={"fast": True})
     assert planned(snakemake(tmp_path, other, "--dry-run").stdout) == {"segment": 1, "all": 1}
     assert planned(snakemake(tmp_path, config(tmp_path), "--dry-run").stdout) == {}
+
+
+def test_jobs_ask_for_time_and_memory_by_their_model(tmp_path):
+    card = import_nnunet(TrainedFolder(folds=("0", "1", "2")).write(tmp_path / "tissue"), tmp_path / "store")
+    make_tree(tmp_path / "in", ["sub-01/anat/sub-01_T1w.nii.gz"])
+    model, asked = {"model": str(card)}, {}
+    wanted = {"tiny": {}, "all": model, "two": {**model, "folds": [0, 2]}}
+    for name, segment in wanted.items():
+        done = snakemake(tmp_path, config(tmp_path, segment=segment), "--dry-run", "--quiet", "host")
+        assert done.returncode == 0, done.stdout
+        (line,) = [line for line in done.stdout.splitlines() if "resources:" in line and "attempt=" in line]
+        asked[name] = [int(re.search(rf"{key}=(\d+)", line)[1]) for key in ("mem_mb", "runtime")]
+    family = FAMILIES["nnunet-resenc"]
+    assert asked["tiny"] == [8000, 60]
+    assert asked["all"] == [family.job_mem_mb, 3 * family.job_minutes]
+    assert asked["two"] == [family.job_mem_mb, 2 * family.job_minutes]
 
 
 def test_lint():

@@ -99,8 +99,16 @@ def translation_settings(stage):
     return lambda wildcards: str(TRANSLATION.stage_file(stage, preview=nothing_runs()))
 
 
+def of_row(function):
+    """Make what a rule can ask from a function of a row of the scan table."""
+    return of_scan(lambda stem: function(PLAN.row_of(stem)))
+
+
 def more_memory(mem_mb):
-    """Return a function for the memory of a job, which grows with every attempt."""
+    """Return a function for the memory of a job: a number, or one that a row of the scan table has, times the attempt."""
+    if callable(mem_mb):
+        first = of_row(mem_mb)
+        return with_signature(lambda wildcards, attempt: first(wildcards) * attempt)
     return with_signature(lambda wildcards, attempt: mem_mb * attempt)
 
 

@@ -12,9 +12,9 @@ rule segment:
         "../../envs/core.yaml"
     threads: 4
     resources:
-        mem_mb=more_memory(8000),
+        mem_mb=more_memory(PLAN.jobs.segment_mem_mb),
         attempt=attempt_number,
-        runtime=60,
+        runtime=of_row(PLAN.jobs.segment_minutes),
     params:
         scan=of_scan(PLAN.scan_of),
         reason=str(LAYOUT.reason("segment", SCAN)),

@@ -7,6 +7,7 @@ import pytest
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.stage_options import SegmentSettings, changes, definition_sha256, write_stage_file
 from synthseg_core.errors import InputError, ModelError, UsageError
+from synthseg_core.models.families import FAMILIES
 from synthseg_core.models.nnunet_import import import_nnunet
 from synthseg_core.models.registry import load_card
 from synthseg_core.translation.card import write_translator
@@ -89,3 +90,15 @@ def test_a_translation_before_is_known_by_the_content_of_its_card(tmp_path):
         SegmentSettings("tiny-random", translate_before=card).settings()
     with pytest.raises(UsageError, match="the translator knows whether"):
         SegmentSettings("tiny-random", ct=True, translate_before=card, translate_to="dark").settings()
+
+
+def test_jobs_ask_for_what_their_model_takes(tmp_path, monkeypatch):
+    """An nnU-Net for time by the fold; a scan with a model of its own for what that one takes."""
+    monkeypatch.setenv("SYNTHSEG_MODELS", str(tmp_path / "store"))
+    import_nnunet(TrainedFolder(folds=("0", "1", "2")).write(tmp_path / "tissue"), tmp_path / "store")
+    family = FAMILIES["nnunet-resenc"]
+    assert SegmentSettings("tiny-random").job_resources() == (8000, 60)
+    assert SegmentSettings("tissue").job_resources() == (family.job_mem_mb, 3 * family.job_minutes)
+    assert SegmentSettings("tissue", folds=(0, 2)).job_resources()[1] == 2 * family.job_minutes
+    assert SegmentSettings("tissue", fast=True).job_resources()[1] == family.job_minutes
+    assert SegmentSettings("siam-0.3").job_resources()[1] >= 5 * 60  # three to five hours of one core
