@@ -32,8 +32,10 @@ class NoiseField:
         self._shape = shape
         self._slice = lru_cache(maxsize=64)(self._draw)
 
-    def tile(self, slices: Sequence[int], corner: tuple[int, int], edge: int, key: tuple[int, int]) -> np.ndarray:
-        """Return the noise of a tile, (len(slices), edge, edge) float32.
+    def tile(
+        self, slices: Sequence[int], corner: tuple[int, int], shape: tuple[int, int], key: tuple[int, int]
+    ) -> np.ndarray:
+        """Return the noise of a tile, (len(slices), height, width) float32.
 
         Parameters
         ----------
@@ -41,13 +43,13 @@ class NoiseField:
             Numbers in the scan, one a channel.
         corner
             Row and column of its first pixel.
-        edge
-            Of the tile, pixels.
+        shape
+            Of the tile, (height, width).
         key
             Step of the diffusion, and what the noise is for.
         """
-        row, column = corner
-        return np.stack([self._slice(number, key)[row : row + edge, column : column + edge] for number in slices])
+        rows, columns = (slice(start, start + count) for start, count in zip(corner, shape, strict=True))
+        return np.stack([self._slice(number, key)[rows, columns] for number in slices])
 
     def _draw(self, number: int, key: tuple[int, int]) -> np.ndarray:
         generator = np.random.default_rng((*self._words, number, *key))

@@ -114,15 +114,14 @@ class StackTranslator:
             for _ in range(options.samples):
                 yield match(self.card.method, images, self.source.grey_values, self.target.grey_values)
             return
-        tile = self._tile(images.shape[1:], options)
         content, total = content_digest(images), len(images) * options.samples
+        shape = self._padded((images.shape[1], images.shape[2]), options)
         for sample in range(options.samples):
-            field = NoiseField(content, options.seed, sample, padded_shape((images.shape[1], images.shape[2]), tile))
+            field = NoiseField(content, options.seed, sample, shape)
             translated = np.empty_like(images)
             for number in range(len(images)):
                 around = self._around(number, len(images))
-                translate = self._tile_translator(around, field, tile, options.batch_size)
-                translated[number] = translate_image(images[around], translate, tile, options.overlap)
+                translated[number] = self._slice(images[around], around, field, options)
                 if progress is not None:
                     progress(sample * len(images) + number + 1, total)
             yield translated
@@ -132,43 +131,62 @@ class StackTranslator:
         reach = self.card.neighbours
         return [min(max(one, 0), count - 1) for one in range(number - reach, number + reach + 1)]
 
-    def _tile(self, shape: tuple[int, ...], options: ApplyOptions) -> int:
+    def _slice(self, image: np.ndarray, slices: list[int], field: NoiseField, options: ApplyOptions) -> np.ndarray:
+        """Translate one slice with its neighbours, (C, height, width): as a whole, or in tiles."""
+        height, width = image.shape[1:]
+        translate = self._tile_translator(slices, field, options.batch_size)
+        if not self._is_whole((height, width), options):
+            return translate_image(image, translate, self._tile(options), options.overlap)
+        rows, columns = self._padded((height, width), options)
+        padded = np.pad(image, [(0, 0), (0, rows - height), (0, columns - width)], mode="edge")
+        return translate(padded[None], np.zeros((1, 2), int))[0, :height, :width]
+
+    def _is_whole(self, shape: tuple[int, int], options: ApplyOptions) -> bool:
+        return options.tile is None and options.overlap is None and max(shape) <= _WHOLE * self.card.tile
+
+    def _padded(self, shape: tuple[int, int], options: ApplyOptions) -> tuple[int, int]:
+        """Return the shape that slices are padded to: no more than networks need, whose norms see what is added."""
+        if self._is_whole(shape, options):
+            return self._rounded(shape[0]), self._rounded(shape[1])
+        return padded_shape(shape, self._tile(options))
+
+    def _tile(self, options: ApplyOptions) -> int:
+        return self._rounded(self.card.tile if options.tile is None else options.tile)
+
+    def _rounded(self, count: int) -> int:
         assert self.card.networks is not None
-        longest, multiple = max(shape), self.card.networks.multiple
-        whole = longest if longest <= _WHOLE * self.card.tile else self.card.tile
-        wanted = whole if options.tile is None else options.tile
-        return -(-wanted // multiple) * multiple
+        multiple = self.card.networks.multiple
+        return -(-count // multiple) * multiple
 
     def _tile_translator(
-        self, slices: list[int], field: NoiseField, tile: int, batch_size: int
+        self, slices: list[int], field: NoiseField, batch_size: int
     ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         size = batch_size if self.device.type != "cpu" else 1
 
         def translate(tiles: np.ndarray, corners: np.ndarray) -> np.ndarray:
             parts = [
-                self._batch(tiles[start : start + size], corners[start : start + size], slices, field, tile)
+                self._batch(tiles[start : start + size], corners[start : start + size], slices, field)
                 for start in range(0, len(tiles), size)
             ]
             return np.concatenate(parts)
 
         return translate
 
-    def _batch(
-        self, tiles: np.ndarray, corners: np.ndarray, slices: list[int], field: NoiseField, tile: int
-    ) -> np.ndarray:
-        """Return the middle channel of translated tiles, (N, tile, tile)."""
+    def _batch(self, tiles: np.ndarray, corners: np.ndarray, slices: list[int], field: NoiseField) -> np.ndarray:
+        """Return the middle channel of translated tiles, (N, height, width)."""
         assert self.image_translator is not None
         assert self.card.networks is not None
         middle, latent = slices[len(slices) // 2], self.card.networks.diffusion.latent
+        shape = tiles.shape[2], tiles.shape[3]
 
         def noise(step: int, what: str) -> Tensor:
             # Latent channels are numbered by kind, so that they do not repeat each other; all are of the middle slice.
             keys = [(step, _IMAGE)] if what == "image" else [(step, _LATENT + channel) for channel in range(latent)]
             numbers = slices if what == "image" else [middle]
             fields = [
-                np.concatenate([field.tile(numbers, (row, column), tile, key) for key in keys])
+                np.concatenate([field.tile(numbers, (row, column), shape, key) for key in keys])
                 if keys
-                else np.zeros((0, tile, tile), np.float32)
+                else np.zeros((0, *shape), np.float32)
                 for row, column in corners.tolist()
             ]
             return torch.from_numpy(np.stack(fields)).to(self.device)
