@@ -48,8 +48,8 @@ def main() -> None:
     steps = 20 if options.tiny else 500
     known, odd = read_all(labelled), read_all(held_out)
     segmenter = train(known, steps)
-    rows = [row("none", "T1w, scored on T1w", dice(segmenter, read_all(labelled[-4:])))]
-    rows += [row("none", "no translation", dice(segmenter, odd))]
+    rows = [row("T1w scans, scored on T1w", "none", dice(segmenter, read_all(labelled[-4:])))]
+    rows += [row("inverted scans as they are", "none", dice(segmenter, odd))]
     for method in options.methods:
         train_translator(options, method)
         rows += score(options.out, method, segmenter, (labelled, held_out), steps)
