@@ -84,6 +84,10 @@ class ConformRecord:
         """Return the view without padding."""
         return array[(..., *_slices(self.pad))]
 
+    def cropped(self, array: np.ndarray) -> np.ndarray:
+        """Return the view of the crop of an array on the whole grid, RAS."""
+        return array if self.crop is None else array[(..., *_slices(self.crop))]
+
     def paste_labels(self, labels: np.ndarray) -> np.ndarray:
         """Put the crop of a label map back into the whole grid, 0 elsewhere."""
         return self._paste(labels)

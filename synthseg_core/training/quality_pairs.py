@@ -101,12 +101,12 @@ class PairMaker:
         scan = Scan(volume, self._voxel_size, Path(f"synthetic scan {seed}"))
         conformed = self._segmenter.conform(scan, self._options)
         channels = self._segmenter.answer(conformed, self._options, ("quality",)).class_map
-        truth = np.zeros(channels.shape, np.uint8)
-        conformed.record.unpad(truth)[...] = self._true_groups[class_index[0].cpu().numpy()]
-        whole = self._predicted_groups[channels], truth
+        everywhere, truth = self._true_groups[class_index[0].cpu().numpy()], np.zeros(channels.shape, np.uint8)
+        conformed.record.unpad(truth)[...] = conformed.record.cropped(everywhere)
+        groups = self._predicted_groups[channels]
         box, count = quality_box(channels, self._edge), len(self._predicted_groups)
-        predicted, true = (box.extract(one) for one in whole)
-        beyond = _voxels(whole, count) - _voxels((predicted, true), count)
+        predicted, true = (box.extract(one) for one in (groups, truth))
+        beyond = _voxels((groups, everywhere), count) - _voxels((predicted, true), count)
         # The cube may add background.
         return Pair(predicted, true, np.maximum(beyond, 0)[: int(self._predicted_groups.max()) + 1])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +79,29 @@ def test_truth_lies_where_the_prediction_does(model, monkeypatch):
     # The boxes span 30 x 20 x 16 voxels, so the cube holds them all.
     assert np.count_nonzero(pair.true) == 10 * 20 * 16 + 13 * 20 * 16
     assert pair.beyond[1:].tolist() == [0, 0]
+
+
+def test_truth_outside_of_the_field_of_view_counts(model, monkeypatch):
+    """A scout's field of view may end inside a structure; what is cut off was not found."""
+    from synthseg_core.segmentation.segmenter import segmenter_of
+
+    groups = np.array([0, 1, 2], np.uint8)
+    make = PairMaker(Boxes(), groups, model, 32)
+
+    class Narrow:
+        def conform(self, scan, options):
+            found = segmenter_of(model).conform(scan, replace(options, crop=(24, 44, 48)))
+            assert found.record.core_shape[0] == 24
+            return found
+
+        def answer(self, conformed, options, companions):
+            return type("Answer", (), {"class_map": np.round(conformed.image * 2).astype(np.uint8)})
+
+    monkeypatch.setattr(make, "_segmenter", Narrow())
+    monkeypatch.setattr(make, "_predicted_groups", groups)
+    pair = make(3)
+    np.testing.assert_array_equal(pair.predicted, pair.true)
+    assert pair.beyond[1:].tolist() == [3 * 20 * 16, 3 * 20 * 16]
 
 
 def test_pairs_are_those_of_the_model(model):
