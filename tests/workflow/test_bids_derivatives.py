@@ -210,7 +210,7 @@ def test_pybids_lists_no_log_and_no_work_file(dataset, how):
     reports = {
         path.relative_to(dataset).as_posix() for kind in ("sub-*.html", "figures/*") for path in dataset.glob(kind)
     }
-    assert len(reports) == 8 * len(SCANS)
+    assert len(reports) == 9 * len(SCANS)
     assert {
         Path(one.path).relative_to(dataset).as_posix() for one in layout.get(subject=Query.ANY)
     } == of_scans | reports
@@ -222,7 +222,7 @@ def test_pybids_with_the_ignore_of_the_page_lists_no_group_table(dataset):
     assert f'ignore=[re.compile("{pattern}")]' in (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
     layout = BIDSLayout(dataset.parents[1])
     layout.add_derivatives(dataset, indexer=BIDSLayoutIndexer(ignore=[re.compile(pattern)], index_metadata=False))
-    assert len(the_only(layout).get(subject="01")) == 2 * (len(PRODUCTS) + 8)
+    assert len(the_only(layout).get(subject="01")) == 2 * (len(PRODUCTS) + 9)
     assert layout.get_collections("subject") == []
     assert [*layout.get_collections("dataset")[0].variables] == ["age"]
 

