@@ -33,6 +33,8 @@ RUNS = {
     "ct_fast_parc": ("ct_fast_parc",),
     "crop_64": ("crop_64",),
 }
+# The same networks on other paths or combinations; the rest runs every time.
+SLOW = ("parc_qc", "default_other_image", "ct_fast_parc")
 THREADS = str(min(2, os.cpu_count() or 1))
 
 
@@ -44,7 +46,7 @@ def test_every_stored_case_is_run(goldens):
     assert set(index_of(goldens)) == {case for cases in RUNS.values() for case in cases}
 
 
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("run", [pytest.param(run, marks=pytest.mark.slow) if run in SLOW else run for run in RUNS])
 def test_end_to_end(run, goldens, reference_weights, tmp_path):
     facts = {case: index_of(goldens)[case] for case in RUNS[run]}
     options = ["--o", tmp_path / "seg.nii.gz", "--vol", tmp_path / "volumes", *facts[run]["flags"]]

@@ -131,7 +131,7 @@ def test_all_stored_cases_are_tested(goldens: Path) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    ["whole_head", "wide", *(pytest.param(case, marks=pytest.mark.slow) for case in ("whole_head_v1", "wide_v1"))],
+    ["whole_head", *(pytest.param(case, marks=pytest.mark.slow) for case in ("wide", "whole_head_v1", "wide_v1"))],
 )
 def test_quality_scores(case: str, goldens: Path, models: dict[str, Models]) -> None:
     golden = np.load(goldens / "qc" / f"{case}.npz")

@@ -32,9 +32,8 @@ class Fixed:
         return self.sample
 
 
-@pytest.mark.parametrize(
-    "precision", [pytest.param("bfloat16", marks=_FAST), pytest.param("float32", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=_FAST), "float32"])
 def test_sixty_steps_on_one_sample(test_data, tmp_path, precision):
     path = test_data / "training_label_maps" / "training_seg_01.nii.gz"
     recipe = read_recipe("tiny")
