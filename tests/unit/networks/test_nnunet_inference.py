@@ -56,16 +56,20 @@ def configs(draw) -> NnUNetConfig:
 @settings(deadline=None, max_examples=30)
 @given(configs(), st.tuples(*[st.integers(1, 3)] * 3), st.sampled_from([1, 20_000, SLAB_BYTES]), st.integers(0, 99))
 def test_slabs_give_the_numbers_of_the_module(config, size, slab_bytes, seed):
-    """Whatever the height of a slab: rows of neighbours and sums over the whole map come out right."""
+    """Whatever the height of a slab: rows of neighbours and sums over the whole map come out right.
+
+    A norm over a channel with next to no contrast enlarges rounding; how much the plain module loses by it is measured.
+    """
     net = _net(config, seed)
     shape = [4 * n * step for n, step in zip(size, config.multiple_voxels, strict=True)]
     image = torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))
     with torch.inference_mode():
         expected = net(image[None])[0]
-    found, spans = _by_slabs(net, image, slab_bytes)
+        exact = net.double()(image[None].double())[0].float()
+    found, spans = _by_slabs(net.float(), image, slab_bytes)
     assert [a for a, _ in spans] == [0, *(b for _, b in spans[:-1])]
-    scale = float(expected.abs().max())  # one feature with little contrast enlarges rounding; a wrong row is far off
-    np.testing.assert_allclose(found, expected, atol=1e-3 * scale)
+    scale, rounding = float(expected.abs().max()), float((expected - exact).abs().max())
+    np.testing.assert_allclose(found, exact, atol=max(2e-4 * scale, 10 * rounding))
 
 
 def test_the_image_is_left_alone():
