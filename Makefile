@@ -68,7 +68,7 @@ docs: $(INSTALLED)
 
 # The straight port runs in turns with the published networks, whose weights have to be there (synthseg models fetch).
 BENCH_SCAN ?= $(SYNTHSEG_TEST_DATA)/images/chris_t1.nii.gz
-BENCH_FLAGS ?= --with "--model default" --with "" --with "--fast" --with "--robust" --with "--parc --qc {qc}" \
+BENCH_FLAGS ?= --with "--model default" --with "" --with=--fast --with=--robust --with "--parc --qc {qc}" \
 	--yardstick "$(BIN)/python tests/benchmarks/straight.py {scan} {out}"
 bench: $(INSTALLED)
 	mkdir -p benchmarks

@@ -332,6 +332,8 @@ def _write_page(page: Path, entry: Mapping[str, Any]) -> None:
 
 def _parts(page: Path) -> tuple[str, str]:
     """Return what stands before and after the marks of a page."""
+    if not page.is_file():
+        raise UsageError(str(page), found="no such file", expected="a page with two marks in it", remedy="make it")
     text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)

@@ -20,9 +20,11 @@ from tests.goldens.command_agreement import (
 
 pytestmark = [pytest.mark.golden, pytest.mark.weights]
 
-# Stored cases by run. Two runs serve two cases each: scores leave segmentations of full (not fast) models alone.
+# Stored cases by run. Two long runs serve two cases each: scores leave segmentations of full (not fast) models alone.
 RUNS = {
+    "default": ("default",),
     "qc": ("qc", "default"),
+    "v1": ("v1",),
     "v1_qc": ("v1_qc", "v1"),
     "parc_qc": ("parc_qc",),
     "fast": ("fast",),
@@ -34,7 +36,7 @@ RUNS = {
     "crop_64": ("crop_64",),
 }
 # The same networks on other paths or combinations; the rest runs every time.
-SLOW = ("parc_qc", "default_other_image", "ct_fast_parc")
+SLOW = ("qc", "v1_qc", "parc_qc", "robust", "default_other_image", "ct")
 THREADS = str(min(2, os.cpu_count() or 1))
 
 
@@ -44,6 +46,7 @@ def index_of(goldens: Path) -> dict:
 
 def test_every_stored_case_is_run(goldens):
     assert set(index_of(goldens)) == {case for cases in RUNS.values() for case in cases}
+    assert set(SLOW) < set(RUNS)
 
 
 @pytest.mark.parametrize("run", [pytest.param(run, marks=pytest.mark.slow) if run in SLOW else run for run in RUNS])

@@ -48,7 +48,7 @@ CASES = (
 )
 
 
-# The same networks in other combinations; "qc" and "v1_qc", and whole volumes, run every time.
+# The same networks in other combinations; "qc" and "v1_qc" run every time.
 SLOW = ("parc_qc", "fast_qc", "robust_qc")
 
 
@@ -129,10 +129,8 @@ def test_all_stored_cases_are_tested(goldens: Path) -> None:
     assert set(json.loads((goldens / "network" / "index.json").read_text())["cases"]) == set(CASES)
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["whole_head", *(pytest.param(case, marks=pytest.mark.slow) for case in ("wide", "whole_head_v1", "wide_v1"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["whole_head", "wide", "whole_head_v1", "wide_v1"])
 def test_quality_scores(case: str, goldens: Path, models: dict[str, Models]) -> None:
     golden = np.load(goldens / "qc" / f"{case}.npz")
     table = LabelTable.builtin("segmentation_1.0" if case.endswith("v1") else "segmentation_2.0")

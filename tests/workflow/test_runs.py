@@ -169,7 +169,13 @@ def kill_all(process):
 
 
 @pytest.mark.parametrize(
-    ("stop", "status"), [(interrupt, 130), (terminate, 130), (kill, -signal.SIGKILL), (kill_all, -signal.SIGKILL)]
+    ("stop", "status"),
+    [
+        (interrupt, 130),
+        pytest.param(terminate, 130, marks=pytest.mark.slow),
+        pytest.param(kill, -signal.SIGKILL, marks=pytest.mark.slow),
+        (kill_all, -signal.SIGKILL),
+    ],
 )
 def test_stopped_run_continues_to_the_same_bytes(uninterrupted, tmp_path, stop, status):
     original, expected = uninterrupted

@@ -101,6 +101,7 @@ def test_scans_of_a_folder_are_counted(tmp_path, capsys):
         (["absent.nii.gz"], "absent.nii.gz: found nothing there; expected a scan or a folder"),
         (["SCAN", "--repeat", "0"], "--repeat: found 0; expected 1 or more"),
         (["SCAN", "--page", "PAGE"], "found no marks; expected <!-- synthseg bench: begin -->"),
+        (["SCAN", "--page", "absent.md"], "absent.md: found no such file; expected a page with two marks in it"),
         (["SCAN", "--compare", "PAGE"], "expected"),
         ([], "SCAN: found none; expected a scan to segment, or --compare OLD NEW"),
         (["--compare", "PAGE"], "SCAN: found none"),
