@@ -5,11 +5,8 @@ import gc
 from snakemake.utils import min_version, validate
 
 from synthseg_core.app.configuration import check_rows
-from synthseg_core.app.evaluation_plan import EvaluationPlan
 from synthseg_core.app.events import report_events
 from synthseg_core.app.plan import TWO_PART_STEM, Plan, of_scan, with_signature
-from synthseg_core.app.training_plan import TrainingPlan
-from synthseg_core.app.translation_plan import TranslationPlan
 from synthseg_core.bids.names import STEM_PATTERN
 
 min_version("9.0")
@@ -19,15 +16,10 @@ report_events(workflow)
 gc.set_threshold(200_000, 20, 100)
 
 validate(config, "../schemas/config.schema.yaml")
-validate(config["training"], "../schemas/train.schema.yaml")
-validate(config["translation"], "../schemas/translate.schema.yaml")
 
 PLAN = Plan.from_config(config, head=workflow.is_main_process)
 LAYOUT = PLAN.layout
 SCAN = "{scan}"
-TRAINING = TrainingPlan.from_config(config["training"])
-TRANSLATION = TranslationPlan.from_config(config["translation"])
-EVALUATION = EvaluationPlan(LAYOUT, config["evaluate"])
 
 SCANS_SCHEMA = workflow.source_path("../schemas/scans.schema.yaml")
 
@@ -82,21 +74,6 @@ def dataset_settings(wildcards):
 def report_settings(wildcards):
     """Return the settings of the pages."""
     return str(PLAN.report_file(preview=nothing_runs()))
-
-
-def training_settings(stage):
-    """Return a function for the settings file of a training stage, which is written only when it is asked for."""
-    return lambda wildcards: str(TRAINING.stage_file(stage, preview=nothing_runs()))
-
-
-def training_files(stage):
-    """Return a function for the list of files that a training stage works on."""
-    return lambda wildcards: str(TRAINING.listed(stage, preview=nothing_runs()))
-
-
-def translation_settings(stage):
-    """Return a function for the settings file of a stage of translation, written only when it is asked for."""
-    return lambda wildcards: str(TRANSLATION.stage_file(stage, preview=nothing_runs()))
 
 
 def of_row(function):
