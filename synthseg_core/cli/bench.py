@@ -107,7 +107,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="flags",
         action="append",
         metavar="FLAGS",
-        help='flags of synthseg predict, in quotes; again for another set (default: "--model default")',
+        help="flags of synthseg predict, in quotes, a single one as --with=--fast; again for another set "
+        '(default: "--model default")',
     )
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs of each (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
