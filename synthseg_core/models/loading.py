@@ -117,6 +117,12 @@ class LoadedModel:
         for spec in specs:
             yield _runner(spec, self.weights.path, self.device)
 
+    def on_cpu(self) -> LoadedModel:
+        """Return the same model on the CPU, its weights read again; itself where it is there."""
+        if self.device is None or self.device.type == "cpu":
+            return self
+        return shelf.load((self.card, self.weights, None), _load)
+
 
 @dataclass(frozen=True)
 class Models:
@@ -134,8 +140,15 @@ class Models:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is doubtful about the weights, one line each."""
-        loaded = (self.segmentation, self.parcellation, self.quality)
-        return tuple(line for model in loaded if model is not None for line in model.weights.warnings)
+        return tuple(line for model in self._loaded for line in model.weights.warnings)
+
+    @property
+    def _loaded(self) -> list[LoadedModel]:
+        return [model for model in (self.segmentation, self.parcellation, self.quality) if model is not None]
+
+    def on_cpu(self) -> Models:
+        """Return the same models on the CPU."""
+        return Models(**{model.card.task: model.on_cpu() for model in self._loaded})
 
 
 def load_models(

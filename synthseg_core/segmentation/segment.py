@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from synthseg_core.images.grids import Grid
 from synthseg_core.images.reading import Scan
@@ -39,6 +40,8 @@ from synthseg_core.segmentation.volumes import (
 )
 from synthseg_core.system import memory
 from synthseg_core.system.timing import Timer, current
+
+GPU_EXHAUSTED = "the GPU's memory did not suffice: segmented on the CPU"
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Segmentation:
 def segment_scan(
     scan: Scan, models: Models, options: SegmentOptions | None = None, times: Timer | None = None
 ) -> Segmentation:
-    """Segment a scan.
+    """Segment a scan; where a GPU's memory does not suffice, on the CPU, with a warning.
 
     Parameters
     ----------
@@ -140,7 +143,14 @@ def segment_scan(
     """
     options, times = options or SegmentOptions(), times or current()
     with explained_exhaustion(scan.source):
-        return _segment(scan, models, options, times)
+        try:
+            return _segment(scan, models, options, times)
+        except torch.OutOfMemoryError:  # a GPU's: what the machine itself lacks is another error
+            if models.segmentation.on_cpu() is models.segmentation:
+                raise
+        torch.cuda.empty_cache()
+        result = _segment(scan, models.on_cpu(), options, times)
+        return replace(result, warnings=(*result.warnings, GPU_EXHAUSTED))
 
 
 def _segment(scan: Scan, models: Models, options: SegmentOptions, times: Timer) -> Segmentation:

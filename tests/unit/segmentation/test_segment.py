@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from synthseg_core.errors import InputError, ModelError
 from synthseg_core.images.affines import is_sheared
@@ -18,6 +19,7 @@ from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE, REFERENCE
 from synthseg_core.segmentation import quality as quality_module
 from synthseg_core.segmentation.conform import conform
+from synthseg_core.segmentation.posteriors import network_posteriors
 from synthseg_core.segmentation.segment import Segmentation, segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions, conform_config, segmenter_of
 from synthseg_core.segmentation.volumes import voxel_volume
@@ -343,6 +345,40 @@ def test_network_that_would_not_fit_is_refused_before_it_runs(models, monkeypatc
     with pytest.raises(InputError, match=r"24 x 32 x 24 voxels of 1 mm for model tiny"):
         _segment(models["tiny"], FITTING, (19, 26, 17), memory_bytes=budget)
     assert not ran
+
+
+def _without_memory_on_gpus(monkeypatch):
+    """Let networks that are on a GPU find no memory; where there is no GPU, what says that it is on one counts."""
+
+    def exhausted(model, *args, **kwargs):
+        if model.device is not None and model.device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return network_posteriors(model, *args, **kwargs)
+
+    monkeypatch.setattr("synthseg_core.segmentation.synthseg.network_posteriors", exhausted)
+
+
+def test_a_scan_that_does_not_fit_on_the_gpu_is_segmented_on_the_cpu(whole, monkeypatch):
+    _without_memory_on_gpus(monkeypatch)
+    parts = {name: getattr(whole, name) for name in ("segmentation", "parcellation", "quality")}
+    there = Models(**{name: replace(model, device=torch.device("cuda")) for name, model in parts.items()})
+    found, expected = _segment(there, FITTING), _segment(whole, FITTING)
+    assert found.warnings == (*expected.warnings, "the GPU's memory did not suffice: segmented on the CPU")
+    np.testing.assert_array_equal(found.label_map.data, expected.label_map.data)
+    assert found.quality == expected.quality
+
+
+def test_a_gpu_error_of_a_model_on_the_cpu_is_told_and_not_tried_again(models, monkeypatch):
+    calls = []
+
+    def exhausted(*args, **kwargs):
+        calls.append(args)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("synthseg_core.segmentation.synthseg.network_posteriors", exhausted)
+    with pytest.raises(InputError, match="too little memory on the GPU for this scan"):
+        _segment(models["tiny"], FITTING)
+    assert len(calls) == 1
 
 
 def test_options_reach_the_conforming(models):
