@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 DEMO_MODEL ?= default
 SMK := workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: help demo test test-slow test-slurm check docs bench wheel default-weights scout-weights default-qc rulegraph clean
+.PHONY: help demo test test-slow test-slurm check docs bench wheel default-weights head-weights scout-weights default-qc rulegraph clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make docs        the pages as a site, in build/site"
 	@echo "make bench       time by stage and peak memory"
 	@echo "make default-weights FROM=FOLDER   carry this trained model in the package, as the default"
+	@echo "make head-weights FROM=FOLDER   carry this trained model of the whole head beside it"
 	@echo "make default-qc MAPS=FOLDER HELD_OUT=FOLDER   train, score and carry its quality model, an hour or two"
 	@echo "make rulegraph   write docs/rulegraph.md anew, after a change of rules"
 	@echo "make wheel       the package, with the workflow inside, in dist/"
@@ -90,9 +91,14 @@ MODEL_NAME ?= default-2mm
 default-weights: $(INSTALLED)
 	$(BIN)/python -m synthseg_core.models.make_default $(FROM)/card.yaml --name $(MODEL_NAME) $(if $(TITLE),--title '$(TITLE)')
 
+# FROM as above, of a training with the preset head_2mm.
+HEAD_NAME ?= head-2mm
+head-weights: $(INSTALLED)
+	$(BIN)/python -m synthseg_core.models.make_default $(FROM)/card.yaml --beside --name $(HEAD_NAME) $(if $(TITLE),--title '$(TITLE)')
+
 # FROM as above, of a training with the preset scout: the model that finds the brain for others.
 scout-weights: $(INSTALLED)
-	$(BIN)/python -m synthseg_core.models.make_default $(FROM)/card.yaml --scout $(if $(TITLE),--title '$(TITLE)')
+	$(BIN)/python -m synthseg_core.models.make_default $(FROM)/card.yaml --beside $(if $(TITLE),--title '$(TITLE)')
 
 # After every change of the default model: its quality model is trained on what it makes of synthetic scans.
 QC_OUT ?= build/default-qc

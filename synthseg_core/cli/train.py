@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     with CountLine("reading label maps") as progress:
         prepared = prepare(experiment, settings.inputs, device, progress)
     picture = prepared.picture if ranks.writes and _snapshots(args) else None
-    options = RunOptions(began, picture, prepared.measure, args.tensorboard)
+    options = RunOptions(began, picture, prepared.measure, args.tensorboard, table=prepared.model.table)
     if ranks.writes:
         _announce(prepared, args.out, settings)
     outcome = run_training(
@@ -208,7 +208,7 @@ def _announce(prepared: Prepared, folder: Path, settings: Settings) -> None:
     if (folder / LAST).is_file():
         print(f"{folder}: going on from {LAST}")
     elif prepared.config.start_from is not None:
-        print(taken_text(prepared.config.network, Path(prepared.config.start_from)))
+        print(taken_text(prepared.config.network, Path(prepared.config.start_from), prepared.model.table))
     sys.stdout.flush()
 
 

@@ -1,6 +1,7 @@
-"""For developers, in a checkout: a trained model folder becomes a model that the package carries, and the default.
+"""For developers, in a checkout: a trained model folder becomes a model that the package carries, perhaps the default.
 
-``make default-weights FROM=FOLDER`` calls ``python -m synthseg_core.models.make_default FOLDER/card.yaml --name NAME``.
+``make default-weights FROM=FOLDER`` calls ``python -m synthseg_core.models.make_default FOLDER/card.yaml --name NAME``;
+with ``--beside``, as ``make head-weights`` and ``make scout-weights`` have it, the default stays as it is.
 ``make default-qc`` trains a quality model for the default one and calls it with the card of that.
 """
 
@@ -54,19 +55,8 @@ def adopt(card_path: Path, name: str = NAME, *, title: str | None = None, resour
         If the card does not say how the model was trained and how good it is; or the weights are not those of the
         card, not complete, or too large.
     """
-    card, resources = read_card(card_path), resources or resources_folder()
-    adopted = _carried(
-        replace(
-            card,
-            title=title or card.title,
-            plausible_total_ml=card.plausible_total_ml or _plausible_total_ml(card.labels),
-            companions=card.companions or _known_companions(card, resources / "models" / f"{name}.yaml"),
-        ),
-        name,
-        FACTS,
-        resources,
-    )
-    write_text(resources / "models" / DEFAULT_FILE, f"{name}\n")
+    adopted = carry(card_path, name, title=title, resources=resources)
+    write_text((resources or resources_folder()) / "models" / DEFAULT_FILE, f"{name}\n")
     return adopted
 
 
@@ -104,15 +94,17 @@ def adopt_quality(card_path: Path, *, title: str | None = None, resources: Path 
     return read_card(default.source)
 
 
-def adopt_scout(card_path: Path, *, title: str | None = None, resources: Path | None = None) -> ModelCard:
-    """Copy a trained model that finds the brain into the package's resources; cards name it as their scout.
+def carry(
+    card_path: Path, name: str | None = None, *, title: str | None = None, resources: Path | None = None
+) -> ModelCard:
+    """Copy a trained model into the package's resources and leave the default as it is.
 
     Parameters
     ----------
-    card_path
-        Card of a model folder, as the preset ``scout`` makes it.
-    title, resources
+    card_path, title, resources
         As for :func:`adopt`.
+    name
+        Of the model in the package; ``None``: that of the card.
 
     Raises
     ------
@@ -120,7 +112,14 @@ def adopt_scout(card_path: Path, *, title: str | None = None, resources: Path | 
         As :func:`adopt`.
     """
     card, resources = read_card(card_path), resources or resources_folder()
-    return _carried(replace(card, title=title or card.title), card.name, FACTS, resources)
+    name = name or card.name
+    known = replace(
+        card,
+        title=title or card.title,
+        plausible_total_ml=card.plausible_total_ml or _plausible_total_ml(card),
+        companions=card.companions or _known_companions(card, resources / "models" / f"{name}.yaml"),
+    )
+    return _carried(known, name, FACTS, resources)
 
 
 def _carried(card: ModelCard, name: str, facts: Sequence[str], resources: Path) -> ModelCard:
@@ -156,20 +155,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Make a trained model the package's default one.",
     )
     parser.add_argument("card", type=Path, metavar="CARD", help="card of the model folder")
-    parser.add_argument("--name", default=NAME, help="name in the package (default: %(default)s)")
+    parser.add_argument("--name", help=f"name in the package (default: {NAME}, with --beside that of the card)")
     parser.add_argument("--title", help="one line for lists (default: that of the card)")
     parser.add_argument("--quality", action="store_true", help="the card is that of a quality model for the default")
-    parser.add_argument("--scout", action="store_true", help="the card is that of a model that finds the brain")
+    parser.add_argument("--beside", action="store_true", help="carry it and leave the default as it is")
     options = parser.parse_args(argv)
     try:
-        if options.scout:
-            card = adopt_scout(options.card, title=options.title)
+        if options.beside:
+            card = carry(options.card, options.name, title=options.title)
             sys.stdout.write(f"{card.name} is carried now: {card.source}\n")
             return 0
         if options.quality:
             card = adopt_quality(options.card, title=options.title)
         else:
-            card = adopt(options.card, options.name, title=options.title)
+            card = adopt(options.card, options.name or NAME, title=options.title)
     except SynthSegError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -195,10 +194,10 @@ def _checked_weights(card: ModelCard, facts: Sequence[str]) -> bytes:
     return content
 
 
-def _plausible_total_ml(labels: LabelTable) -> tuple[float, float] | None:
-    """Return the range of the published model with the same structures."""
+def _plausible_total_ml(card: ModelCard) -> tuple[float, float] | None:
+    """Return the range of the published model with the same structures inside the skull."""
     published = load_card(_PUBLISHED)
-    return published.plausible_total_ml if published.labels.labels == labels.labels else None
+    return published.plausible_total_ml if published.total_labels == card.total_labels else None
 
 
 def _table_name(labels: LabelTable, name: str, resources: Path) -> str:

@@ -134,6 +134,13 @@ def class_indices(labels: GenerationLabels) -> Tensor:
     return torch.tensor([position[value] for value in labels.outputs], dtype=small)
 
 
+def brain_labels(labels: GenerationLabels) -> Tensor:
+    """Return for each label of a list whether it is a target inside the brain; without such targets, any target."""
+    targets = torch.tensor(labels.outputs) > 0
+    inside = targets & ~torch.isin(torch.tensor(labels.values), torch.tensor(labels.extracerebral, dtype=torch.long))
+    return inside if inside.any() else targets
+
+
 # Stride of the grid on which the brain's centre is looked for, voxels.
 _CENTRE_STRIDE = 4
 _MOST_IN_UINT8 = 256
@@ -224,6 +231,7 @@ class BrainGenerator:
         device = maps.indices.device
         self._classes = torch.tensor(self.labels.classes, device=device)
         self._targets = class_indices(self.labels).to(device)
+        self._brain = brain_labels(self.labels).to(device)
         self._groups = torch.tensor(self.labels.groups, dtype=torch.uint8, device=device)
         self._swap = torch.tensor(self.labels.swap_index, dtype=maps.indices.dtype, device=device)
 
@@ -308,8 +316,8 @@ class BrainGenerator:
         return Warp(self.maps.shape, matrix, draw.translation_voxels, elastic, spec.centred_grid)
 
     def _around_brain(self, warp: Warp, source: Tensor, draw: Draw) -> Shape3:
-        """Return the corner of a crop around the target labels' centre of mass, kept inside the map."""
-        coarse = self._targets[warp.pull(source, whole(self.maps.shape, _CENTRE_STRIDE)).int()] > 0
+        """Return the corner of a crop around the brain's centre of mass, kept inside the map."""
+        coarse = self._brain[warp.pull(source, whole(self.maps.shape, _CENTRE_STRIDE)).int()]
         corner = []
         for axis, (n, crop) in enumerate(zip(self.maps.shape, self.shape.crop, strict=True)):
             mass = coarse.sum(dim=[other for other in range(3) if other != axis]).cpu().double()

@@ -73,7 +73,8 @@ class CropSpec:
     multiple
         The shape is lowered to a multiple of this (2 ** levels in the reference's training); ``None``: left alone.
     centre
-        ``anywhere``: uniformly placed, as in the reference; ``brain``: around the centre of mass of the target.
+        ``anywhere``: uniformly placed, as in the reference; ``brain``: around the centre of mass of the target, tissue
+        outside the brain not counted.
     jitter_voxels
         Largest shift per axis from the brain's centre.
     """

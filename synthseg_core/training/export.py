@@ -98,6 +98,8 @@ class ModelPlan:
         What finds the brain for it; ``None``: it is given whole scans.
     minimum_voxels
         Every axis is to be padded to at least this; what norms over the sample are used to.
+    total_of
+        Labels whose sum is the intracranial volume; ``None``: all of them.
     """
 
     table: LabelTable
@@ -107,6 +109,7 @@ class ModelPlan:
     window_voxels: Shape3 | None = None
     scout: ScoutSpec | None = None
     minimum_voxels: int = 1
+    total_of: tuple[int, ...] | None = None
 
 
 def trained_card(
@@ -147,7 +150,7 @@ def trained_card(
         weights=WeightsFile(WEIGHTS_NAME),
         source=folder / CARD_NAME,
         grid=GridSpec(voxel_size_mm, divisor, minimum, answer_mm),
-        inference=replace(inference, window_voxels=plan.window_voxels),
+        inference=replace(inference, window_voxels=plan.window_voxels, total_of=plan.total_of),
         scout=plan.scout,
         citation=kind.citation,
         training={"version": __version__, **(training or {})},

@@ -114,7 +114,7 @@ def started(run: Run, ranks: Ranks) -> TrainingState:
         require_same(run.folder / LAST, content, run.identity)
         restore(state, content)
     elif config.start_from is not None:
-        start_from(state.net, Path(config.start_from))
+        start_from(state.net, Path(config.start_from), run.options.table)
         state.average = WeightAverage(state.net, config.ema_decay) if config.ema_decay else None
         _go_on_at(state, config)
     if config.gradient_checkpointing:

@@ -37,6 +37,7 @@ from synthseg_core.training.export import ModelPlan
 from synthseg_core.training.run import Picture
 from synthseg_core.training.samples import Source, require_fit
 from synthseg_core.training.snapshot import class_picture
+from synthseg_core.training.targets import brain_targets
 from synthseg_core.training.validation import DrawValidation, Validate
 
 _SIZE_TOLERANCE_MM = 1e-3
@@ -179,7 +180,10 @@ def prepared_from_maps(
         source=source,
         validate=_validation(experiment, inputs.backend, held_out.to(device), config.precision, source_of),
         data=made_of(scans, given),
-        model=_model_plan(table, voxel_size_mm, experiment, config.network, scans.shape),
+        model=replace(
+            _model_plan(table, voxel_size_mm, experiment, config.network, scans.shape),
+            total_of=brain_targets(given.labels),
+        ),
         sample_shape=scans.shape.output,
         labels_name=Path(given.labels.source).stem,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.training.config import TrainConfig, fixed_part
 from synthseg_core.training.samples import Source
 from synthseg_core.training.validation import Validate
@@ -20,7 +21,7 @@ validations measure; writes ``snapshot.png``."""
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How one run of a training behaves; nothing here changes what is trained.
+    """How one run of a training behaves; nothing here changes what is trained, but for the table where it starts.
 
     Parameters
     ----------
@@ -34,6 +35,8 @@ class RunOptions:
         Write events for TensorBoard.
     ahead
         Make the samples of the next step while the device computes; ``None``: on GPUs.
+    table
+        What the network's classes mean, to find them in the weights that it starts from.
     """
 
     began: float | None = None
@@ -41,6 +44,7 @@ class RunOptions:
     measure: str = "Dice"
     tensorboard: bool = False
     ahead: bool | None = None
+    table: LabelTable | None = None
 
 
 @dataclass(frozen=True)

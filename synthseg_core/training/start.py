@@ -6,6 +6,7 @@ First weights of a network: Keras conventions, drawn from a seed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,19 +14,42 @@ import torch
 from torch import Tensor, nn
 
 from synthseg_core.errors import WeightsError
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.arrays import load_state
+from synthseg_core.models.card_file import read_card
 from synthseg_core.models.registry import load_card
 from synthseg_core.models.weights import find_weights
 from synthseg_core.networks.building import Network, network_of
 from synthseg_core.networks.config import NetworkConfig, NetworkSpec, UNetConfig
 from synthseg_core.training.checkpoint import BEST, LAST, read_checkpoint
 
-# A network with other classes may begin with the features of this one: only its last layer is new.
+# A network with other classes may begin with the features of this one, and with the classes that both know.
 _HEAD = ("head.weight", "head.bias", "final_conv.weight", "final_conv.bias")
 
 
-def start_from(net: Network, path: Path) -> tuple[str, ...]:
-    """Load weights into a network; return the names of arrays that stay as they are: a head for other classes.
+@dataclass(frozen=True)
+class Taken:
+    """What a network took over from given weights.
+
+    Parameters
+    ----------
+    arrays
+        Number of arrays that it took, whole or by classes.
+    new
+        Names of those that stay as they are: a head for other classes.
+    classes
+        Number of classes that both know, where a head for other classes took over theirs; 0: it took none, or all.
+    """
+
+    arrays: int
+    new: tuple[str, ...]
+    classes: int = 0
+
+
+def start_from(net: Network, path: Path, table: LabelTable | None = None) -> Taken:
+    """Load weights into a network; a head for other classes takes over those that both know.
+
+    Each of its further classes begins as the background, which it was part of.
 
     Parameters
     ----------
@@ -33,6 +57,9 @@ def start_from(net: Network, path: Path) -> tuple[str, ...]:
         Takes the weights.
     path
         ``best.pt`` or ``last.pt`` (its average), a training folder, a model card or its folder, safetensors, Keras.
+    table
+        What the network's classes mean; those of the weights are known by their model card, beside checkpoints too.
+        ``None``, or no card: a head for other classes is new.
 
     Raises
     ------
@@ -50,25 +77,51 @@ def start_from(net: Network, path: Path) -> tuple[str, ...]:
             remedy="set the shape of the network to that of the weights",
         )
     taken = {name: found[name].float() for name in wanted if name not in unfit}
+    rows = _shared_rows(table, _table_behind(Path(path))) if unfit else {}
+    if rows:
+        order = [rows.get(channel, 0) for channel in range(net.config.out_channels)]
+        taken |= {name: found[name].float()[order] for name in unfit}
     net.load_state_dict(taken, strict=False)
-    return tuple(unfit)
+    return Taken(len(taken), tuple(name for name in unfit if name not in taken), len(rows))
 
 
-def taken_text(config: NetworkConfig, path: Path) -> str:
+def _shared_rows(table: LabelTable | None, before: LabelTable | None) -> dict[int, int]:
+    """Return the channel before of channels with the same label and name; nothing if that is the background alone."""
+    if table is None or before is None:
+        return {}
+    known = {pair: channel for channel, pair in enumerate(zip(before.labels, before.names, strict=True))}
+    pairs = enumerate(zip(table.labels, table.names, strict=True))
+    rows = {channel: known[pair] for channel, pair in pairs if pair in known}
+    return rows if len(rows) > 1 else {}
+
+
+def _table_behind(path: Path) -> LabelTable | None:
+    """Return what the classes of given weights mean; ``None`` where no card says it."""
+    path = _inside(path) if path.is_dir() else path
+    if _is_card(path):
+        return load_card(str(path)).labels
+    card = path.parent / "model" / "card.yaml"
+    return read_card(card).labels if card.is_file() else None
+
+
+def taken_text(config: NetworkConfig, path: Path, table: LabelTable | None = None) -> str:
     """Return a line about what a training starts with.
 
     Parameters
     ----------
     config
         Shape of its network.
-    path
+    path, table
         As for :func:`start_from`, which says what is refused.
     """
     net = network_of(config)
-    new = start_from(net, path)
+    taken = start_from(net, path, table)
     every = sum(1 for value in net.state_dict().values() if value.ndim)
-    kept = f"; new: {', '.join(new)}" if new else ""
-    return f"starting from {path}: {every - len(new)} of {every} arrays{kept}"
+    new = f"; new: {', '.join(taken.new)}" if taken.new else ""
+    shared = (
+        f", {taken.classes} of {config.out_channels} classes, the others as the background" if taken.classes else ""
+    )
+    return f"starting from {path}: {taken.arrays} of {every} arrays{shared}{new}"
 
 
 def read_weights(path: Path, config: NetworkConfig) -> Mapping[str, Tensor]:

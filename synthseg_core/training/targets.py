@@ -6,7 +6,7 @@ from synthseg_core.errors import InputError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
 
-_PUBLISHED = ("segmentation_2.0", "segmentation_1.0")
+_BUILTIN = ("segmentation_2.0", "segmentation_1.0", "head")
 
 
 def target_table(labels: GenerationLabels) -> LabelTable:
@@ -17,7 +17,7 @@ def target_table(labels: GenerationLabels) -> LabelTable:
     InputError
         If labels that share a target have counterparts, topology classes or quality groups that they do not share.
     """
-    for name in _PUBLISHED:
+    for name in _BUILTIN:
         if LabelTable.builtin(name).labels == labels.target_values:
             return LabelTable.builtin(name)
     counterparts = tuple(_counterpart(labels, value) for value in labels.target_values)
@@ -30,6 +30,13 @@ def target_table(labels: GenerationLabels) -> LabelTable:
         topology_classes=_of_targets(labels, labels.topology_classes, "topology_class"),
         qc_groups=_of_targets(labels, labels.qc_groups, "qc_group"),
     )
+
+
+def brain_targets(labels: GenerationLabels) -> tuple[int, ...] | None:
+    """Return the target values inside the brain, whose sum is the intracranial volume; ``None`` if all of them are."""
+    outside = {labels.outputs[position] for position in labels.indices_of(labels.extracerebral)} - {0}
+    inside = tuple(value for value in labels.target_values[1:] if value not in outside)
+    return inside if outside and inside else None
 
 
 def _sources(labels: GenerationLabels, value: int) -> list[int]:

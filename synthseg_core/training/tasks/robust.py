@@ -51,6 +51,12 @@ def prepare(
         citation=(METHOD, CHAIN_PAPER),
         earlier=tuple(link.spec for link in links),
     )
-    model = ModelPlan(prepared.model.table, prepared.model.voxel_size_mm, kind, tuple(link.arrays for link in links))
+    model = ModelPlan(
+        prepared.model.table,
+        prepared.model.voxel_size_mm,
+        kind,
+        tuple(link.arrays for link in links),
+        total_of=prepared.model.total_of,
+    )
     chain = {link.spec.role: link.record for link in links}
     return replace(prepared, model=model, data={**prepared.data, "chain": chain})

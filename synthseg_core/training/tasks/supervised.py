@@ -24,7 +24,7 @@ from synthseg_core.training.experiment import Experiment
 from synthseg_core.training.export import ModelKind, ModelPlan
 from synthseg_core.training.prepare import Inputs, Prepared, divisible, made_of, validation_recipe, window_of
 from synthseg_core.training.samples import Source, require_fit
-from synthseg_core.training.targets import target_table
+from synthseg_core.training.targets import brain_targets, target_table
 from synthseg_core.training.validation import DrawValidation, Validate
 
 
@@ -75,7 +75,13 @@ def prepare(
         source=source,
         validate=_validation(experiment, held_out, recipe, config.precision),
         data={**made_of(real, given), **_record(experiment)},
-        model=ModelPlan(table, edge_mm, kind, window_voxels=window_of(config.network, real.shape)),
+        model=ModelPlan(
+            table,
+            edge_mm,
+            kind,
+            window_voxels=window_of(config.network, real.shape),
+            total_of=brain_targets(given.labels),
+        ),
         sample_shape=real.shape.output,
         labels_name=Path(given.labels.source).stem,
     )

@@ -1,4 +1,4 @@
-from synthseg_core.labels.structures import distinct_colour, label_colours, report_colours, sided_colours
+from synthseg_core.labels.structures import distinct_colour, label_colours, report_colours, sided_colours, structure
 from synthseg_core.labels.table import LabelTable
 
 
@@ -14,6 +14,21 @@ def test_every_structure_of_the_published_models_is_known():
     known, shifted = label_colours(table.labels), label_colours(label + 5000 for label in table.labels[1:])
     assert len(set(known.values())) == 18  # 14 on both sides, 4 in the middle
     assert len(set(shifted.values())) == 32
+
+
+def test_tissues_of_the_head_are_known_and_look_different():
+    table = LabelTable.builtin("head")
+    tissues = table.labels[33:]
+    known = [structure(label, name) for label, name in zip(table.labels, table.names, strict=True)]
+    assert None not in known
+    assert len({one.abbreviation for one in known}) == len(table)
+    assert {one.mapping for one in known[33:]} == {4, 5, 6}
+    assert len(set(label_colours(table.labels).values())) == 18 + len(tissues)
+    colours = report_colours(table.labels, {})
+    skin, cord, soft, mucosa, eyes, skull, vessels = tissues
+    touching = [(skin, soft), (skin, skull), (skin, eyes), (soft, skull), (soft, mucosa), (soft, eyes), (mucosa, skull)]
+    for one, other in [*touching, (skull, 24), (skull, vessels), (vessels, 3), (vessels, 24), (cord, 24), (cord, 16)]:
+        assert colours[one] != colours[other] or (one, other) == (cord, 16)  # the cord goes on from the brain-stem
 
 
 def test_other_labels_have_colours_that_stay():

@@ -95,13 +95,23 @@ def test_read_without_a_required_column(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("segmentation_1.0", 32), ("segmentation_2.0", 33), ("parcellation_2.0", 69), ("qc_2.0", 9)]
+    ("name", "count"),
+    [("segmentation_1.0", 32), ("segmentation_2.0", 33), ("parcellation_2.0", 69), ("qc_2.0", 9), ("head", 40)],
 )
 def test_builtin_tables(name, count):
     assert name in LabelTable.builtin_names()
     table = LabelTable.builtin(name)
     assert len(table) == count
     assert list(table.labels) == sorted(table.labels)
+
+
+def test_the_head_begins_with_the_structures_of_the_brain():
+    head, brain = LabelTable.builtin("head"), LabelTable.builtin("segmentation_2.0")
+    for column in ("labels", "names", "sides", "counterparts", "topology_classes", "qc_groups"):
+        assert getattr(head, column)[: len(brain)] == getattr(brain, column)
+    tissues = slice(len(brain), None)
+    assert set(head.sides[tissues]) == {"neutral"}
+    assert set(head.topology_classes[tissues]) == set(head.qc_groups[tissues]) == {0}
 
 
 @pytest.mark.parametrize("name", ["segmentation_1.0", "segmentation_2.0"])

@@ -122,9 +122,22 @@ def test_command_of_the_makefile(resources, tmp_path, capsys):
 
 def test_a_model_that_finds_the_brain_is_carried_and_not_the_default(resources, tmp_path, capsys):
     before = default_model()
-    assert main([str(_exported(tmp_path / "model")), "--scout", "--title", "Finds the brain"]) == 0
+    assert main([str(_exported(tmp_path / "model")), "--beside", "--title", "Finds the brain"]) == 0
     assert capsys.readouterr().out.startswith("mine is carried now: ")
     assert (default_model(), load_card("mine").title) == (before, "Finds the brain")
+
+
+def test_a_model_of_the_head_stands_beside_the_default(resources, tmp_path, capsys):
+    before, brain = default_model(), load_card("synthseg-2.0")
+    plan = ModelPlan(LabelTable.builtin("head"), 2.0, total_of=brain.total_labels)
+    config = UNetConfig(out_channels=40, features=2, levels=2)
+    source = export_model(trained_card(tmp_path / "run", "run", plan, config, TRAINING), UNet(config).state_dict())
+    assert main([str(source), "--beside", "--name", "head-2mm"]) == 0
+    card = load_card("head-2mm")
+    assert (default_model(), card.labels) == (before, replace(LabelTable.builtin("head"), name=card.labels.name))
+    assert card.total_labels == brain.total_labels
+    assert card.plausible_total_ml == brain.plausible_total_ml
+    assert "label_table: head\n" in card.source.read_text()
 
 
 def test_the_default_model_exists():

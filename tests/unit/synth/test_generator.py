@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from synthseg_core.errors import SynthSegError
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.synth import BrainGenerator, Draw, GenerationLabels, Recipe, read_maps, read_recipe
 from synthseg_core.synth.draw import BIAS
 from synthseg_core.synth.fields import resize_nearest
@@ -359,6 +360,23 @@ def test_crops_around_the_brain_stay_there():
     shaken = replace(recipe, crop=replace(recipe.crop, jitter_voxels=6))
     corners = np.array([BrainGenerator(maps, shaken).sample(seed).draw.corner for seed in range(12)])
     assert np.all(corners.std(0) > 1)
+
+
+def test_tissue_around_the_brain_does_not_move_a_crop():
+    """Skin below the brain, a target like the brain itself."""
+    crop = CropSpec((24, 24, 24), None, centre="brain")
+    brain, head = (
+        small(output_column=c, deformation=STILL, crop=crop, flip_probability=0) for c in ("output", "output_head")
+    )
+    corners = [made(recipe, seed=0).draw.corner for recipe in (brain, head)]
+    assert corners[0] == corners[1]
+
+
+def test_stripped_heads_have_no_tissue_of_the_head_in_the_target():
+    tissues = set(LabelTable.builtin("head").labels[33:])
+    for probability in (0.0, 1.0):
+        recipe = small(output_column="output_head", crop=WHOLE, drop_labels=(DropLabels(probability=probability),))
+        assert bool(set(made(recipe).labels.unique().tolist()) & tissues) == (probability == 0)
 
 
 # Options

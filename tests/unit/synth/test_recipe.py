@@ -84,6 +84,8 @@ DIGESTS = {
     "advanced": "ab5e199e81fd1aee",
     "default_1mm": "d3bd3a4ce07e1dd0",
     "default_2mm": "d303cd41e2038f0d",
+    "head_2mm": "d6a630fdfc71d132",
+    "head_validation": "04e9dc4c8dcb4c57",
     "official": "bfb3866e089ae230",
     "pv": "e5ac71794424a450",
     "robust_s1": "244f7a6fd6232ad7",

@@ -54,6 +54,16 @@ def test_a_network_that_saw_whole_maps_sees_whole_scans(tmp_path):
     assert load_card(first_model(prepared(tmp_path, whole), tmp_path / "whole")).inference.window_voxels is None
 
 
+def test_a_model_of_the_head_sums_the_brain_alone(tmp_path):
+    """Total volume, brain mask, and a field of view that the scout gives it."""
+    wanted = Experiment.preset("head_2mm").changed({**SETTINGS, "training": {**SETTINGS["training"], "optimiser": {}}})
+    card = load_card(first_model(prepared(tmp_path, wanted), tmp_path / "head"))
+    assert card.labels.labels == LabelTable.builtin("head").labels
+    assert card.total_labels == LabelTable.builtin("segmentation_2.0").labels[1:]
+    assert card.scout.field_of_view_mm == (96.0, 128.0, 96.0)
+    assert card.networks[-1].config.out_channels == 40
+
+
 def test_first_weights_follow_from_the_seed(tmp_path):
     """Those of upsampling too, which torch would draw from its own generator."""
     config = prepared(tmp_path, port()).config

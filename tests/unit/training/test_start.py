@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from synthseg_core.errors import UsageError, WeightsError
+from synthseg_core.labels.table import LabelTable
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.unet import UNet
 from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.training.checkpoint import read_checkpoint
 from synthseg_core.training.config import OptimiserConfig, Stage
+from synthseg_core.training.export import ModelPlan, export_model, trained_card
 from synthseg_core.training.log import read_rows
 from synthseg_core.training.loop import run_training
 from synthseg_core.training.run import RunOptions
 from synthseg_core.training.schedule import Schedule
 from synthseg_core.training.snapshot import class_picture, write_snapshot
-from synthseg_core.training.start import start_from
+from synthseg_core.training.start import start_from, taken_text
 from synthseg_core.training.step import recompute_features
 from tests.unit.training.training_source import NETWORK, Balls, tiny_config
 
@@ -35,7 +38,7 @@ def trained(tmp_path):
 def test_start_from_the_average_of_a_training(trained, tmp_path):
     average = read_checkpoint(trained / "last.pt")["average"]["values"]
     net = UNet(NETWORK)
-    assert start_from(net, trained) == ()
+    assert start_from(net, trained).new == ()
     assert all(torch.equal(value, average[name]) for name, value in net.state_dict().items() if value.ndim)
 
 
@@ -76,7 +79,57 @@ def test_weights_of_the_last_step_have_no_place_to_go_on(trained, tmp_path):
 
 def test_other_classes_keep_a_head_of_their_own(trained):
     net = UNet(UNetConfig(out_channels=5, features=2, levels=3))
-    assert start_from(net, trained) == ("head.weight", "head.bias")
+    taken = start_from(net, trained, HEAD)
+    assert (taken.new, taken.classes) == (("head.weight", "head.bias"), 0)
+
+
+BRAIN = LabelTable(
+    "brain", (0, 3, 42), ("background", "left cortex", "right cortex"), ("neutral", "left", "right"), (0, 42, 3)
+)
+HEAD = LabelTable(
+    "head",
+    (0, 3, 16, 42, 165),
+    ("background", "left cortex", "stem", "right cortex", "skull"),
+    ("neutral", "left", "neutral", "right", "neutral"),
+    (0, 42, 16, 3, 165),
+)
+
+
+def test_a_head_for_more_classes_takes_over_those_that_both_know(trained):
+    """By value and name, from the card beside the checkpoints; the others begin as the background."""
+    before = read_checkpoint(trained / "last.pt")["average"]["values"]
+    model = trained / "model"
+    export_model(trained_card(model, "brain", ModelPlan(BRAIN), NETWORK), before, half=False)
+    arrays = sum(value.ndim > 0 for value in before.values())  # batch norm counts in the others
+    for path in (trained, trained / "last.pt", model, model / "card.yaml"):
+        net = UNet(UNetConfig(out_channels=5, features=2, levels=3))
+        taken = start_from(net, path, HEAD)
+        assert (taken.new, taken.classes, taken.arrays) == ((), 3, arrays)
+        for name in ("head.weight", "head.bias"):
+            assert torch.equal(net.state_dict()[name], before[name][[0, 1, 0, 2, 0]])
+    text = taken_text(net.config, trained, HEAD)
+    assert text.endswith(f"{arrays} of {arrays} arrays, 3 of 5 classes, the others as the background")
+
+
+def test_classes_of_the_same_value_and_another_name_are_others(trained):
+    before = read_checkpoint(trained / "last.pt")["average"]["values"]
+    groups = replace(BRAIN, names=("background", "grey", "white"))
+    export_model(trained_card(trained / "model", "brain", ModelPlan(groups), NETWORK), before)
+    taken = start_from(UNet(UNetConfig(out_channels=5, features=2, levels=3)), trained, HEAD)
+    assert (taken.new, taken.classes) == (("head.weight", "head.bias"), 0)
+
+
+def test_a_training_begins_with_the_classes_that_it_shares(trained, tmp_path):
+    before = read_checkpoint(trained / "last.pt")["average"]["values"]
+    export_model(trained_card(trained / "model", "brain", ModelPlan(BRAIN), NETWORK), before)
+    network = UNetConfig(out_channels=5, features=2, levels=3)
+    config = tiny_config(network=network, start_from=str(trained), stages=(Stage("dice", 1),))
+    run_training(config, Balls(), tmp_path / "second", options=RunOptions(table=HEAD))
+    moved = (
+        read_checkpoint(tmp_path / "second" / "last.pt")["network"]["head.weight"]
+        - before["head.weight"][[0, 1, 0, 2, 0]]
+    )
+    assert moved.abs().max() <= 1.01e-3  # one step of Adam
 
 
 def test_weights_of_another_network_are_refused(trained):

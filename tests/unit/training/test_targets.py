@@ -10,7 +10,7 @@ import pytest
 from synthseg_core.errors import InputError
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
-from synthseg_core.training.targets import target_table
+from synthseg_core.training.targets import brain_targets, target_table
 from tests.phantoms.label_maps import LIST, write_list
 
 
@@ -18,6 +18,16 @@ def test_the_published_targets_get_the_published_table():
     assert target_table(GenerationLabels.builtin()) == LabelTable.builtin("segmentation_2.0")
     older = target_table(GenerationLabels.builtin(outputs="output_1.0"))
     assert older == LabelTable.builtin("segmentation_1.0")
+
+
+def test_tissues_of_the_head_get_the_table_of_the_head():
+    labels = GenerationLabels.builtin(outputs="output_head")
+    assert target_table(labels) == LabelTable.builtin("head")
+    assert brain_targets(labels) == LabelTable.builtin("segmentation_2.0").labels[1:]
+
+
+def test_without_tissues_of_the_head_all_targets_are_inside():
+    assert brain_targets(GenerationLabels.builtin()) is None
 
 
 def test_groups_of_both_sides_have_no_side():
