@@ -59,8 +59,10 @@ class AxisSampling:
         )
 
     def touching(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the range of samples that read from ``x[start:stop]``."""
-        reads = ((self.lower >= start) & (self.lower < stop)) | ((self.upper >= start) & (self.upper < stop))
+        """Return the range of samples that read from ``x[start:stop]``, and not with a weight of 0."""
+        below = (self.lower >= start) & (self.lower < stop) & (self.lower_weight != 0)
+        above = (self.upper >= start) & (self.upper < stop) & (self.upper_weight != 0)
+        reads = below | above
         hits = np.flatnonzero(reads)
         return (int(hits[0]), int(hits[-1]) + 1) if len(hits) else (0, 0)
 
@@ -179,26 +181,56 @@ def resample_classes(posteriors: np.ndarray, samplings: Samplings) -> Iterator[n
 def argmax_classes(posteriors: np.ndarray, samplings: Samplings) -> np.ndarray:
     """Return the class with the largest resampled posterior, the first on ties, (I, J, K) uint16.
 
-    The argmax of :func:`resample_classes`, but one class is held at a time, and of each only the box in which it is
-    not zero is resampled.
+    The argmax of :func:`resample_classes`, rounding aside, but of each class only the box in which it is not zero is
+    resampled, and compared plane by plane, in the processor's cache.
     """
     if isinstance(samplings, ShearedSampling):
         return samplings.argmax(posteriors)
-    order = cheapest_order(posteriors.shape[1:], samplings)
-    best = resample(posteriors[0], samplings, order) + _uncovered(samplings, posteriors.dtype)
+    best = _background(posteriors[0], samplings)
     winner = np.zeros(best.shape, np.uint16)
     for channel in range(1, len(posteriors)):
         box = _box(posteriors[channel])
-        spans = [rule.touching(s.start, s.stop) for rule, s in zip(samplings, box, strict=True)]
-        target = tuple(slice(*span) for span in spans)
+        target, rules = _readers(samplings, box)
         if winner[target].size == 0:
             continue
-        rules = [rule.part(*span).within(s.start, s.stop) for rule, span, s in zip(samplings, spans, box, strict=True)]
-        value = resample(posteriors[channel][box], rules, order)
-        wins = value > best[target]
-        best[target][wins] = value[wins]
-        winner[target][wins] = channel
+        for value, kept, winners in zip(
+            _planes(posteriors[channel][box], rules), best[target], winner[target], strict=True
+        ):
+            wins = value > kept
+            np.copyto(kept, value, where=wins)
+            np.copyto(winners, channel, where=wins)
     return winner
+
+
+def _background(posterior: np.ndarray, samplings: Sequence[AxisSampling]) -> np.ndarray:
+    """Return class 0 on the new grid; 1 wherever the array is not read."""
+    found = np.ones(tuple(map(len, samplings)), posterior.dtype)
+    target, rules = _readers(samplings, tuple(slice(0, n) for n in posterior.shape))
+    if found[target].size:
+        found[target] = resample(posterior, rules) + _uncovered(rules, posterior.dtype)
+    return found
+
+
+def _readers(samplings: Sequence[AxisSampling], box: tuple[slice, ...]) -> tuple[tuple[slice, ...], list[AxisSampling]]:
+    """Return the box of the samples that read from a box of the array, and their rules within it."""
+    spans = [rule.touching(s.start, s.stop) for rule, s in zip(samplings, box, strict=True)]
+    rules = [rule.part(*span).within(s.start, s.stop) for rule, span, s in zip(samplings, spans, box, strict=True)]
+    return tuple(slice(*span) for span in spans), rules
+
+
+def _planes(data: np.ndarray, samplings: Sequence[AxisSampling]) -> Iterator[np.ndarray]:
+    """Yield the planes, along the first axis, of an array resampled along all of its axes."""
+    depth = samplings[0]
+    last = len(depth) >= len(data) and not depth.is_identity
+    inner = resample(
+        data, samplings, [axis for axis in cheapest_order(data.shape, samplings) if not (last and axis == 0)]
+    )
+    if not last:
+        yield from inner
+        return
+    low, high = depth.lower_weight.astype(data.dtype), depth.upper_weight.astype(data.dtype)
+    for k, (below, above) in enumerate(zip(depth.lower, depth.upper, strict=True)):
+        yield inner[below] * low[k] + inner[above] * high[k]
 
 
 def _uncovered(samplings: Sequence[AxisSampling], dtype: np.dtype) -> np.ndarray:

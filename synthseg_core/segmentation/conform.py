@@ -120,7 +120,8 @@ def conform_to(record: ConformRecord, scan: Scan, config: ConformConfig) -> Conf
     # NaN and infinite voxels that stay, as in the reference, were reported when the scan was read.
     with np.errstate(all="ignore" if config.quirks.propagate_nan else None):
         ras = _on_grid(scan, record, config.quirks)
-        image, warnings = _normalised(ras, record, config, scan)
+        image, notes = _normalised(ras, record, config, scan)
+        warnings = (*doubts(scan.volume.data, ct=config.ct), *notes)
     if not record.resampled:
         return Conformed(image, record, None, warnings)
     return Conformed(image, record, Volume(record.to_source_order(ras), record.grid_affine), warnings)
@@ -281,8 +282,8 @@ def cropped_to(
     pad_start, padded = padding(shape, minimum, config.grid.multiple_voxels)
     record = replace(whole, crop=box, pad_start=pad_start, padded_shape=padded)
     ras = whole.orientation.to_ras(scan.volume.data if conformed.resampled is None else conformed.resampled.data)
-    image, warnings = _normalised(ras, record, config, scan)
-    return replace(conformed, image=image, record=record, warnings=warnings)
+    image, notes = _normalised(ras, record, config, scan)
+    return replace(conformed, image=image, record=record, warnings=(*conformed.warnings, *notes))
 
 
 def _cropped_to_content(conformed: Conformed, config: ConformConfig) -> Conformed:
@@ -359,22 +360,21 @@ def _filtered_and_sampled(data: np.ndarray, sigmas: list[float], rules: list[Axi
 def _normalised(
     ras: np.ndarray, record: ConformRecord, config: ConformConfig, scan: Scan
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the padded image in [0, 1] and warnings."""
+    """Return the padded image in [0, 1], and a line where there is no contrast."""
     image = np.zeros(record.padded_shape)
     core = record.unpad(image)
     core[...] = ras if record.crop is None else ras[triple(slice(a, b) for a, b in zip(*record.crop, strict=True))]
-    warnings = doubts(scan.volume.data, ct=config.ct)
     if config.ct:
         np.clip(core, *config.intensity.ct_window_hu, out=core)
     low, high = np.percentile(core, config.intensity.percentiles)
     if low == high:
         _check_featureless(float(low), config, scan)
         core[...] = 0
-        return image, (*warnings, "no contrast between the intensity percentiles: the network sees zeros")
+        return image, ("no contrast between the intensity percentiles: the network sees zeros",)
     np.clip(core, low, high, out=core)
     core -= low
     core /= high - low
-    return image, warnings
+    return image, ()
 
 
 def _check_featureless(value: float, config: ConformConfig, scan: Scan) -> None:

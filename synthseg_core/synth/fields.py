@@ -98,7 +98,25 @@ class _Grid:
 
     def sample(self, field: Tensor) -> Tensor:
         """Return ``field`` at x + field(x)."""
-        grid = field.flip(0).permute(1, 2, 3, 0) * self._scale + self._identity
-        return functional.grid_sample(
-            field[None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
-        )[0]
+        return _sampled(field, self._identity + field.flip(0).permute(1, 2, 3, 0) * self._scale)
+
+
+def _sampled(field: Tensor, grid: Tensor) -> Tensor:
+    """Sample (3, I, J, K) at the points (I, J, K, 3) of ``grid_sample``.
+
+    On the CPU torch deals the entries of a batch out to threads, not the points of one field: so each thread is given a
+    share of the points as an entry of a batch.
+    """
+    points = grid.reshape(-1, 3)
+    shares = torch.get_num_threads() if field.device.type == "cpu" else 1
+    each = -(-len(points) // shares)
+    if shares * each > len(points):
+        points = functional.pad(points, (0, 0, 0, shares * each - len(points)))
+    found = functional.grid_sample(
+        field.expand(shares, *field.shape),
+        points.view(shares, each, 1, 1, 3),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=True,
+    )
+    return found.transpose(0, 1).reshape(3, -1)[:, : grid[..., 0].numel()].reshape(field.shape)

@@ -120,6 +120,14 @@ def test_argmax_is_that_of_the_resampled_classes(box):
     np.testing.assert_array_equal(argmax_classes(posteriors, rules), classes.argmax(axis=0))
 
 
+def test_samples_that_read_with_no_weight_are_no_readers():
+    """Beyond a crop samples are clamped to its first voxel with a weight of 0."""
+    rule = centred_sampling(6, 1.0, 6).within(2, 4)
+    assert rule.touching(0, 2) == (2, 4)
+    assert rule.touching(1, 2) == (3, 4)
+    assert rule.touching(2, 3) == (0, 0)
+
+
 def test_argmax_takes_the_first_of_equals():
     posteriors = np.full((3, 2, 2, 2), 1 / 3, np.float32)
     rules = [centred_sampling(3, 0.5, 2)] * 3

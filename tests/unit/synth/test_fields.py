@@ -37,3 +37,17 @@ def test_g7_linear_velocity(axis):
     expected = (math.exp(0.02) - 1) * x
     inside = (x.abs() > 0) & (x.abs() < 18)
     assert ((moved - expected).abs() / expected.abs())[inside].max() < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 8), (5, 7, 9)], ids=["even", "odd number of points"])
+def test_the_number_of_threads_does_not_change_a_bit(shape):
+    velocity = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(integrate_velocity(velocity))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
