@@ -18,13 +18,23 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "rulegraph.md"
-FILES = (
-    "bids/sub-01/anat/sub-01_T1w.nii.gz",
-    "bids/sub-01/anat/sub-01_FLAIR.nii.gz",
-    "bids/sub-02/anat/sub-02_T1w.nii.gz",
-    "maps/one.nii.gz",
-    "others/two.nii.gz",
-)
+_GREY = "grey_values: {quantiles: [-1, 1], mean: 0, std: 1}"
+TRANSLATOR = f"""\
+kind: translator
+name: toy
+method: affine
+domains: [{{name: T1w, low: 0, high: 1, {_GREY}}}, {{name: T2w, low: 0, high: 1, {_GREY}}}]
+plane: axial
+spacing_mm: 1
+"""
+FILES = {
+    "bids/sub-01/anat/sub-01_T1w.nii.gz": "",
+    "bids/sub-01/anat/sub-01_FLAIR.nii.gz": "",
+    "bids/sub-02/anat/sub-02_T1w.nii.gz": "",
+    "maps/one.nii.gz": "",
+    "others/two.nii.gz": "",
+    "toy.yaml": TRANSLATOR,
+}
 HEAD = """\
 # Rule graph
 
@@ -55,6 +65,11 @@ SCENARIOS = (
             "parcellate": {"enabled": True},
             "qc": {"enabled": True},
         },
+    ),
+    Scenario(
+        "Translated scans",
+        "With `segment.translate_before`: each scan is brought to the contrast that the model knows.",
+        {"segment": {"model": "tiny-random", "translate_before": "toy.yaml", "translate_to": "T1w"}},
     ),
     Scenario(
         "Training",
@@ -88,9 +103,10 @@ def flowchart(jobs: Mapping[str, Any]) -> list[str]:
 def plan(scenario: Scenario) -> dict[str, Any]:
     """Return the jobs that Snakemake plans, as it writes them for D3."""
     with tempfile.TemporaryDirectory() as folder:
-        for path in map(Path(folder).joinpath, FILES):
+        for name, text in FILES.items():
+            path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            path.write_text(text, encoding="utf-8")
         config = {"input": "bids", "output": "out", **scenario.config}
         Path(folder, "config.json").write_text(json.dumps(config), encoding="utf-8")
         snakefile = ROOT / "workflow" / "Snakefile"

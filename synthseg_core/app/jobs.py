@@ -19,10 +19,14 @@ from synthseg_core.reports.origins import Basis, read_sidecar
 from synthseg_core.system.settings import known_mapping
 
 # Stages whose job reads the scan itself and nothing that another job made.
-_FROM_SCANS = ("segment", "resample")
-# Stage -> what its job starts from, among the outputs of "segment"; as in the rules.
-_STARTS = {"parcellate": ("decision", "dseg", "dseg_1mm"), "qc": ("decision",)}
-FOLLOWS = "its segmentation is made again"
+_FROM_SCANS = ("translate", "segment", "resample")
+# Stage -> the one before it, and what its job starts from among the outputs of that; as in the rules.
+_STARTS = {
+    "segment": ("translate", ("translated",)),
+    "parcellate": ("segment", ("decision", "dseg", "dseg_1mm")),
+    "qc": ("segment", ("decision",)),
+}
+FOLLOWS = "what it is made from is made again"
 """Why a job runs whose own results are as asked for."""
 _LONG_S = 10 * 365 * 86_400
 
@@ -48,7 +52,7 @@ class Jobs:
     @property
     def stages(self) -> tuple[str, ...]:
         """Stages that have a job of their own, in their order."""
-        return ("segment", *(stage for stage in self.asked if stage not in segment_job_of(self.asked)))
+        return tuple(stage for stage in self.asked if stage == "segment" or stage not in segment_job_of(self.asked))
 
     def job(self, stage: str, row: ScanRow) -> Job:
         """Return the job of a stage over a scan; ``posteriors`` are made by that of ``segment``."""
@@ -96,7 +100,8 @@ class Jobs:
         """Say why each job of a scan has to run, by the stage that it is called after; empty if it has not."""
         reasons = {stage: verdict.reason for stage, verdict in self.verdicts(row).items()}
         for stage, reason in reasons.items():
-            if stage in COMPANION_TASKS and not reason and (reasons["segment"] or self._is_older(stage, row.scan)):
+            before = _STARTS[stage][0] if stage in _STARTS else ""
+            if before in reasons and not reason and (reasons[before] or self._is_older(stage, row.scan)):
                 reasons[stage] = FOLLOWS
         return reasons
 
@@ -116,9 +121,10 @@ class Jobs:
         return {}
 
     def _is_older(self, stage: str, stem: str) -> bool:
-        """Say whether results are older than the segmentation that they were made from."""
-        start = self.layout.outputs_of("segment", stem)
-        newest = max(start[name].stat().st_mtime_ns for name in _STARTS[stage])
+        """Say whether results are older than what they were made from."""
+        before, names = _STARTS[stage]
+        start = self.layout.outputs_of(before, stem)
+        newest = max(start[name].stat().st_mtime_ns for name in names)
         return any(path.stat().st_mtime_ns < newest for path in self.layout.made_by(stage, stem))
 
     def request(self, stage: str, row: ScanRow, *, preview: bool = False) -> list[str]:
@@ -195,6 +201,8 @@ def segment_job_of(stages: Sequence[str]) -> tuple[str, ...]:
 
 def stage_settings(stage: str, options: SegmentSettings) -> dict[str, Any]:
     """Return what decides the results of a stage beside scan and segmentation; raises where a model cannot be used."""
+    if stage == "translate":
+        return options.translation_settings()
     if stage == "resample":
         return {"voxel_size_mm": 1.0}
     if stage in COMPANION_TASKS:

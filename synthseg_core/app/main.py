@@ -51,7 +51,10 @@ from synthseg_core.system.signals import keep_status_on_leaving, run_for_reader,
 from synthseg_core.system.words import counted
 
 # Stage -> the flag that asks for it.
-_FLAGS = {"posteriors": "--save-posteriors", "resample": "--save-resampled", "parcellate": "--parc", "qc": "--qc"}
+_FLAGS = {
+    **{"translate": "--translate-before", "posteriors": "--save-posteriors", "resample": "--save-resampled"},
+    **{"parcellate": "--parc", "qc": "--qc"},
+}
 # What Snakemake ends with if its command line is wrong.
 _USAGE_ERROR = 2
 _PREVIEW = "synthseg-bids-preview-"

@@ -127,8 +127,6 @@ class Plan:
             Whether this process may look for scans and write the table; others read what it wrote.
         """
         layout = layout_of(config)
-        options = config["segment"]
-        segment = SegmentSettings.from_config(options)
         return cls(
             layout=layout,
             asked=Path(config["input"]).absolute(),
@@ -136,7 +134,7 @@ class Plan:
             table=Path(config["scans"] or layout.scan_table).absolute(),
             search=search_of(config, layout) if head and not config["scans"] else None,
             selection=Selection.from_config(config),
-            segment=segment,
+            segment=SegmentSettings.from_config(config["segment"]),
             stages=stages_of(config),
             quality_threshold=config["qc"]["threshold"],
             reports=Reports(**config["report"]),
@@ -228,7 +226,16 @@ class Plan:
 
     def segment_words(self, stem: str) -> list[str]:
         """Return the options of ``synthseg segment`` for one scan."""
-        return [*self.options_of(stem).flags(), "--source", self._uri(stem)]
+        seen = ["--translated", self.translated_of(stem)] if "translate" in self.stages else []
+        return [*self.options_of(stem).flags(), "--source", self._uri(stem), *seen]
+
+    def translate_words(self, stem: str) -> list[str]:
+        """Return the options of ``synthseg translate apply`` for one scan."""
+        return [*self.options_of(stem).translation_flags(), "--source", self._uri(stem)]
+
+    def translated_of(self, stem: str) -> str:
+        """Return the translation of a scan, which is segmented in place of it."""
+        return str(self.layout.derivative(stem, "translated"))
 
     def optional_words(self, paths: Mapping[str, str]) -> list[str]:
         """Return more options of ``synthseg segment``: the paths of those outputs that not every run makes."""
@@ -236,9 +243,8 @@ class Plan:
 
     def parcellate_words(self, stem: str) -> list[str]:
         """Return the options of ``synthseg parcellate`` for one scan."""
-        segmentation = f"bids::{quote(derivative(stem, 'dseg'))}"
-        words = self.options_of(stem).model_flags()
-        return [*words, "--source", self._uri(stem), "--segmentation-source", segmentation]
+        made_from = ["--source", self._uri(stem), "--segmentation-source", f"bids::{quote(derivative(stem, 'dseg'))}"]
+        return [*self.options_of(stem).model_flags(), *made_from]
 
     def resample_words(self, stem: str) -> list[str]:
         """Return the options of ``synthseg resample`` for one scan."""
@@ -304,8 +310,7 @@ class Plan:
 
     def with_broken_links(self) -> frozenset[str]:
         """Return the scans with links to nowhere among their results, which a dry run of Snakemake cannot look at."""
-        stems = (row.scan for row in self.usable)
-        return frozenset(stem for stem in stems if any(map(_is_broken_link, self._all_of(stem))))
+        return frozenset(row.scan for row in self.usable if any(map(_is_broken_link, self._all_of(row.scan))))
 
     def all_files(self) -> list[str]:
         """Return every file that a run makes."""
@@ -415,6 +420,7 @@ class Plan:
 def stages_of(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the stages that a configuration asks for, in their order."""
     asked = {
+        "translate": config["segment"]["translate_before"] is not None,
         "segment": True,
         "posteriors": config["segment"]["posteriors"],
         "resample": config["resample"]["enabled"],

@@ -96,9 +96,11 @@ class SegmentSettings:
             words += ["--folds", *map(str, self.folds)]
         for name, value in (("mode", self.mode), ("voxel_scale", self.voxel_scale)):
             words += [flag_of(name), str(value)] if value else []
-        words += ["--skip-resampling"] if self.skip_resampling else []
-        known = [(flag_of(name), getattr(self, name)) for name in _OF_TRANSLATION]
-        return [*words, *(word for flag, value in known if value is not None for word in (flag, value))]
+        return words + (["--skip-resampling"] if self.skip_resampling else [])
+
+    def translation_flags(self) -> list[str]:
+        """Return the words for the command line of ``synthseg translate apply``."""
+        return ["--translator", str(self.translate_before), "--to", str(self.translate_to)]
 
     def job_resources(self) -> tuple[int, int]:
         """Return the memory, MB, and the minutes that a job asks for: as the family of its model, once a fold."""
@@ -120,7 +122,7 @@ class SegmentSettings:
         if self.folds is not None:
             folds_of(card, self.folds)
             more["folds"] = sorted(set(self.folds))
-        return {**self._identity(card), "fast": self.fast, "ct": self.ct, **more, **self._translation()}
+        return {**self._identity(card), "fast": self.fast, "ct": self.ct, **more, **self.translation_settings()}
 
     def companion_settings(self, task: str) -> dict[str, Any]:
         """Return what decides the results of ``parcellation`` or ``quality``, beside the segmentation itself.
@@ -132,8 +134,14 @@ class SegmentSettings:
         """
         return self._identity(companion(_segmentation_card(self.model), task))
 
-    def _translation(self) -> dict[str, Any]:
-        """Return what a translation before decides, by content; nothing where there is none."""
+    def translation_settings(self) -> dict[str, Any]:
+        """Return what decides a translation before the segmentation, by content; nothing where there is none.
+
+        Raises
+        ------
+        SynthSegError
+            If the translator cannot be used, or does not go with other options.
+        """
         if self.translate_before is None and self.translate_to is None:
             return {}
         from synthseg_core.cli.options import require_translation

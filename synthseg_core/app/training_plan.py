@@ -10,6 +10,7 @@ from typing import Any
 from synthseg_core.app.layout import Layout
 from synthseg_core.app.requests import date_back
 from synthseg_core.app.stage_options import write_stage_file
+from synthseg_core.app.translation_plan import TranslationPlan
 from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.errors import UsageError
 from synthseg_core.system.settings import read_mapping
@@ -24,6 +25,10 @@ FAMILY: Mapping[str, Mapping[str, str]] = {
     "quality": {"segmenter": "segmenter"},
 }
 """Trainings of the target train_robust, and whose models each builds on, by role; the last two only if asked for."""
+SUPERVISED = ("supervised", "tiny_supervised")
+"""Presets that learn from scans with label maps."""
+TRANSLATED = "translated"
+"""In place of a table of scans: those that the target translate_dataset makes."""
 _PRESETS = {"groups": "robust_s1", "denoiser": "denoiser", "segmenter": "robust_s2"}
 _UNCHANGED: Mapping[str, Any] = {"budget": None, "recipe": {}, "training": {}, "validation": {}}
 _MEMBER = "robust_"  # before the name of a training of the family, where all stages have names
@@ -51,6 +56,8 @@ class TrainingPlan:
         Those of each stage; of a family, those of the trainings that are asked for.
     family
         Name of the family of models.
+    translation
+        What makes translated scans; ``None``: nothing does.
     """
 
     layout: Layout
@@ -60,10 +67,19 @@ class TrainingPlan:
     unknown: str
     options: Mapping[str, Mapping[str, Any]]
     family: str = "my-family"
+    translation: TranslationPlan | None = None
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> TrainingPlan:
-        """Make a plan from the ``training`` part of a configuration, which fits its schema."""
+    def from_config(cls, config: Mapping[str, Any], translation: TranslationPlan | None = None) -> TrainingPlan:
+        """Make a plan from the ``training`` part of a configuration, which fits its schema.
+
+        Parameters
+        ----------
+        config
+            That part.
+        translation
+            Of the same configuration.
+        """
         output = Path(config["output"]).absolute()
         return cls(
             layout=Layout(output, work_folder(output)),
@@ -73,6 +89,7 @@ class TrainingPlan:
             unknown=config["unknown"],
             options={stage: config[stage] for stage in STAGES} | _members(config["robust"]),
             family=config["robust"]["name"],
+            translation=translation,
         )
 
     def folder(self, stage: str) -> Path:
@@ -128,6 +145,32 @@ class TrainingPlan:
         """Return the label maps to train on; ``UsageError`` if the configuration names none."""
         return _required(self.maps, "training.maps")
 
+    def scans(self, key: str = "images") -> list[Path]:
+        """Return the table of scans to train on (``images``) or to validate on; nothing where they are synthetic.
+
+        Raises
+        ------
+        UsageError
+            If the preset and the scans do not go together, or translated ones have no labels.
+        """
+        options = self.options["train"]
+        given, preset = options[key], options["preset"]
+        if (options["images"] is None) != (preset not in SUPERVISED) or (given and not options["images"]):
+            raise UsageError(
+                "training.train.images",
+                found=f"{options['images'] or 'none'} with the preset {preset}",
+                expected=f"scans with the presets {' and '.join(SUPERVISED)}, and with no other",
+                remedy="change one of them",
+            )
+        if given == TRANSLATED and self.translation is not None:
+            return [self.translation.labelled()]
+        return [Path(given).absolute()] if given else []
+
+    def training_inputs(self) -> list[str]:
+        """Return what is trained on, and what is validated on meanwhile: label maps, or tables of scans with theirs."""
+        tables = [*self.scans(), *self.scans("validation_images")]
+        return [str(path) for path in tables] or [*self.required_maps(), *self.held_out]
+
     def validation_inputs(self) -> list[str]:
         """Return the files of the model to validate, held-out label maps and labelled scans.
 
@@ -171,6 +214,8 @@ class TrainingPlan:
     def listed(self, stage: str, *, preview: bool = False) -> Path:
         """Return a file with the names of what a stage works on, which is newer than its results if these change."""
         maps = {"maps": [*self.maps], "held_out": [*self.held_out]}
+        if stage == "train" and self.scans():
+            maps = {"scans": self.training_inputs()}
         known = {"files": self.validation_inputs()} if stage == "validate" else maps
         is_new = not self.layout.settings(f"{stage}_files").is_file()
         path = write_stage_file(self.layout, f"{stage}_files", known, preview=preview)
@@ -199,6 +244,10 @@ class TrainingPlan:
 
     def _train(self, stage: str) -> list[str]:
         budget = self.options[stage]["budget"]
+        limit = ["--budget", budget] if budget else []
+        if stage == "train" and self.scans():
+            known = (("--pairs", self.scans()), ("--validation-pairs", self.scans("validation_images")))
+            return [*(str(word) for flag, paths in known for word in (flag, *paths) if paths), *self._unknown(), *limit]
         held_out = ["--validation-maps", *self.held_out] if self.held_out else []
         roles = FAMILY.get(stage.removeprefix(_MEMBER), {}) if stage.startswith(_MEMBER) else {}
         models = [
@@ -206,7 +255,6 @@ class TrainingPlan:
             for role, other in roles.items()
             for word in (f"--{role.replace('_', '-')}", str(self.model_of(_MEMBER + other)[0]))
         ]
-        limit = ["--budget", budget] if budget else []
         return ["--maps", *self.maps, *self._unknown(), *held_out, *models, *limit]
 
     def _validate(self) -> list[str]:

@@ -90,6 +90,17 @@ class TranslationPlan:
         """Files of the dataset of translated scans, beside the scans."""
         return [self.folder("translated") / name for name in ("provenance.tsv", "dataset_description.json")]
 
+    def labelled(self) -> Path:
+        """Return the table of translated scans and their labels; ``UsageError`` if there are to be no labels."""
+        if not self.options["translate"]["labels"]:
+            raise UsageError(
+                "translation.translate.labels",
+                found="none",
+                expected="the label maps of the scans, for a training on their translations",
+                remedy="name them, or give training.train.images a table",
+            )
+        return self.translated[0]
+
     @property
     def translate_flags(self) -> list[str]:
         """Words for ``synthseg translate scans``, but for translator and output."""

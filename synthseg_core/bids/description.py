@@ -45,6 +45,8 @@ space: `sub-01/anat/sub-01_T1w.nii.gz` gives `sub-01/anat/sub-01_space-T1w`.
 * `<name of the scan>.html` at the top, with pictures in `figures/`: a page to look at.
 * If they were asked for: `<scan>_seg-synthseg_res-1mm_probseg.nii.gz`, posteriors at 1 mm, 4-D; the JSON beside it
   names its volumes. `<scan>_res-1mm_desc-preproc_<suffix>.nii.gz`, the scan at 1 mm.
+  `<scan>_desc-translated_<suffix>.nii.gz`, a translation of the scan to another contrast, which was segmented in its
+  place: synthetic, not for reading.
 """
 _PARCELS = """\
 * `<scan>_seg-synthsegparc_dseg.nii.gz`, `<scan>_seg-synthsegparc_res-1mm_dseg.nii.gz`: label maps with cortical parcels
@@ -132,7 +134,7 @@ _SCORE_FILES: tuple[str, ...] = ("desc-qc_scores.json",)
 _IGNORED = (
     *("/work", "/*.html", "/figures", "desc-review_scans.tsv", "group_*"),
     *("*_volumes.tsv", "*_volumes.json", "*_scores.tsv", "*_scores.json"),
-    *("*_LUT.txt", "*_itksnap.txt", "*_desc-preproc_orig.*"),
+    *("*_LUT.txt", "*_itksnap.txt", "*_desc-preproc_orig.*", "*_desc-translated_orig.*"),
 )
 
 

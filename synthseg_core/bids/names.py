@@ -151,7 +151,10 @@ _PARCELS_1MM = {"seg": "synthsegparc", "res": "1mm"}
 _BRAIN = {"desc": "brain"}
 _QUALITY = {"desc": "qc"}
 _RESAMPLED = {"res": "1mm", "desc": "preproc"}
+_TRANSLATED = {"desc": "translated"}
 PRODUCTS: dict[str, Product] = {
+    "translated": Product("translate", "", ".nii.gz", _TRANSLATED),
+    "translated_sidecar": Product("translate", "", ".json", _TRANSLATED),
     "dseg": Product("segment", "dseg", ".nii.gz", _SEGMENTATION),
     "sidecar": Product("segment", "dseg", ".json", _SEGMENTATION),
     "dseg_1mm": Product("segment", "dseg", ".nii.gz", _SEGMENTATION_1MM),
@@ -173,11 +176,12 @@ PRODUCTS: dict[str, Product] = {
     "scores_sidecar": Product("qc", "scores", ".json", _QUALITY),
 }
 # In the order in which they run. "posteriors" is an optional part of "segment", made by the same job.
-STAGES = ("segment", "posteriors", "resample", "parcellate", "qc")
+STAGES = ("translate", "segment", "posteriors", "resample", "parcellate", "qc")
 
 
 # Stage -> its product that says what the others were made from.
 SIDECARS = {
+    "translate": "translated_sidecar",
     "segment": "sidecar",
     "posteriors": "posteriors_sidecar",
     "resample": "resampled_sidecar",

@@ -68,8 +68,8 @@ def fold_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def require_translation(card: Path | None, target: str | None, *, ct: bool) -> None:
-    """Refuse a translation before a segmentation that lacks a part, or does not go with ``--ct``."""
+def require_translation(card: Path | None, target: str | None, *, ct: bool, image: Path | None = None) -> None:
+    """Refuse a translation before a segmentation that lacks a part, is given twice, or does not go with ``--ct``."""
     if (card is None) != (target is None):
         raise UsageError(
             "--translate-before" if target is None else "--translate-to",
@@ -77,10 +77,13 @@ def require_translation(card: Path | None, target: str | None, *, ct: bool) -> N
             expected="--translate-before CARD with --translate-to NAME",
             remedy="give both",
         )
-    if card is not None and ct:
+    given = [flag for flag, value in (("--translate-before", card), ("--translated", image)) if value is not None]
+    if len(given) > 1:
+        raise UsageError(given[1], found=f"it with {given[0]}", expected="one of them", remedy="leave one out")
+    if given and ct:
         raise UsageError(
             "--ct",
-            found="it with --translate-before",
+            found=f"it with {given[0]}",
             expected="one of them: the translator knows whether its scans are CT",
             remedy="leave --ct out",
         )

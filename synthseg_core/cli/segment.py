@@ -160,13 +160,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--translate-before", type=Path, metavar="CARD", help="segment a translation of the scan by this translator"
     )
     scan.add_argument("--translate-to", metavar="NAME", help="contrast to translate it to, which the model knows")
+    scan.add_argument(
+        "--translated",
+        type=Path,
+        metavar="IMAGE",
+        help="segment this translation of it, from 'synthseg translate apply'",
+    )
     add_fold_options(parser)
     add_output_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment and write; the reason of a failure goes to ``--log-json`` too."""
-    refuse_repeats({"the scan": args.scan}, {name: getattr(args, name) for name in (*OUTPUTS, "log_json")})
+    inputs = {"the scan": args.scan, "its translation": args.translated}
+    refuse_repeats(inputs, {name: getattr(args, name) for name in (*OUTPUTS, "log_json")})
     with reason_kept("segment", args.log_json, args.scan, attempt=args.attempt):
         _segment(args)
     return 0
@@ -177,7 +184,7 @@ def _segment(args: argparse.Namespace) -> None:
     card = load_card(args.model)
     crop, folds = crop_of(args.crop), fold_options(args)
     require_options(card, {"crop": crop, **folds})
-    require_translation(args.translate_before, args.translate_to, ct=args.ct)
+    require_translation(args.translate_before, args.translate_to, ct=args.ct, image=args.translated)
     if "folds" in folds:
         folds_of(card, folds["folds"])
     # Everything cheap has been checked; only now the second that torch takes to load.
@@ -193,14 +200,24 @@ def _segment(args: argparse.Namespace) -> None:
     scan = read_scan(args.scan, volume=args.volume)
     models = load_models(card, weights=args.weights, device=device)
     options = SegmentOptions(fast=args.fast, ct=args.ct, crop=crop, posteriors=args.posteriors is not None, **folds)
-    seen, translation = (scan, None) if args.translate_before is None else _translated(args, scan)
+    names_scan = outputs.name_scan or args.translated is not None
+    origin = Origin(args.source or args.scan.name, sha256_of(args.scan) if names_scan else "", args.volume)
+    seen, translation = _seen(args, scan, origin)
     result = segment_scan(seen, models, options)
     for line in result.warnings:
         print(f"synthseg segment: warning: {args.scan}: {line}", file=sys.stderr)
-    origin = Origin(args.source or args.scan.name, sha256_of(args.scan) if outputs.name_scan else "", args.volume)
     write_outputs(outputs, Provenance(scan, origin, result, models.segmentation, options, translation))
     if outputs.decision is not None:
         _write_decision(outputs.decision, result, models.segmentation, origin, options)
+
+
+def _seen(args: argparse.Namespace, scan: Scan, origin: Origin) -> tuple[Scan, dict[str, Any] | None]:
+    """Return what the model sees: the scan, or its translation with what sidecars say about that."""
+    if args.translated is not None:
+        from synthseg_core.translation.apply import read_translated
+
+        return read_translated(args.translated, scan, origin)
+    return (scan, None) if args.translate_before is None else _translated(args, scan)
 
 
 def _translated(args: argparse.Namespace, scan: Scan) -> tuple[Scan, dict[str, Any]]:

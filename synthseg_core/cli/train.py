@@ -54,6 +54,14 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--validation-images", nargs="+", type=Path, metavar="PATH", help="those of the maps to validate on"
     )
+    group.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="TSV",
+        help="both in place of --images and --maps: table with the columns image and labels, such as provenance.tsv of"
+        " 'synthseg translate scans'",
+    )
+    group.add_argument("--validation-pairs", type=Path, metavar="TSV", help="the same to validate on")
     group.add_argument("--labels", metavar="LIST", help="label list, a file or generation_54 (default)")
     group.add_argument("--ignore-unknown", action="store_true", help="take values that the list lacks as background")
     group.add_argument(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.errors import UsageError
+from synthseg_core.images.pairs import listed_pairs
 from synthseg_core.synth.cornucopia import BACKENDS
 from synthseg_core.synth.maps import read_labels
 from synthseg_core.system.settings import read_mapping
@@ -52,6 +53,7 @@ class Settings:
 
 def read_train_settings(args: argparse.Namespace) -> Settings:
     """Return what the command line and its settings file ask for; ``SynthSegError`` for what cannot be."""
+    _take_pairs(args)
     content = {} if args.config is None else read_mapping(args.config, "settings", remedy="see config/train.yaml")
     facts = {entry: content.pop(entry) for entry in _FACTS if entry in content}
     task = args.task or content.get("task")
@@ -70,6 +72,21 @@ def read_train_settings(args: argparse.Namespace) -> Settings:
     )
     inputs = Inputs(_maps(args, facts, experiment), _models(args, facts), images, held_out, backend, args.out)
     return Settings(str(preset), name, precision, experiment, inputs)
+
+
+def _take_pairs(args: argparse.Namespace) -> None:
+    """Put the scans and label maps of tables in place of ``--images``, ``--maps`` and those to validate on."""
+    for table, images, maps in (
+        ("pairs", "images", "maps"),
+        ("validation_pairs", "validation_images", "validation_maps"),
+    ):
+        if (path := getattr(args, table)) is None:
+            continue
+        if taken := next((name for name in (images, maps) if getattr(args, name)), None):
+            flag, other = (f"--{name.replace('_', '-')}" for name in (table, taken))
+            raise UsageError(flag, found=f"{other} too", expected="one of them", remedy="leave one out")
+        for name, paths in zip((images, maps), listed_pairs(path), strict=True):
+            setattr(args, name, paths)
 
 
 def crop_shape(text: str) -> list[int] | None:

@@ -15,7 +15,11 @@ from synthseg_core.images.affines import closest_ras, unit_columns
 from synthseg_core.images.label_maps import label_map_paths, source_text, stem
 from synthseg_core.images.reading import read_scan
 from synthseg_core.images.volume import Volume
+from synthseg_core.system.tables import ABSENT, read_tsv
 from synthseg_core.system.words import counted
+
+PAIR_COLUMNS = ("image", "labels")
+"""Of a table of scans with their label maps."""
 
 _ENTITIES = re.compile(r"(?:^|_)((sub|ses)-[0-9A-Za-z]+)(?=_|\.|$)")
 
@@ -78,6 +82,32 @@ def paired(images: Sequence[Path], maps: Sequence[Path]) -> tuple[Case, ...]:
     paths = label_map_paths(images[0] if len(images) == 1 else images)
     _check_equal_numbers(images[0], paths, map_paths, source_text(maps[0] if len(maps) == 1 else maps))
     return tuple(Case(label_map, ((stem(path), path),)) for path, label_map in zip(paths, map_paths, strict=True))
+
+
+def listed_pairs(table: Path) -> tuple[list[Path], list[Path]]:
+    """Return the scans of a table and their label maps, such as those of translated scans with copied labels.
+
+    Parameters
+    ----------
+    table
+        TSV with the columns of :data:`PAIR_COLUMNS`; paths are relative to its folder, or absolute.
+
+    Raises
+    ------
+    InputError
+        If it is no such table, has no rows, or a scan without a label map.
+    """
+    rows = read_tsv(table, PAIR_COLUMNS)
+    bare = [row["image"] for row in rows if row["labels"] in ("", ABSENT)]
+    if bare or not rows:
+        raise InputError(
+            table,
+            found=f"no label map for {bare[0]}" if bare else "no rows",
+            expected="a scan and its label map in each row",
+            remedy="fill the column labels; for translated scans, translate them with their label maps",
+        )
+    images, labels = ([table.parent / row[column] for row in rows] for column in PAIR_COLUMNS)
+    return images, labels
 
 
 def read_on_grid(path: Path, label_map: Volume, map_path: Path, channel: int = 0) -> np.ndarray:

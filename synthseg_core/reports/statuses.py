@@ -19,6 +19,8 @@ GONE = "made from a segmentation that is no longer there"
 _OF_OUTDATED = "made from a segmentation that is out of date"
 # Stages whose outputs are made by the job of another one; its logs are theirs.
 _JOBS = {"posteriors": "segment"}
+# Stages that need no segmentation.
+_FROM_SCANS = ("translate", "resample")
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,19 @@ def overall(row: ScanRow, found: Sequence[StageStatus], facts: SidecarFacts) -> 
     stages = {one.stage: one.status for one in found}
     if row.problem and (stages.get("segment") == "done" or facts.generated_by.version):
         reason = f"{row.problem}; the results of an earlier run stay"
-        return ScanStatus(row, "kept", reason, found[0].log, stages=stages, facts=facts)
+        return ScanStatus(row, "kept", reason, _log_of(found), stages=stages, facts=facts)
     if row.problem:
         return ScanStatus(row, "failed" if row.scan and not row.not_downloaded else "skipped", row.problem)
     for status in _DECISIVE:
         for one in found:
             if one.status == status:
                 return ScanStatus(row, status, one.reason, one.log, one.recorded, one.stage, stages, facts)
-    return ScanStatus(row, "done", log=found[0].log if found else "", stages=stages, facts=facts)
+    return ScanStatus(row, "done", log=_log_of(found), stages=stages, facts=facts)
+
+
+def _log_of(found: Sequence[StageStatus]) -> str:
+    """Return the log of the segmentation."""
+    return next((one.log for one in found if one.stage == "segment"), "")
 
 
 def _examine_stage(row: ScanRow, dataset: Path, stage: str, present: Present) -> StageStatus:
@@ -145,7 +152,7 @@ def _compared(one: StageStatus, row: ScanRow, dataset: Path, segmented: SidecarF
     if not reason and one.stage != "segment":
         own = read_sidecar(dataset / derivative(row.scan, SIDECARS[one.stage]), one.stage)
         reason = own.basis.difference(segmented.basis)
-        if not reason and one.stage != "resample":
+        if not reason and one.stage not in _FROM_SCANS:
             segmentation = dataset / derivative(row.scan, "sidecar")
             is_gone = not (segmentation.exists() or segmentation.is_symlink())
             reason = _OF_OUTDATED if (row.scan, "segment") in present.outdated else GONE if is_gone else ""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 
@@ -33,6 +34,10 @@ _LAPS = 2
 _HOPELESS = 3.0
 # What a format with fewer digits must gain to be worth it; also what two laps of one format may differ by.
 _WORTH_IT = 0.9
+
+
+NewStep: TypeAlias = Callable[[], Callable[[str], None]]
+"""Makes a network to be trained, with drawn weights, and returns a step of its training in a number format."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +62,36 @@ def fastest_precision(network: NetworkConfig, device: torch.device) -> RaceResul
     device
         Where.
     """
-    file = _file(network, device)
-    result = None if file is None else _remembered(file, formats_of(device))
-    if result is None:
-        result = race(network, device)
-        _remember(file, result)
-    return result
+    return fastest(asdict(network), device, lambda: _step(network, device))
 
 
-def race(network: NetworkConfig, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> RaceResult:
-    """Take the same small training step in every number format of a device, in turns, and time each one.
+def fastest(network: Mapping[str, Any], device: torch.device, new_step: NewStep) -> RaceResult:
+    """Return the same for any training, as :func:`fastest_precision`.
 
     Parameters
     ----------
     network
-        To be trained; its weights are drawn, its random numbers are not those of the training.
+        What tells it from others, as plain values.
+    device
+        Where.
+    new_step
+        See :data:`NewStep`.
+    """
+    file = _file(network, device)
+    result = None if file is None else _remembered(file, formats_of(device))
+    if result is None:
+        result = race(new_step, device)
+        _remember(file, result)
+    return result
+
+
+def race(new_step: NewStep, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> RaceResult:
+    """Take the same small training step in every number format of a device, in turns, and time each one.
+
+    Parameters
+    ----------
+    new_step
+        See :data:`NewStep`.
     device
         Where.
     clock
@@ -81,7 +101,7 @@ def race(network: NetworkConfig, device: torch.device, clock: Callable[[], float
     if len(formats) == 1:
         return RaceResult(formats[0], {})
     with _random_numbers_kept(device):
-        step = _step(network, device)
+        step = new_step()
 
         def lap(name: str) -> float:
             began = clock()
@@ -124,10 +144,10 @@ def _random_numbers_kept(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _file(network: NetworkConfig, device: torch.device) -> Path | None:
+def _file(network: Mapping[str, Any], device: torch.device) -> Path | None:
     """Return where a result lies: one file for each network, kind of machine, number of threads and torch."""
     facts = {
-        "network": asdict(network),
+        "network": network,
         "hardware": hardware_text(device),
         "processor": processor_identity() if device.type == "cpu" else "",
         "torch": torch.__version__,

@@ -73,7 +73,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Made:
-    """What generators made of true images in one way.
+    """What generators made of true images in one way; float32, as what judges it, whatever the generators compute in.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ class Adversaries:
         there, back = (self.generators[f"cycle_{way}"] for way in WAYS)
         into_second, into_first = there(first), back(second)
         made = {
-            "forward": Made(second, into_second, there(into_first)),
-            "backward": Made(first, into_first, back(into_second)),
+            "forward": Made(second, into_second.float(), there(into_first).float()),
+            "backward": Made(first, into_first.float(), back(into_second).float()),
         }
         if self.process is None:
             return made
@@ -192,7 +192,7 @@ class Adversaries:
         for way, one in made.items():
             patches = self.discriminators[f"cycle_{way}"]
             add("adversarial", weights.adversarial, real_loss(patches(one.translated)))
-            add("cycle", weights.cycle, functional.l1_loss(one.returned.float(), one.true))
+            add("cycle", weights.cycle, functional.l1_loss(one.returned, one.true))
             if one.guess is not None and one.drawn is not None:
                 add("adversarial", weights.adversarial, real_loss(self._timed(way, one)(one.drawn)))
                 add("reconstruction", weights.reconstruction, functional.l1_loss(one.guess.float(), one.true))

@@ -109,7 +109,7 @@ class TranslationConfig:
             at_least(name, getattr(self, name), 0)
         if not 0 < self.ema_decay < 1:
             raise UsageError("ema_decay", found=f"{self.ema_decay:g}", expected="above 0, below 1", remedy="correct it")
-        least = max(2 ** (self.networks.discriminator.layers + 2), 2 * self.networks.multiple)
+        least = self.least_size
         if self.size < least or self.size % self.networks.multiple:
             raise UsageError(
                 "size",
@@ -117,6 +117,11 @@ class TranslationConfig:
                 expected=f"multiples of {self.networks.multiple}, {least} or more, for these networks",
                 remedy="change the size, or use fewer layers",
             )
+
+    @property
+    def least_size(self) -> int:
+        """Edge of the smallest crops for these networks, a power of two, pixels."""
+        return max(2 ** (self.networks.discriminator.layers + 2), 2 * self.networks.multiple)
 
     @staticmethod
     def preset(name: str) -> TranslationConfig:

@@ -174,10 +174,11 @@ def _identity(translator: StackTranslator, options: ApplyOptions) -> dict[str, A
     return {
         "From": translator.source.name,
         "To": translator.target.name,
-        "Method": card.method,
+        "TranslatorSHA256": card.digest,
         "WeightsSHA256": None if card.weights is None else card.weights.sha256,
         "Samples": options.samples,
         "Seed": options.seed if card.method == "diffusion" else None,
+        "Planes": list(options.planes or (card.plane,)),
         "Tile": options.tile,
     }
 

@@ -21,7 +21,7 @@ from synthseg_core.models.loading import Models
 from synthseg_core.segmentation.segment import segment_scan
 from synthseg_core.translation.apply import translate_scan
 from synthseg_core.translation.card import TranslatorCard
-from synthseg_core.translation.dataset import TranslationData, require_images
+from synthseg_core.translation.dataset import PICTURE, TranslationData, require_images
 from synthseg_core.translation.stacks import ApplyOptions, StackTranslator, mean_of_samples
 
 IMAGE_COLUMNS = ("domain", "compared", "images", "l1", "psnr_db", "ssim")
@@ -93,7 +93,10 @@ def score_images(
     ------
     InputError
         If a domain has no images in the split.
+    ModelError
+        If the translator is for another plane or spacing.
     """
+    _require_same_cut(data, card)
     rows = []
     for name in data.domains:
         require_images(data, name, split)
@@ -106,6 +109,20 @@ def score_images(
         means = dict(zip(IMAGE_COLUMNS[3:], (f"{value:.4f}" for value in values.mean(0)), strict=True))
         rows.append({"domain": name, "compared": compared, "images": len(pairs), **means})
     return rows
+
+
+def _require_same_cut(data: TranslationData, card: TranslatorCard) -> None:
+    """Refuse a translator for slices that were cut in another way."""
+    ours, theirs = (_cut_text(one.plane, one.spacing_mm) for one in (card, data))
+    if ours != theirs:
+        raise card.fault(
+            f"a translator for {ours}", f"one for {theirs}, as in the dataset", "use the dataset that it was trained on"
+        )
+
+
+def _cut_text(plane: str, spacing_mm: float | None) -> str:
+    edge = "unknown spacing" if spacing_mm is None else f"{spacing_mm:.4g} mm"
+    return f"{'pictures' if plane == PICTURE else f'{plane} slices'} of {edge}"
 
 
 def _compared(

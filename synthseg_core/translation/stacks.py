@@ -17,6 +17,7 @@ from synthseg_core.errors import UsageError
 from synthseg_core.networks.devices import choose_device, explained_exhaustion
 from synthseg_core.networks.translators import translating_net
 from synthseg_core.system.progress import OnProgress
+from synthseg_core.system.timing import current
 from synthseg_core.translation.card import Domain, TranslatorCard, read_arrays
 from synthseg_core.translation.matching import match
 from synthseg_core.translation.noise import NoiseField, content_digest
@@ -46,6 +47,8 @@ class ApplyOptions:
         Of tiles, pixels; ``None``: a quarter of a tile.
     batch_size
         Tiles that a GPU translates at once.
+    planes
+        Planes in which a scan is cut and translated, whose mean it becomes; empty: that of the translator.
     """
 
     seed: int = 0
@@ -53,6 +56,7 @@ class ApplyOptions:
     tile: int | None = None
     overlap: int | None = None
     batch_size: int = 8
+    planes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("samples", 1), ("batch_size", 1)):
@@ -120,6 +124,7 @@ class StackTranslator:
             field = NoiseField(content, options.seed, sample, shape)
             translated = np.empty_like(images)
             for number in range(len(images)):
+                current().give_way()
                 around = self._around(number, len(images))
                 translated[number] = self._slice(images[around], around, field, options)
                 if progress is not None:

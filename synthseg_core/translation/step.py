@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, distributed, nn
@@ -12,12 +12,15 @@ from synthseg_core.networks.precision import autocast
 from synthseg_core.training.config import OptimiserConfig
 from synthseg_core.training.optimisers import set_rates
 from synthseg_core.training.parallel import Ranks
-from synthseg_core.translation.batches import Batch
+from synthseg_core.translation.batches import Batch, Pairs
 from synthseg_core.translation.config import TranslationConfig
-from synthseg_core.translation.state import TranslationState
+from synthseg_core.translation.dataset import Images
+from synthseg_core.translation.state import TranslationState, new_state
 
 PARTS = ("adversarial", "cycle", "reconstruction", "discriminators", "penalty")
 """What a step reports of its losses."""
+# Large enough for the speed of convolutions to show, as in the race of trainings on label maps.
+_TRIAL_PIXELS = 64
 
 
 class NonFiniteLossError(Exception):
@@ -71,6 +74,29 @@ def train_step(state: TranslationState, config: TranslationConfig, batch: Batch,
     parts["discriminators"] = _total(judged, penalty=False)
     parts["penalty"] = _total(judged, penalty=True)
     return StepLosses({name: parts.get(name, 0.0) for name in PARTS}, state.generator_optimiser.param_groups[0]["lr"])
+
+
+def trial_steps(config: TranslationConfig, data: Images, device: torch.device) -> Callable[[str], None]:
+    """Return small steps of a training of its own, as a function of the number format: to find out which is fastest.
+
+    Parameters
+    ----------
+    config
+        Of the training that is to begin.
+    data
+        Its images.
+    device
+        Where.
+    """
+    small = replace(config, size=max(config.least_size, min(config.size, _TRIAL_PIXELS)), batch_size=1)
+    state, batch = new_state(small, device), Pairs(data, small).batch([0])
+
+    def step(precision: str) -> None:
+        train_step(state, replace(small, precision=precision), batch, Ranks())
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return step
 
 
 def _optimisers(

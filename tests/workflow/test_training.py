@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from synthseg_core.app.configuration import _with_defaults
-from synthseg_core.app.training_plan import FAMILY, STAGES, TrainingPlan
+from synthseg_core.app.training_plan import FAMILY, STAGES, SUPERVISED, TrainingPlan
 from synthseg_core.cli import generate
 from synthseg_core.cli.demo.heads import write_heads
 from synthseg_core.cli.demo.parcels import write_parcel_heads
@@ -64,6 +64,17 @@ def test_faults_are_known_before_the_first_job(maps, values, message):
     assert done.returncode == 1
     assert message in done.stdout
     assert not (maps / "out put" / "train").exists()
+
+
+def test_scans_need_a_preset_that_learns_from_them():
+    with pytest.raises(UsageError, match=r"training\.train\.images: found pairs.tsv with the preset tiny"):
+        plan(train={"images": "pairs.tsv"}).training_inputs()
+    with pytest.raises(UsageError, match=r"training\.train\.images: found none with the preset supervised"):
+        plan(train={"preset": "supervised"}).training_inputs()
+    made = plan(maps=None, train={"preset": "supervised", "images": "pairs.tsv", "validation_images": "others.tsv"})
+    tables = [str(Path(name).absolute()) for name in ("pairs.tsv", "others.tsv")]
+    assert made.training_inputs() == tables
+    assert made.flags("train") == ["--pairs", tables[0], "--validation-pairs", tables[1]]
 
 
 def test_logs_lie_where_the_page_says(tmp_path):
@@ -206,8 +217,9 @@ def test_shipped_configuration_shows_every_key_and_the_defaults():
                 value = value[word]
             assert value == inner["default"] or key in ("maps", "held_out", *MEMBERS), key
     offered = schema["properties"]["train"]["properties"]["preset"]["enum"]
-    from_maps = {name for name, task in TASKS.items() if not task.models and name != "supervised"}
-    assert offered == [name for name in preset_names() if Experiment.preset(name).task in from_maps]
+    alone = {name for name, task in TASKS.items() if not task.models}
+    assert offered == [name for name in preset_names() if Experiment.preset(name).task in alone]
+    assert [*SUPERVISED] == [name for name in offered if Experiment.preset(name).task == "supervised"]
     members = plan().options
     assert all(members[f"robust_{name}"]["preset"] in preset_names() for name in ("groups", "denoiser", "segmenter"))
 

@@ -1,16 +1,22 @@
-"""Target translation_dataset: a plan, a run, and what makes it run again."""
+"""Targets of translation, and the rule that translates scans before they are segmented: plans and runs."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
 
+from synthseg_core.cli.demo.heads import write_heads, write_scans
+from synthseg_core.images.reading import read_stored
+from synthseg_core.models.registry import load_card
 from synthseg_core.system.tables import read_tsv
 from synthseg_core.translation.dataset import open_dataset
 from synthseg_core.translation.evaluate import IMAGE_COLUMNS
 from tests.phantoms.pictures import cells, save
 from tests.phantoms.scans import phantom, write_nifti
-from tests.workflow.runs import planned, snakemake
+from tests.phantoms.translation import write_toy_translator
+from tests.workflow.runs import app, planned, run, snakemake
 
 
 @pytest.fixture
@@ -57,6 +63,88 @@ def test_what_translated_scans_need(tmp_path):
     (tmp_path / "mine.yaml").touch()
     translate["translator"] = "mine.yaml"
     assert planned(snakemake(tmp_path, config, "translate_dataset", "--dry-run").stdout) == {"translate_dataset": 1}
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """A dataset of two scans, and a translator with random weights that makes a visible difference."""
+    write_toy_translator(tmp_path / "toy")
+    for label in ("1", "2"):
+        scan = phantom((2.0,) * 3, (20, 22, 18), seed=int(label))
+        write_nifti(tmp_path / f"bids/sub-{label}/anat/sub-{label}_FLAIR.nii.gz", scan, "int16")
+    return tmp_path
+
+
+def said(out, label="1"):
+    """The sidecars of a translation and of the segmentation that was made from it."""
+    stem = f"sub-{label}/anat/sub-{label}_space-FLAIR"
+    texts = ((out / f"{stem}_{name}.json").read_text() for name in ("desc-translated_FLAIR", "seg-synthseg_dseg"))
+    return [json.loads(text) for text in texts]
+
+
+def test_scans_are_translated_before_they_are_segmented(odd):
+    """From a configuration: a job of its own, whose file is segmented; what is deleted is made again."""
+    before = {"translate_before": "toy", "translate_to": "bright"}
+    config = {
+        "input": "bids", "output": "out put", "device": "cpu", "worker": False,
+        "segment": {"model": "tiny-random", **before},
+    }  # fmt: skip
+    done = snakemake(odd, config)
+    out = odd / "out put"
+    assert done.returncode == 0, done.stdout + "".join(path.read_text() for path in (out / ".logs").rglob("*.log"))
+    translation, segmentation = said(out)
+    assert translation["Synthetic"] is True
+    assert translation["Sources"] == ["bids:raw:sub-1/anat/sub-1_FLAIR.nii.gz"]
+    assert segmentation["Translation"] == translation["Translation"]
+    assert segmentation["Translation"]["To"] == "bright"
+    original = odd / "bids/sub-1/anat/sub-1_FLAIR.nii.gz"
+    image = out / "sub-1/anat/sub-1_space-FLAIR_desc-translated_FLAIR.nii.gz"
+    assert not np.array_equal(read_stored(image).data, read_stored(original).data)
+    assert np.array_equal(read_stored(image).affine, read_stored(original).affine)
+    image.unlink()
+    assert planned(snakemake(odd, config, "--dry-run").stdout) == {"all": 1, "translate": 1, "segment": 1}
+    config["segment"]["translate_to"] = "dark"
+    assert planned(snakemake(odd, config, "--dry-run").stdout) == {"all": 1, "translate": 2, "segment": 2}
+
+
+def test_the_front_door_translates_and_says_which_scan_could_not_be(odd):
+    """With the warm worker; a scan that the translator refuses costs no other."""
+    thick = phantom((6.0, 2.0, 2.0), (12, 22, 18), seed=3)
+    write_nifti(odd / "bids/sub-3/anat/sub-3_FLAIR.nii.gz", thick, "int16")
+    words = ("--translate-before", odd / "toy", "--translate-to", "bright")
+    done = run(app(odd / "bids", odd / "out", *words), odd)
+    assert done.returncode == 1, done.stdout
+    assert said(odd / "out")[1]["Translation"]["To"] == "bright"
+    table = {row["path"].partition("/")[0]: row for row in read_tsv(odd / "out" / "group_scans.tsv")}
+    assert {name: row["status"] for name, row in table.items()} == {"sub-1": "done", "sub-2": "done", "sub-3": "failed"}
+    assert (table["sub-3"]["stage"], table["sub-1"]["stage_translate"]) == ("translate", "done")
+    assert "mm along axial slices" in table["sub-3"]["reason"]
+    answered = (odd / "out/.work/.snakemake/worker.log").read_text().splitlines()
+    assert ["translate", "apply"] in [json.loads(line)["words"][:2] for line in answered]
+
+
+def test_a_model_is_trained_on_translated_scans(tmp_path):
+    """Use 1 from a configuration: labelled scans are translated, and a supervised training takes both."""
+    write_toy_translator(tmp_path / "toy")
+    write_scans(write_heads(tmp_path / "labels", 2, 4.0), tmp_path / "T1w")
+    small = {
+        "recipe": {"crop": {"shape": [16, 16, 16]}, "target_voxel_size_mm": None},
+        "training": {"network": {"features": 2, "levels": 2}, "stages": [{"loss": "dice", "steps": 2}]},
+        "validation": {"draws": 1},
+    }
+    translate = {"translator": "toy/translator.yaml", "to": "bright", "scans": ["T1w"], "labels": ["labels"]}
+    config = {
+        "device": "cpu",
+        "translation": {"output": "made", "translate": translate},
+        "training": {"output": "made", "train": {"preset": "tiny_supervised", "images": "translated", **small}},
+    }
+    done = snakemake(tmp_path, config, "train")
+    logs = "\n".join(path.read_text() for path in sorted((tmp_path / "made" / ".logs").glob("*.log")))
+    assert done.returncode == 0, done.stdout + logs
+    assert planned(done.stdout) == {"translate_dataset": 1, "train": 1}
+    assert "2 label maps" in logs
+    assert load_card(tmp_path / "made" / "train" / "model" / "card.yaml").task == "segmentation"
+    assert planned(snakemake(tmp_path, config, "train", "--dry-run").stdout) == {}
 
 
 @pytest.mark.slow

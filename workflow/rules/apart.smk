@@ -7,8 +7,8 @@ from synthseg_core.app.translation_plan import TranslationPlan
 validate(config["training"], "../schemas/train.schema.yaml")
 validate(config["translation"], "../schemas/translate.schema.yaml")
 
-TRAINING = TrainingPlan.from_config(config["training"])
 TRANSLATION = TranslationPlan.from_config(config["translation"])
+TRAINING = TrainingPlan.from_config(config["training"], TRANSLATION)
 EVALUATION = EvaluationPlan(LAYOUT, config["evaluate"])
 
 

@@ -50,6 +50,8 @@ def optional_outputs(wildcards, output):
 
 # Every function of a job costs planning time, so one that has nothing to say is left out.
 OPTIONAL_OUTPUTS = optional_outputs if PLAN.optional else []
+# What is segmented in place of a scan, where translations are asked for.
+TRANSLATED = of_scan(PLAN.translated_of) if "translate" in PLAN.stages else []
 
 
 def nothing_runs():

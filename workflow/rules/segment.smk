@@ -1,6 +1,7 @@
 rule segment:
     input:
         request=request_of("segment"),
+        translated=TRANSLATED,
     output:
         **outputs_of(*PLAN.segment_job),
     log:

@@ -31,8 +31,7 @@ rule generate:
 # The training folder itself is no output: Snakemake would delete the checkpoint from which a killed training goes on.
 rule train:
     input:
-        maps=lambda wildcards: TRAINING.required_maps(),
-        held_out=TRAINING.held_out,
+        scans=lambda wildcards: TRAINING.training_inputs(),
         settings=training_settings("train"),
         listed=training_files("train"),
     output:
@@ -46,7 +45,7 @@ rule train:
         mem_mb=16000,
         runtime=2880,
     params:
-        flags=TRAINING.flags("train"),
+        flags=lambda wildcards: TRAINING.flags("train"),
         folder=TRAINING.folder("train"),
         device=config["device"],
     shell:

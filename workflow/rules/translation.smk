@@ -1,3 +1,37 @@
+# A scan in the contrast that the model knows, which is segmented in its place: segment.translate_before.
+rule translate:
+    input:
+        request=request_of("translate"),
+    output:
+        **outputs_of("translate", stem=TWO_PART_STEM),
+    log:
+        LAYOUT.log("translate", TWO_PART_STEM),
+    benchmark:
+        LAYOUT.benchmark("translate", TWO_PART_STEM)
+    wildcard_constraints:
+        before=STEM_PATTERN.rpartition("_space-")[0],
+        suffix="[0-9a-zA-Z]+",
+    retries: 1
+    conda:
+        "../../envs/translate.yaml"
+    threads: 4
+    resources:
+        mem_mb=more_memory(6000),
+        attempt=attempt_number,
+        runtime=60,
+    params:
+        scan=of_scan(PLAN.scan_of),
+        reason=str(LAYOUT.reason("translate", TWO_PART_STEM)),
+        options=of_scan(PLAN.translate_words),
+        device=config["device"],
+    shell:
+        'synthseg --worker "${{SYNTHSEG_WORKER:-}}"'
+        " translate apply {params.scan:q} {params.options:q}"
+        " --device {params.device} --threads {threads}"
+        " --image {output.translated:q} --sidecar {output.translated_sidecar:q}"
+        " --log-json {params.reason:q} --attempt {resources.attempt} > {log:q} 2>&1"
+
+
 # Not part of "all": snakemake --cores 2 translation_dataset --configfile config/translate.yaml
 rule translation_dataset:
     input:

@@ -9,11 +9,13 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from contrasts import INVERTED, T1, TISSUES, write_scans
+from contrasts import INVERTED, T1, write_scans
 from pictures import write_comparison
+from results import AS_THEY_ARE, COLUMNS, OWN, TRAINED, TRANSLATED, markdown, row, verdict, write_between
 from segmenter import Slices, dice, read_slices, train
 from torch import nn
 
@@ -24,7 +26,6 @@ from synthseg_core.system.atomic import write_text
 from synthseg_core.system.tables import format_tsv
 
 METHODS = ("affine", "histogram", "cycle", "diffusion")
-COLUMNS = ("use", "method", "mean", *TISSUES)
 # Shares of the label maps for T1-weighted scans with labels, for inverted ones without, and for inverted ones to score.
 _SHARES = (0.4, 0.8)
 
@@ -35,6 +36,8 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("translation-example"), help="folder (default: %(default)s)")
     parser.add_argument("--maps", type=Path, metavar="DIR", help="label maps of 1 mm (default: phantom heads)")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all")
+    parser.add_argument("--page", type=Path, metavar="MD", help="write the table into a page, between its marks")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="default: comparison.png in the folder")
     parser.add_argument("--tiny", action="store_true", help="a few steps, to see that everything runs")
     return parser
 
@@ -42,21 +45,50 @@ def build_parser() -> ArgumentParser:
 def main() -> None:
     """Make scans, train segmenters and translators, score both uses, and write table and picture."""
     options = build_parser().parse_args()
-    began = time.monotonic()
+    clock = Clock(time.monotonic())
     labelled, unlabelled, held_out = make_scans(options)
     make_dataset(options.out, labelled, unlabelled)
+    clock.tell("scans and dataset")
     steps = 20 if options.tiny else 500
-    known, odd = read_all(labelled), read_all(held_out)
-    segmenter = train(known, steps)
-    rows = [row("T1w scans, scored on T1w", "none", dice(segmenter, read_all(labelled[-4:])))]
-    rows += [row("inverted scans as they are", "none", dice(segmenter, odd))]
+    segmenter = train(read_all(labelled), steps)
+    before = dice(segmenter, read_all(held_out))
+    rows = [row(OWN, "none", dice(segmenter, read_all(labelled[-4:]))), row(AS_THEY_ARE, "none", before, before)]
+    clock.tell("segmenter")
     for method in options.methods:
         train_translator(options, method)
-        rows += score(options.out, method, segmenter, (labelled, held_out), steps)
-        sys.stdout.write(f"{method}: {(time.monotonic() - began) / 60:.1f} minutes since the start\n")
+        clock.tell(f"{method}: translator")
+        first, second = score(options.out, method, segmenter, (labelled, held_out), steps)
+        rows += [row(TRAINED, method, first, before), row(TRANSLATED, method, second, before)]
         write_text(options.out / "results.tsv", format_tsv(rows, COLUMNS))
-    write_comparison(options.out / "comparison.png", options.out, held_out[0], options.methods, segmenter)
+        clock.tell(f"{method}: both uses")
+    picture = options.picture or options.out / "comparison.png"
+    write_comparison(picture, options.out, held_out[0], options.methods, segmenter)
+    if options.page is not None:
+        write_between(options.page, markdown(rows, clock.minutes()))
     sys.stdout.write((options.out / "results.tsv").read_text(encoding="utf-8"))
+    sys.stdout.write(verdict(rows))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Tells how long everything has taken.
+
+    Parameters
+    ----------
+    began
+        Seconds of :func:`time.monotonic`.
+    """
+
+    began: float
+
+    def minutes(self) -> float:
+        """Return the minutes since the start."""
+        return (time.monotonic() - self.began) / 60
+
+    def tell(self, what: str) -> None:
+        """Print what is done by now."""
+        sys.stdout.write(f"{self.minutes():5.1f} min  {what}\n")
+        sys.stdout.flush()
 
 
 def make_scans(options: Namespace) -> tuple[list[Path], list[Path], list[Path]]:
@@ -92,8 +124,8 @@ def train_translator(options: Namespace, method: str) -> None:
 
 def score(
     out: Path, method: str, segmenter: nn.Module, scans: tuple[Sequence[Path], Sequence[Path]], steps: int
-) -> list[dict[str, object]]:
-    """Return the Dice of both uses.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the Dice of each tissue: of a segmenter trained on translated scans, and on scans translated before.
 
     Parameters
     ----------
@@ -109,11 +141,10 @@ def score(
         Of a segmenter's training.
     """
     labelled, held_out = scans
-    adapted = translate(out, method, held_out, T1.name)
-    second = dice(segmenter, read_all(adapted, held_out))
     synthetic = translate(out, method, labelled, INVERTED.name)
     first = dice(train(read_all(synthetic, labelled), steps), read_all(held_out))
-    return [row("segmenter trained on translated scans", method, first), row("scans translated", method, second)]
+    adapted = translate(out, method, held_out, T1.name)
+    return first, dice(segmenter, read_all(adapted, held_out))
 
 
 def translate(out: Path, method: str, scans: Sequence[Path], target: str) -> list[Path]:
@@ -131,12 +162,6 @@ def read_all(scans: Sequence[Path], originals: Sequence[Path] | None = None) -> 
     """Read scans with the labels that lie beside them, or beside those that they were made from."""
     known = scans if originals is None else originals
     return [read_slices(scan, own.parent / "labels" / own.name) for scan, own in zip(scans, known, strict=True)]
-
-
-def row(use: str, method: str, values: np.ndarray) -> dict[str, object]:
-    """Return a row of the table."""
-    tissues = dict(zip(TISSUES, (f"{value:.3f}" for value in values), strict=True))
-    return {"use": use, "method": method, "mean": f"{values.mean():.3f}", **tissues}
 
 
 def synthseg(*words: object) -> None:

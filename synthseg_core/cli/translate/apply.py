@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_translator_options(parser)
     out = parser.add_argument_group("outputs (at least one)")
     out.add_argument("--image", type=Path, metavar="IMAGE", help="the translated scan")
-    out.add_argument("--std", type=Path, metavar="IMAGE", help="standard deviation over samples (--samples 2 or more)")
+    out.add_argument(
+        "--std", type=Path, metavar="IMAGE", help="standard deviation over samples or planes, of two or more"
+    )
     out.add_argument("--sidecar", type=Path, metavar="JSON", help="what it was made from, and that it is synthetic")
     add_log_arguments(out)
 
@@ -37,6 +39,14 @@ def add_translator_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--to", metavar="NAME", help="domain to translate to")
     group.add_argument(
         "--from", dest="source_domain", metavar="NAME", help="domain of the scan; one of the two is enough"
+    )
+    group.add_argument(
+        "--planes",
+        nargs="+",
+        choices=("axial", "coronal", "sagittal"),
+        default=[],
+        metavar="PLANE",
+        help="translate in each of these and take the mean (default: in that of the translator)",
     )
     group.add_argument("--samples", type=int, default=1, metavar="K", help="translations to average (default: 1)")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
@@ -54,7 +64,9 @@ def read_translator_options(args: argparse.Namespace) -> tuple[StackTranslator, 
     from synthseg_core.translation.card import read_translator
     from synthseg_core.translation.stacks import ApplyOptions, StackTranslator
 
-    options = ApplyOptions(args.seed, args.samples, args.tile, args.overlap, args.batch_size)
+    options = ApplyOptions(
+        args.seed, args.samples, args.tile, args.overlap, args.batch_size, tuple(dict.fromkeys(args.planes))
+    )
     use_threads(args.threads)
     card = read_translator(args.translator)
     return StackTranslator(card, *card.direction(args.source_domain, args.to), args.device), options
@@ -81,7 +93,7 @@ def _apply(args: argparse.Namespace) -> None:
     from synthseg_core.translation.apply import translate_scan, translated_sidecar
 
     translator, options = read_translator_options(args)
-    if args.std is not None and options.samples < 2:
+    if args.std is not None and options.samples * max(len(options.planes), 1) < 2:
         raise UsageError("--std", found="one sample", expected="two or more", remedy="add --samples 5, or leave it out")
     scan = read_scan(args.scan, volume=args.volume)
     for line in scan.warnings:

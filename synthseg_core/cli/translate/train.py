@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     machine.add_argument(
-        "--precision", choices=("float32", "bfloat16"), help="number format (default: bfloat16 on GPUs, else float32)"
+        "--precision",
+        choices=("float32", "bfloat16"),
+        help="number format (default: the fastest in a race of a few steps)",
     )
     machine.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     machine.add_argument("--no-preview", action="store_true", help="no preview.png")
@@ -125,24 +127,55 @@ def _known(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _config(args: argparse.Namespace, data: TranslationData) -> TranslationConfig:
-    from synthseg_core.networks.devices import choose_device
     from synthseg_core.system.settings import read_mapping
     from synthseg_core.training.budget import parse_duration
     from synthseg_core.translation.config import TranslationConfig
 
     config = TranslationConfig.preset(args.preset)
+    given: dict[str, Any] = {}
     if args.config is not None:
-        config = config.changed(read_mapping(args.config, "settings of a translation"), str(args.config))
+        given = read_mapping(args.config, "settings of a translation")
+        config = config.changed(given, str(args.config))
     networks: dict[str, Any] = {"neighbours": data.neighbours}
     if args.method is not None:
         networks["method"] = args.method
     named = {name: getattr(args, name) for name in ("steps", "size", "batch_size", "seed")}
     changes = {name: value for name, value in named.items() if value is not None}
-    on_gpu = choose_device(args.device).type == "cuda"
-    precision = args.precision or ("bfloat16" if on_gpu else "float32")
     budget = None if args.budget is None else parse_duration(args.budget)
     config = config.changed({"networks": networks, **changes}, "options")
-    return replace(config, precision=precision, budget_s=budget, device=args.device)
+    config = replace(config, budget_s=budget, device=args.device)
+    precision = args.precision or given.get("precision") or _stored_precision(args.out)
+    return replace(config, precision=precision or _fastest_precision(config, data))
+
+
+def _stored_precision(folder: Path) -> str | None:
+    """Return the number format of the training that goes on."""
+    from synthseg_core.system.settings import known_mapping
+    from synthseg_core.training.checkpoint import CONFIG, LAST
+
+    is_begun = (folder / LAST).is_file()
+    return known_mapping(folder / CONFIG).get("translation", {}).get("precision") if is_begun else None
+
+
+def _fastest_precision(config: TranslationConfig, data: TranslationData) -> str:
+    """Return the fastest number format; of several processes, which must agree, each takes what needs no trial."""
+    from synthseg_core.networks.devices import choose_device
+    from synthseg_core.networks.precision import formats_of
+    from synthseg_core.system.settings import to_content
+    from synthseg_core.training.parallel import environment_ranks
+    from synthseg_core.training.precision_race import fastest
+    from synthseg_core.translation.step import trial_steps
+
+    ranks = environment_ranks()
+    device = choose_device(ranks.device(config.device))
+    formats = formats_of(device)
+    if "float16" in formats:  # a GPU without bfloat16
+        return "float32"
+    if ranks.size > 1:
+        return formats[-1] if device.type == "cuda" else formats[0]
+    result = fastest(to_content(config.networks), device, lambda: trial_steps(config, data, device))
+    print(f"precision: {result}")
+    return result.precision
 
 
 def _identity(data: TranslationData) -> dict[str, Any]:

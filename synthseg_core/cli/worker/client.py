@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from synthseg_core.cli.worker.environment import PER_SCAN, own_environment
+from synthseg_core.cli.worker.environment import is_per_scan, own_environment
 from synthseg_core.cli.worker.messages import Request, send_request
 
 # A worker answers at once, even while it loads torch; one that does not is stopped or hangs.
@@ -30,7 +30,7 @@ def run_in_worker(address: str, words: Sequence[str]) -> int | None:
         The command's exit status; ``None`` if it is to be run in this process, after a line on standard error where a
         worker was there but refused or died.
     """
-    if not address or not words or words[0] not in PER_SCAN:
+    if not address or not is_per_scan(words):
         return None
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_PATIENCE_S)

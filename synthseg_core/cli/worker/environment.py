@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-PER_SCAN = ("segment", "parcellate", "qc", "resample")
-"""The commands that a worker runs; all others run in the process that was asked."""
+PER_SCAN = ("segment", "parcellate", "qc", "resample", "translate")
+"""The commands about one scan, which a worker runs; all others run in the process that was asked."""
 ONE_THREAD = ("resample",)
 """Those whose results do not depend on the number of threads."""
 ADDRESS = "SYNTHSEG_WORKER"
@@ -22,6 +22,11 @@ _MORE_PREFIXES = ("ONEDNN_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_")
 _NAMES = ("HOME", "XDG_CACHE_HOME")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _NAMESPACES = ("mnt", "user")
+
+
+def is_per_scan(words: Sequence[str]) -> bool:
+    """Say whether a command is about one scan: of ``translate`` only ``apply`` is."""
+    return bool(words) and words[0] in PER_SCAN and (words[0] != "translate" or list(words[1:2]) == ["apply"])
 
 
 def own_environment() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from synthseg_core.cli.worker.environment import ONE_THREAD, PER_SCAN, difference
+from synthseg_core.cli.worker.environment import ONE_THREAD, difference, is_per_scan
 from synthseg_core.cli.worker.messages import Request
 from synthseg_core.system.timing import Timer
 
@@ -133,9 +133,9 @@ class JobTimer(Timer):
 
 def objection(request: Request, environment: Mapping[str, Any]) -> str | None:
     """Say why a process with this environment cannot run a command as the client would; ``None`` if it can."""
-    if not request.words or request.words[0] not in PER_SCAN:
+    if not is_per_scan(request.words):
         return "not a command about one scan"
-    threads_given = request.words[0] in ONE_THREAD or any(word.startswith("--t") for word in request.words)
+    threads_given = request.words[0] in ONE_THREAD or any(word.startswith("--th") for word in request.words)
     other = difference(environment, request.environment, threads_given=threads_given)
     return None if other is None else f"another {other}"
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from synthseg_core.app.configuration import checked
+from synthseg_core.app.jobs import FOLLOWS
 from synthseg_core.app.plan import Plan
 from synthseg_core.app.requests import NOT_MADE
 from synthseg_core.system.file_identity import sha256_of
+from synthseg_core.translation.card import write_translator
+from tests.phantoms.translation import matching_card
 from tests.phantoms.trees import make_tree
 
 FIRST, SECOND = (f"sub-{label}/anat/sub-{label}_T1w.nii.gz" for label in ("01", "02"))
@@ -51,7 +54,7 @@ def said(plan, row, stage, settings):
         {"Name": one.get("model"), "WeightsSHA256": one.get("weights_sha256")} for one in (segmentation, settings)
     )
     source = {"Source": {"SHA256": sha256_of(plan.dataset / row.path)}}
-    if stage == "resample":
+    if stage in ("translate", "resample"):
         return source
     options = {"Options": {"Fast": segmentation["fast"], "CT": segmentation["ct"]}}
     return {"Model": own, **source, **options, **({} if stage == "segment" else {"SegmentationModel": whole})}
@@ -211,3 +214,24 @@ def test_previews_leave_out_what_snakemake_cannot_look_at(study, capsys):
     assert any("sub-01" in name for name in plan.scan_targets())
     assert not any("sub-01" in name for name in plan.scan_targets(preview=True))
     assert "not in Snakemake's list, for links to nowhere among its results: sub-01/anat" in capsys.readouterr().err
+
+
+def test_a_segmentation_follows_its_translation(study):
+    """Made again with it, and when a killed run has left it older; another translator is told once."""
+    card = write_translator(matching_card(study / "toy")).source
+    options = {"segment": {"translate_before": str(card), "translate_to": "bright"}}
+    finish(plan_of(study, **options))
+    assert reasons(plan_of(study, **options)) == {}
+    translated = Path(plan_of(study, **options).translated_of(STEM))
+    translated.touch()
+    assert reasons(plan_of(study, **options)) == dict.fromkeys(("segment", "parcellate", "qc"), FOLLOWS)
+    translated.unlink()
+    found = reasons(plan_of(study, **options))
+    assert found == {
+        "translate": "desc-translated_T1w.nii.gz: missing",
+        **dict.fromkeys(("segment", "parcellate", "qc"), FOLLOWS),
+    }
+    finish(plan_of(study, **options))
+    options["segment"]["translate_to"] = "dark"
+    changed = 'translate_to was "bright", is "dark"'
+    assert [reasons(plan_of(study, **options))[stage] for stage in ("translate", "segment")] == [changed, changed]

@@ -9,6 +9,8 @@ import pytest
 from synthseg_core.app.configuration import checked
 from synthseg_core.app.plan import Plan, layout_of, of_scan, stem_of, with_signature
 from synthseg_core.errors import InputError, UsageError
+from synthseg_core.translation.card import write_translator
+from tests.phantoms.translation import matching_card
 from tests.phantoms.trees import make_tree
 from tests.privileges import ordinary_user
 
@@ -74,6 +76,19 @@ def test_words_of_a_job(bids):
     assert plan.qc_words(FIRST) == ["--model", "tiny-random"]
     segmentation = "bids::sub-01/anat/sub-01_space-T1w_seg-synthseg_dseg.nii.gz"
     assert plan.parcellate_words(FIRST) == ["--model", "tiny-random", *source, "--segmentation-source", segmentation]
+
+
+def test_a_translation_is_made_before_and_segmented_in_place_of_the_scan(bids, tmp_path):
+    card = write_translator(matching_card(tmp_path / "toy")).source
+    options = {"model": "tiny-random", "translate_before": str(card), "translate_to": "bright"}
+    plan = Plan.from_config(config(bids, segment=options))
+    source = ["--source", "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
+    assert plan.stages == ("translate", "segment")
+    assert plan.translate_words(FIRST) == ["--translator", str(card), "--to", "bright", *source]
+    translated = plan.translated_of(FIRST)
+    assert translated.endswith("/sub-01/anat/sub-01_space-T1w_desc-translated_T1w.nii.gz")
+    assert plan.segment_words(FIRST) == ["--model", "tiny-random", *source, "--translated", translated]
+    assert translated in plan.targets(preview=True)
 
 
 def test_posteriors_are_made_by_the_segment_job(bids):

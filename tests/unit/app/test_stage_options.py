@@ -78,7 +78,8 @@ def test_a_translation_before_is_known_by_the_content_of_its_card(tmp_path):
         SegmentSettings("tiny-random"),
         SegmentSettings("tiny-random", translate_before=card, translate_to="dark"),
     )
-    assert full.flags()[2:] == ["--translate-before", card, "--translate-to", "dark"]
+    assert full.flags() == plain.flags()
+    assert full.translation_flags() == ["--translator", card, "--to", "dark"]
     added = full.settings()
     assert {name: added.pop(name) for name in ("translate_to",)} == {"translate_to": "dark"}
     assert len(added.pop("translator_sha256")) == 64

@@ -111,3 +111,10 @@ def test_flags_and_tables_of_an_evaluation(tmp_path):
 def test_scans_and_a_direction_are_needed(tmp_path, stage, message):
     with pytest.raises(UsageError, match=message):
         _plan(tmp_path, translate=stage).required_scans()
+
+
+def test_a_training_on_translated_scans_needs_labels(tmp_path):
+    with pytest.raises(UsageError, match=r"translation\.translate\.labels: found none"):
+        _plan(tmp_path, translate={"to": "T1w", "scans": ["raw"]}).labelled()
+    made = _plan(tmp_path, translate={"to": "T1w", "scans": ["raw"], "labels": ["seg"]})
+    assert made.labelled() == tmp_path / "out" / "translated" / "provenance.tsv"

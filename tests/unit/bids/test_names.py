@@ -62,6 +62,8 @@ def test_names_of_one_scan():
     stem = ScanName({"sub": "01", "ses": "2", "run": "1"}, "T1w").stem
     assert stem == "sub-01/ses-2/anat/sub-01_ses-2_run-1_space-T1w"
     assert {key: derivative(stem, key).removeprefix(stem) for key in PRODUCTS} == {
+        "translated": "_desc-translated_T1w.nii.gz",
+        "translated_sidecar": "_desc-translated_T1w.json",
         "dseg": "_seg-synthseg_dseg.nii.gz",
         "sidecar": "_seg-synthseg_dseg.json",
         "dseg_1mm": "_seg-synthseg_res-1mm_dseg.nii.gz",

@@ -18,7 +18,8 @@ from synthseg_core.models.registry import default_model
 
 SEGMENT_FLAGS = [
     *("--model", "--weights", "--device", "--threads", "--fast", "--ct", "--crop", "--volume", "--source"),
-    *("--translate-before", "--translate-to", "--folds", "--mode", "--voxel-scale", "--skip-resampling"),
+    *("--translate-before", "--translate-to", "--translated"),
+    *("--folds", "--mode", "--voxel-scale", "--skip-resampling"),
     *("--dseg", "--dseg-1mm", "--mask", "--posteriors", "--posteriors-1mm", "--resampled", "--volumes", "--decision"),
     *("--sidecar", "--sidecar-1mm", "--mask-sidecar", "--posteriors-sidecar", "--log-json", "--attempt"),
 ]

@@ -44,12 +44,54 @@ def test_the_same_as_translating_first(tmp_path, scan, capsys):
     assert "Translation" not in json.loads((tmp_path / "in-turn" / "dseg.json").read_text())
 
 
+def _translate(scan, toy, image):
+    words = ("--translator", toy, "--to", "bright", "--image", image, "--sidecar", image.with_name("t.json"))
+    assert main(["translate", "apply", str(scan), *map(str, words)]) == 0
+
+
+def test_a_translation_that_is_there_gives_the_same_files(tmp_path, scan):
+    """As the workflow does it: the translation in a job of its own, and the record as if it were one command."""
+    toy = tmp_path / "toy"
+    assert _segment(scan, tmp_path / "at-once", "--translate-before", toy, "--translate-to", "bright") == 0
+    _translate(scan, toy, tmp_path / "t.nii.gz")
+    assert _segment(scan, tmp_path / "in-turn", "--translated", tmp_path / "t.nii.gz") == 0
+    for name in ("dseg.nii.gz", "dseg.json"):
+        first, second = ((tmp_path / folder / name).read_bytes() for folder in ("at-once", "in-turn"))
+        assert first == second, name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("sidecar", "t.json: found no record of a translation; expected what 'synthseg translate apply --sidecar'"),
+        ("scan", "t.nii.gz: found a translation of another file, scan.nii.gz; expected one of"),
+        ("grid", "t.nii.gz: found another grid; expected that of"),
+    ],
+)
+def test_a_translation_of_something_else_is_refused(tmp_path, scan, capsys, change, message):
+    _translate(scan, tmp_path / "toy", tmp_path / "t.nii.gz")
+    if change == "sidecar":
+        (tmp_path / "t.json").write_text("{}")
+    elif change == "scan":
+        write_nifti(scan, phantom((2.0, 2.0, 3.0), seed=1), "int16")
+    else:
+        write_nifti(tmp_path / "t.nii.gz", phantom((2.0, 2.0, 2.5)), "int16")
+    assert _segment(scan, tmp_path / "out", "--translated", tmp_path / "t.nii.gz") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--translate-before", "toy"), "--translate-before: found it alone"),
         (("--translate-to", "bright"), "--translate-to: found it alone"),
         (("--translate-before", "toy", "--translate-to", "bright", "--ct"), "--ct: found it with --translate-before"),
+        (("--translated", "t.nii.gz", "--ct"), "--ct: found it with --translated"),
+        (
+            ("--translated", "t.nii.gz", "--translate-before", "toy", "--translate-to", "bright"),
+            "--translated: found it with --translate-before",
+        ),
         (("--translate-before", "toy", "--translate-to", "t3"), "found no domain t3"),
         (("--translate-before", "none", "--translate-to", "bright"), "none: found no such file"),
     ],

@@ -97,3 +97,14 @@ def test_without_a_preset_or_maps_it_says_so(tmp_path):
         read_train_settings(_options("--out", tmp_path))
     with pytest.raises(SynthSegError, match="a folder of label maps"):
         read_train_settings(_options("--out", tmp_path, "--preset", "tiny"))
+
+
+def test_pairs_stand_for_scans_and_maps(tmp_path, maps):
+    (tmp_path / "pairs.tsv").write_text("image\tlabels\nscan.nii\tmaps/head_1.nii.gz\n")
+    words = ["train", "--preset", "tiny_supervised", "--pairs", str(tmp_path / "pairs.tsv"), "--out", str(tmp_path)]
+    inputs = read_train_settings(build_parser("train").parse_args(words)).inputs
+    assert inputs.images == [tmp_path / "scan.nii"]
+    assert inputs.maps.maps == [maps / "head_1.nii.gz"]
+    assert (inputs.held_out_images, inputs.maps.held_out) == ([], [])
+    with pytest.raises(UsageError, match="--pairs: found --maps too; expected one of them"):
+        read_train_settings(build_parser("train").parse_args([*words, "--maps", str(maps)]))

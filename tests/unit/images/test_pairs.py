@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from synthseg_core.errors import InputError
-from synthseg_core.images.pairs import match
+from synthseg_core.images.pairs import listed_pairs, match
 from tests.phantoms.label_maps import label_volume
 from tests.phantoms.scans import write_nifti
 
@@ -29,3 +29,25 @@ def test_names_that_disagree(tmp_path, image, label_map, fits):
     else:
         with pytest.raises(InputError, match="check that both folders hold the same subjects"):
             match([tmp_path / "a"], tmp_path / "b")
+
+
+def test_a_table_of_pairs_names_files_beside_it(tmp_path):
+    table = tmp_path / "pairs.tsv"
+    table.write_text(f"labels\timage\nmaps/1.nii\tscans/1.nii\n{tmp_path}/2.nii\tscans/2.nii\n")
+    images, labels = listed_pairs(table)
+    assert images == [tmp_path / "scans/1.nii", tmp_path / "scans/2.nii"]
+    assert labels == [tmp_path / "maps/1.nii", tmp_path / "2.nii"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image\tlabels\na.nii\tn/a\n", "found no label map for a.nii"),
+        ("image\tlabels\n", "found no rows"),
+        ("image\na.nii\n", "expected also labels"),
+    ],
+)
+def test_tables_without_label_maps(tmp_path, text, message):
+    (tmp_path / "pairs.tsv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        listed_pairs(tmp_path / "pairs.tsv")

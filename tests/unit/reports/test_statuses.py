@@ -11,7 +11,8 @@ from synthseg_core.bids.names import SIDECARS, derivative, results_of
 from synthseg_core.bids.scan_row import NOT_DOWNLOADED, ScanRow
 from synthseg_core.reports import Present, gather
 
-STAGES = ("segment", "posteriors", "resample", "parcellate", "qc")
+STAGES = ("translate", "segment", "posteriors", "resample", "parcellate", "qc")
+FROM_SCANS = ("translate", "resample")
 VOLUMES = "index\tname\themisphere\tsoft_volume_mm3\thard_volume_mm3\n17\tHippocampus\tleft\t{}\t1\n"
 SCORES = "name\tscore\ncerebellum\t0.9\n"
 
@@ -31,7 +32,7 @@ def told(stage, sha256="a", model="A", file="scan.nii.gz"):
     )
     source = {"Source": {"SHA256": sha256 * 64, "File": file}}
     made = {"GeneratedBy": [{"Name": "synthseg-bids", "Version": "1"}], "Options": {"Fast": False, "CT": False}}
-    return {**made, **source, **({} if stage == "resample" else own)}
+    return {**made, **source, **({} if stage in FROM_SCANS else own)}
 
 
 def finish(folder, row, stages=STAGES, **facts):
@@ -93,6 +94,7 @@ def test_results_of_another_model_are_out_of_date_but_not_the_resampled_scan(tmp
     finish(tmp_path, row, ("segment",), model="B")
     found = gather([row], tmp_path, STAGES)
     expected = {
+        "translate": "done",
         "segment": "done",
         "posteriors": "outdated",
         "resample": "done",
@@ -115,7 +117,7 @@ def test_a_segmentation_of_another_scan_than_there_is_now_is_out_of_date_with_al
     row = scan("1")
     finish(tmp_path, row)
     tables = gather([row], tmp_path, STAGES, present=Present({(row.scan, "segment"): "made from another file"}))
-    assert states(tables) == ("outdated", {**dict.fromkeys(STAGES, "outdated"), "resample": "done"})
+    assert states(tables) == ("outdated", {**dict.fromkeys(STAGES, "outdated"), **dict.fromkeys(FROM_SCANS, "done")})
     assert not any(tables.numbers.values())
 
 

@@ -67,6 +67,29 @@ def test_networks_that_change_nothing_give_the_scan_back(tmp_path, monkeypatch, 
     assert result.image.data == pytest.approx(wanted, abs=2e-4 * (window.high - window.low) / 100)
 
 
+def test_planes_are_averaged_on_the_grid_of_the_scan(tmp_path):
+    volume = reoriented(phantom((2.0,) * 3, shape=(31, 19, 37)), (2, 0, 1), (True, False, True))
+    scan = _scan(tmp_path, volume, np.float32)
+    translator = _translator(write_toy_translator(tmp_path / "toy"))
+    planes = ("axial", "coronal", "sagittal")
+    alone = [translate_scan(scan, translator, ApplyOptions(planes=(plane,))).image.data for plane in planes]
+    found = translate_scan(scan, translator, ApplyOptions(planes=planes))
+    assert found.planes == planes
+    assert found.image.data == pytest.approx(np.mean(alone, axis=0), abs=1e-3)
+    assert found.std is not None
+    assert found.std.data == pytest.approx(np.std(alone, axis=0, ddof=1), abs=1e-2)
+    plain = translate_scan(scan, translator, ApplyOptions())
+    assert plain.planes == ("axial",)
+    assert np.array_equal(plain.image.data, alone[0])
+
+
+def test_a_plane_in_which_the_scan_is_too_coarse_is_refused(tmp_path):
+    thick = _scan(tmp_path, phantom((1.0, 1.0, 9.0)))
+    translator = _translator(matching_card(tmp_path))
+    with pytest.raises(GeometryError, match="found voxels of 9 mm along coronal slices"):
+        translate_scan(thick, translator, ApplyOptions(planes=("axial", "coronal")))
+
+
 @NEEDS_EINOPS
 def test_the_same_seed_gives_the_same_bytes_and_samples_a_spread(tmp_path):
     scan = _scan(tmp_path, phantom((2.0, 2.0, 2.0)))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from synthseg_core.errors import ModelError
 from synthseg_core.images.volume import Volume
 from synthseg_core.translation import evaluate, stacks
 from synthseg_core.translation.dataset import Description, open_dataset
@@ -70,6 +71,20 @@ def test_paired_images_are_compared_with_partners_and_others_with_themselves(tmp
     assert {row["compared"] for row in rows} == {"with its partner" if paired else "there and back"}
     assert float(rows[0]["l1"]) == pytest.approx(0.1 if paired else 0.2, abs=1e-3)
     assert rows[0]["images"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [({"plane": "coronal"}, "coronal slices of 2 mm"), ({"spacing_mm": 1.0}, "axial slices of 1 mm")],
+)
+def test_a_translator_for_another_plane_or_spacing_is_refused(tmp_path, changes, found):
+    images = Ellipses(24)
+    with DatasetWriter(tmp_path, Description(images.domains, "axial", 2.0)) as writer:
+        for domain in images.domains:
+            writer.add(made_stack(domain, "test", slices=1), [images.image("dark", "val", 0)[0]])
+    message = f"found a translator for {found}; expected one for axial slices of 2 mm, as in the dataset"
+    with pytest.raises(ModelError, match=message):
+        score_images(open_dataset(tmp_path), "test", matching_card(tmp_path, **changes), ApplyOptions(), "cpu")
 
 
 def test_scans_are_segmented_before_and_after(tmp_path, monkeypatch):

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
+import torch
 import yaml
 
 from synthseg_core.cli.main import main
+from synthseg_core.training import precision_race
+from synthseg_core.training.checkpoint import read_checkpoint
+from synthseg_core.training.precision_race import RaceResult
 from synthseg_core.translation.card import read_translator
 from synthseg_core.translation.dataset import Description
 from synthseg_core.translation.dataset_writing import DatasetWriter
@@ -30,6 +39,8 @@ def _train(dataset, out, *words):
     settings = out.parent / "settings.yaml"
     settings.write_text(yaml.safe_dump(FAST))
     fixed = ("--preset", "tiny", "--config", settings, "--device", "cpu", "--no-preview")
+    fixed += () if "--race" in words else ("--precision", "float32")
+    words = tuple(word for word in words if word != "--race")
     return main(["translate", "train", "--dataset", str(dataset), "--out", str(out), *map(str, (*fixed, *words))])
 
 
@@ -47,6 +58,24 @@ def test_other_settings_are_refused_in_one_line(dataset, tmp_path, capsys):
     assert _train(dataset, tmp_path / "run", "--steps", 1) == 0
     assert _train(dataset, tmp_path / "run", "--steps", 2, "--seed", 4) == 2
     assert "seed 0 instead of 4" in capsys.readouterr().err
+
+
+def test_the_fastest_number_format_is_taken_and_kept(dataset, tmp_path, monkeypatch, capsys):
+    """By the race of all trainings, over steps of this one; a training that goes on holds none."""
+
+    def fastest(network, device, new_step):
+        assert (network["method"], network["neighbours"], device.type) == ("cycle", 1, "cpu")
+        result = precision_race.race(new_step, device)
+        assert set(result.seconds) == {"float32", "bfloat16"}
+        return RaceResult("bfloat16", result.seconds)
+
+    monkeypatch.setattr(precision_race, "fastest", fastest)
+    assert _train(dataset, tmp_path / "run", "--race", "--steps", 1) == 0
+    assert "precision: bfloat16 (a small step took" in capsys.readouterr().out
+    monkeypatch.setattr(precision_race, "fastest", lambda *_: pytest.fail("a second race"))
+    assert _train(dataset, tmp_path / "run", "--race", "--steps", 2) == 0
+    content = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert content["translation"]["precision"] == "bfloat16"
 
 
 @pytest.mark.parametrize("method", ["histogram", "affine"])
@@ -72,3 +101,24 @@ def test_one_line_each(dataset, tmp_path, capsys, words, message):
 def test_a_folder_that_is_no_dataset(tmp_path, capsys):
     assert _train(tmp_path, tmp_path / "run") == 2
     assert "expected a translation dataset" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(dataset, tmp_path):
+    """By torchrun, each with half of a batch: the weights of a training in one process, but for rounding."""
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(FAST))
+    words = ["translate", "train", "--dataset", dataset, "--preset", "tiny", "--config", tmp_path / "settings.yaml"]
+    words += ["--device", "cpu", "--precision", "float32", "--no-preview", "--steps", "3", "--batch-size", "2", "--out"]
+    assert main([*map(str, words), str(tmp_path / "one")]) == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "synthseg_core.cli.main", *map(str, words), str(tmp_path / "two")]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("translator: ") == 1
+    one, two = (read_checkpoint(tmp_path / name / "last.pt") for name in ("one", "two"))
+    assert (one["step"], two["step"]) == (3, 3)
+    for networks in ("generators", "discriminators"):
+        for name, value in one[networks].items():
+            torch.testing.assert_close(two[networks][name], value, atol=1e-4, rtol=1e-3, msg=f"{networks}.{name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from synthseg_core.cli.worker.environment import difference, own_environment
+from synthseg_core.cli.worker.environment import difference, is_per_scan, own_environment
 
 
 def test_differences_that_matter(monkeypatch):
@@ -29,3 +29,9 @@ def test_folder_and_umask_must_agree(tmp_path, monkeypatch):
         os.umask(former)
     monkeypatch.chdir(tmp_path)
     assert difference(own, own_environment(), threads_given=True) == "working folder"
+
+
+def test_of_the_translations_only_that_of_one_scan_is_for_a_worker():
+    assert is_per_scan(["segment", "scan.nii.gz"])
+    assert is_per_scan(["translate", "apply", "scan.nii.gz"])
+    assert not any(map(is_per_scan, ([], ["translate"], ["translate", "train"], ["group", "out"])))
