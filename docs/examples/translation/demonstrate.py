@@ -64,7 +64,9 @@ def main() -> None:
     picture = options.picture or options.out / "comparison.png"
     write_comparison(picture, options.out, held_out[0], options.methods, segmenter)
     if options.page is not None:
-        write_between(options.page, markdown(rows, clock.minutes()))
+        write_between(
+            options.page, markdown(rows, "phantom heads" if options.maps is None else "real heads", clock.minutes())
+        )
     sys.stdout.write((options.out / "results.tsv").read_text(encoding="utf-8"))
     sys.stdout.write(verdict(rows))
 

@@ -36,8 +36,18 @@ def row(use: str, method: str, values: np.ndarray, before: np.ndarray | None = N
     return {"use": use, "method": method, "mean": f"{values.mean():.3f}", "gain": gain, **tissues}
 
 
-def markdown(rows: Sequence[Mapping[str, str]], minutes: float) -> str:
-    """Return the table of a page: a row a method, a column a use."""
+def markdown(rows: Sequence[Mapping[str, str]], heads: str, minutes: float) -> str:
+    """Return the table of a page: a row a method, a column a use.
+
+    Parameters
+    ----------
+    rows
+        From :func:`row`.
+    heads
+        Whose label maps the scans were made from.
+    minutes
+        That everything took.
+    """
     found = {(one["use"], one["method"]): one for one in rows}
     own, before = found[OWN, "none"], found[AS_THEY_ARE, "none"]
     methods = [one["method"] for one in rows if one["use"] == TRANSLATED]
@@ -50,7 +60,8 @@ def markdown(rows: Sequence[Mapping[str, str]], minutes: float) -> str:
             for method in methods
         ),
         "",
-        f"On its own contrast the segmenter has {own['mean']}. Everything together took {minutes:.0f} minutes.",
+        f"Label maps of {heads}. On its own contrast the segmenter has {own['mean']}.",
+        f"Everything took {minutes:.0f} minutes.",
     ]
     return "\n".join(lines)
 
