@@ -68,18 +68,27 @@ class ModelShelf(Generic[Model]):
             self._checked[state] = card, found
         return found
 
-    def load(self, parts: _Parts, make: Callable[[ModelCard, FoundWeights, torch.device | None], Model]) -> Model:
+    def load(self, parts: _Parts, make: Callable[[_Parts], Model]) -> Model:
         """Return the model made of these parts; a second thread that asks for it waits for the first."""
         if not self.capacity:
-            return make(*parts)
+            return make(parts)
         with self._lock:
-            model = next((model for other, model in self._models if other == parts), None) or make(*parts)
+            model = next((model for other, model in self._models if other == parts), None) or make(parts)
             others = [pair for pair in self._models if pair[0] != parts]
             self._models = [*others, (parts, model)][-self.capacity :]
         return model
 
 
-_Parts = tuple[ModelCard, FoundWeights, "torch.device | None"]
+@dataclass(frozen=True)
+class _Parts:
+    """What a loaded model is made of."""
+
+    card: ModelCard
+    weights: FoundWeights
+    device: torch.device | None
+    scout: _Parts | None = None
+
+
 _State = tuple[Path, Place, int, int, int, int]
 
 
@@ -121,7 +130,10 @@ class LoadedModel:
         """Return the same model on the CPU, its weights read again; itself where it is there."""
         if self.device is None or self.device.type == "cpu":
             return self
-        return shelf.load((self.card, self.weights, None), _load)
+        return shelf.load(self._cpu_parts(), _load)
+
+    def _cpu_parts(self) -> _Parts:
+        return _Parts(self.card, self.weights, None, self.scout and self.scout._cpu_parts())
 
 
 @dataclass(frozen=True)
@@ -168,7 +180,7 @@ def load_models(
     card
         Of a segmentation model.
     weights
-        Folder with weights files; ``None``: the usual places.
+        Folder with weights files; ``None``: the usual places. Those of a scout may lie in both.
     device
         Where to put the networks; ``None``: the CPU.
     parcellation
@@ -189,8 +201,8 @@ def load_models(
     companions = {task: companion(card, task) for task, asked in wanted.items() if asked}
     with current().phase("load"):
         cards = {card.task: card, **companions}
-        found = {task: shelf.find(one, weights) for task, one in cards.items()}
-        return Models(**{task: shelf.load((one, found[task], device), _load) for task, one in cards.items()})
+        parts = {task: _parts_of(one, weights, device) for task, one in cards.items()}
+        return Models(**{task: shelf.load(one, _load) for task, one in parts.items()})
 
 
 def load_companion(
@@ -203,7 +215,7 @@ def load_companion(
 def load_model(card: ModelCard, *, weights: Path | None = None, device: torch.device | None = None) -> LoadedModel:
     """Load a model of any task on its own; the rest is as in :func:`load_models`."""
     with current().phase("load"):
-        return shelf.load((card, shelf.find(card, weights), device), _load)
+        return shelf.load(_parts_of(card, weights, device), _load)
 
 
 def load_network(spec: NetworkSpec, path: Path, device: torch.device | None = None) -> Network:
@@ -221,11 +233,20 @@ shelf: ModelShelf[LoadedModel] = ModelShelf()
 """Where loaded models stay for the next scan; nothing does until its capacity is raised."""
 
 
-def _load(card: ModelCard, found: FoundWeights, device: torch.device | None) -> LoadedModel:
+def _parts_of(card: ModelCard, folder: Path | None, device: torch.device | None) -> _Parts:
+    """Find what a model is made of, its scout included."""
+    found, first = shelf.find(card, folder), scout_of(card)
+    if first is None:
+        return _Parts(card, found, device)
+    there = folder is not None and locate(first, folder) is not None
+    return _Parts(card, found, device, _parts_of(first, folder if there else None, device))
+
+
+def _load(parts: _Parts) -> LoadedModel:
+    card, found, device = parts.card, parts.weights, parts.device
     if FAMILIES[card.family].streamed:
         return LoadedModel(card, found, (), device)
-    first = scout_of(card)
-    scout = None if first is None else _load(first, find_weights(first), device)
+    scout = None if parts.scout is None else _load(parts.scout)
     runners = tuple(_runner(spec, found.path, device) for spec in card.networks)
     return LoadedModel(card, found, runners, device, scout)
 

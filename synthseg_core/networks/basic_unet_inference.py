@@ -6,23 +6,20 @@ A whole grid at once, or in windows as MONAI's sliding-window inference places a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from synthseg_core.networks.basic_unet import BasicUNet
-from synthseg_core.networks.normed_slabs import NormedSlabs
-from synthseg_core.networks.slabs import SLAB_BYTES, conv3d, prepared
-
-Consumer = Callable[[int, int, Tensor], None]
-"""Receives ``start, stop, rows``: rows [start, stop) of (N, stop - start, J, K) logits or posteriors."""
+from synthseg_core.networks.normed_slabs import NormedRunner
+from synthseg_core.networks.slabs import SLAB_BYTES, Consumer
 
 _ROWS = 16  # of posteriors that are handed on at a time
 
 
-class BasicUNetRunner(NormedSlabs):
+class BasicUNetRunner(NormedRunner):
     """A network prepared for inference.
 
     Parameters
@@ -34,14 +31,8 @@ class BasicUNetRunner(NormedSlabs):
     """
 
     def __init__(self, net: BasicUNet, *, slab_bytes: int = SLAB_BYTES) -> None:
-        super().__init__(net.config.slope, slab_bytes)
-        prepared(net)
+        super().__init__(net, net.final_conv, net.config.slope, slab_bytes)
         self.net = net
-
-    @property
-    def device(self) -> torch.device:
-        """Device that holds the weights."""
-        return self.net.final_conv.weight.device
 
     @torch.inference_mode()
     def run(self, image: Tensor, consume: Consumer) -> None:
@@ -55,7 +46,7 @@ class BasicUNetRunner(NormedSlabs):
             Called with consecutive slabs of logits, from row 0 upwards.
         """
         net, levels = self.net, self.net.config.levels
-        x = image.to(self.device, torch.float32)[None].contiguous(memory_format=torch.channels_last_3d)
+        x = self.taken(image)
         maps = [self.stack(x, net.conv_0.layers)]
         for level in range(1, levels):
             maps.append(self.stack(functional.max_pool3d(maps[-1], 2), net.down(level).convs.layers))
@@ -63,8 +54,7 @@ class BasicUNetRunner(NormedSlabs):
         for level in reversed(range(1, levels)):
             step = net.up(level)
             x = self.decode(x, maps.pop(), step.deconv, step.convs.layers, skip_first=True)
-        for start, stop in self.spans(x):
-            consume(start, stop, conv3d(x[:, :, start:stop], net.final_conv.weight, net.final_conv.bias)[0])
+        self.hand_on(x, consume)
 
 
 class WindowedPosteriors:

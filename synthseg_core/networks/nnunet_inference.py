@@ -7,21 +7,16 @@ maps of the finest stage are the most that exist at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from synthseg_core.networks.nnunet import ConvolutionStack, NnUNet, NormedConvolution, ResidualBlock, ResidualStage
-from synthseg_core.networks.normed_slabs import NormedSlabs
-from synthseg_core.networks.slabs import SLAB_BYTES, conv3d, padded_rows, prepared
-
-Consumer = Callable[[int, int, Tensor], None]
-"""Receives ``start, stop, logits``: rows [start, stop) of the (N, stop - start, J, K) logits."""
+from synthseg_core.networks.normed_slabs import NormedRunner
+from synthseg_core.networks.slabs import SLAB_BYTES, Consumer, padded_rows
 
 
-class NnUNetRunner(NormedSlabs):
+class NnUNetRunner(NormedRunner):
     """A network prepared for inference.
 
     Parameters
@@ -33,14 +28,8 @@ class NnUNetRunner(NormedSlabs):
     """
 
     def __init__(self, net: NnUNet, *, slab_bytes: int = SLAB_BYTES) -> None:
-        super().__init__(net.config.slope, slab_bytes)
-        prepared(net)
+        super().__init__(net, net.decoder.head, net.config.slope, slab_bytes)
         self.net = net
-
-    @property
-    def device(self) -> torch.device:
-        """Device that holds the weights."""
-        return self.net.decoder.head.weight.device
 
     @torch.inference_mode()
     def run(self, image: Tensor, consume: Consumer) -> None:
@@ -53,7 +42,7 @@ class NnUNetRunner(NormedSlabs):
         consume
             Called with consecutive slabs of logits, from row 0 upwards.
         """
-        x = image.to(self.device, torch.float32)[None].contiguous(memory_format=torch.channels_last_3d)
+        x = self.taken(image)
         skips: list[Tensor] = []
         if self.net.config.encoder == "residual":
             x = self.stack(x, self.net.encoder.stem.convs)
@@ -65,9 +54,7 @@ class NnUNetRunner(NormedSlabs):
         for up, stack in zip(decoder.transpconvs, decoder.stages, strict=True):
             assert isinstance(stack, ConvolutionStack)
             x = self.decode(x, skips.pop(), up, stack.convs)  # type: ignore[arg-type]
-        head = decoder.head
-        for start, stop in self.spans(x):
-            consume(start, stop, conv3d(x[:, :, start:stop], head.weight, head.bias)[0])
+        self.hand_on(x, consume)
 
     def _stage(self, x: Tensor, stage: nn.Module) -> Tensor:
         if isinstance(stage, ResidualStage):

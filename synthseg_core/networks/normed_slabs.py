@@ -12,7 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from synthseg_core.networks.slabs import SLAB_BYTES, ChannelNorm, conv3d, empty_map, padded_rows, slab_rows
+from synthseg_core.networks.slabs import (
+    SLAB_BYTES,
+    ChannelNorm,
+    Consumer,
+    conv3d,
+    empty_map,
+    padded_rows,
+    prepared,
+    slab_rows,
+)
 from synthseg_core.system.timing import give_way
 
 Rows = Callable[[int, int], Tensor]
@@ -125,3 +134,38 @@ class NormedSlabs:
         total = x.shape[2]
         rows = min(slab_rows(x.shape[1], x.shape[2:], self.slab_bytes), total)
         yield from ((start, min(start + rows, total)) for start in range(0, total, rows))
+
+
+class NormedRunner(NormedSlabs):
+    """A network of such convolutions, prepared for inference: how every run begins and ends.
+
+    Parameters
+    ----------
+    net
+        The network; put into evaluation mode.
+    head
+        Its last layer, from features to logits.
+    slope
+        Of the leaky ReLU.
+    slab_bytes
+        Memory for the temporaries of one slab.
+    """
+
+    def __init__(self, net: nn.Module, head: nn.Conv3d, slope: float, slab_bytes: int) -> None:
+        super().__init__(slope, slab_bytes)
+        prepared(net)
+        self._head = head
+
+    @property
+    def device(self) -> torch.device:
+        """Device that holds the weights."""
+        return self._head.weight.device
+
+    def taken(self, image: Tensor) -> Tensor:
+        """Return an image (C, I, J, K) as a batch of one, float32, where and how convolutions want it."""
+        return image.to(self.device, torch.float32)[None].contiguous(memory_format=torch.channels_last_3d)
+
+    def hand_on(self, x: Tensor, consume: Consumer) -> None:
+        """Hand on the logits of features (1, C, I, J, K) row by row, from row 0 upwards."""
+        for start, stop in self.spans(x):
+            consume(start, stop, conv3d(x[:, :, start:stop], self._head.weight, self._head.bias)[0])

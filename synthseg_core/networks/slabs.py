@@ -5,13 +5,16 @@ One door to 3-D convolution for inference, past a size heuristic that picks a sl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from synthseg_core.networks.unet import SLOPE
+
+Consumer = Callable[[int, int, Tensor], None]
+"""Receives ``start, stop, rows``: rows [start, stop) of (N, stop - start, J, K) logits or posteriors."""
 
 # Bytes of the temporaries of one slab: four rows of the finest level of a grid of 192 x 256 x 192. Measured there,
 # a pass takes 16.7 s with 120 MiB, 18.2 s with 400 (memory fresh from the system costs more than it saves) and 19.5 s

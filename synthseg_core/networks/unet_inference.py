@@ -22,6 +22,7 @@ from torch.nn import functional
 from synthseg_core.networks.slabs import (
     SLAB_BYTES,
     ChannelNorm,
+    Consumer,
     activate_into,
     conv3d,
     empty_map,
@@ -36,9 +37,6 @@ from synthseg_core.networks.upsampling import MergedKernel, add_upsampled_convol
 from synthseg_core.system.timing import give_way
 
 Shape = tuple[int, ...]
-
-Consumer = Callable[[int, int, Tensor], None]
-"""Receives ``start, stop, posteriors``: rows [start, stop) of the (N, stop - start, J, K) posteriors."""
 
 
 class _Input(Protocol):

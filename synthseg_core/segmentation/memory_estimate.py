@@ -64,6 +64,21 @@ def unet_bytes(card: ModelCard, shape: Shape3) -> int:
     return int(1.4 * _FLOAT32 * maps * math.prod(shape))
 
 
+def scouting_bytes(card: ModelCard, record: ConformRecord) -> int:
+    """Estimate the memory while a scout looks at a whole scan, before the field of view is cut out of it.
+
+    Parameters
+    ----------
+    card
+        Of the scout.
+    record
+        Of the conformed scan, not cropped.
+    """
+    whole = math.prod(record.padded_shape) + math.prod(record.core_shape)  # as conformed, and smoothed
+    edge = card.grid.minimum_voxels
+    return _scan_bytes(record) + _FLOAT64 * whole + unet_bytes(card, (edge, edge, edge))
+
+
 def parcellation_bytes(card: ModelCard, record: ConformRecord, grids: Sequence[Grid]) -> int:
     """Estimate the memory for the parcels of a scan, starting from a stored decision.
 

@@ -15,7 +15,9 @@ from synthseg_core.images.resampling import centred_sampling, resample
 from synthseg_core.models.loading import LoadedModel
 from synthseg_core.segmentation.components import bounding_box, largest_component
 from synthseg_core.segmentation.conform import PREFILTER_SIGMA, ConformConfig, Conformed, cropped_to, padding
+from synthseg_core.segmentation.memory_estimate import scouting_bytes
 from synthseg_core.segmentation.posteriors import network_posteriors
+from synthseg_core.system import memory
 
 _SMALLEST_BRAIN_ML = 150.0  # less is no brain: half of a newborn's
 NO_BRAIN = "the scout found no brain: the whole field of view is segmented"
@@ -37,11 +39,18 @@ def scouted(model: LoadedModel, conformed: Conformed, scan: Scan, config: Confor
     -------
     Conformed
         With a warning, and as it was, where no brain was found. The mirrored scan gets the mirrored box.
+
+    Raises
+    ------
+    InputError
+        If the scout would not fit into memory.
     """
     scout, spec = model.scout, model.card.scout
     if scout is None or spec is None or config.crop is not None or config.autocrop:
         return conformed
     voxel_mm = config.grid.voxel_size_mm
+    text = f"{' x '.join(map(str, conformed.record.core_shape))} voxels of {voxel_mm:g} mm for {scout.card.name}"
+    memory.require(scouting_bytes(scout.card, conformed.record), scan.source, text, config.memory_bytes)
     core = conformed.record.unpad(conformed.image)
     box = _brain_box(scout, core, voxel_mm)
     if box is None:

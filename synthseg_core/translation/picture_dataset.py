@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.errors import Failure, SynthSegError
 from synthseg_core.system.processes import in_order
 from synthseg_core.system.progress import OnProgress
 from synthseg_core.translation.contrast import Window
@@ -42,22 +41,6 @@ class PicturePreparation:
     scaled: Scaled
     split_of: Mapping[str, str]
     description: Description
-
-
-def faulty_pictures(pictures: Sequence[Picture], *, jobs: int = 1, progress: OnProgress | None = None) -> list[Failure]:
-    """Return what is wrong with files that are no pictures in shades of grey, without having written anything.
-
-    Parameters
-    ----------
-    pictures
-        Of both domains.
-    jobs
-        Files at once, each in a process of its own.
-    progress
-        Called with the number of files done and of all.
-    """
-    calls = [(picture.source.path,) for picture in pictures]
-    return [one for one in in_order(_fault, calls, jobs=jobs, progress=progress) if one is not None]
 
 
 def write_picture_dataset(
@@ -140,11 +123,3 @@ def scaled_shape(shape: Sequence[int], factors: tuple[float, float]) -> tuple[in
     """Return the numbers of rows and columns of a picture after scaling, one at least."""
     rows, columns = (max(1, round(count * factor)) for count, factor in zip(shape, factors, strict=True))
     return rows, columns
-
-
-def _fault(path: Path) -> Failure | None:
-    try:
-        read_picture(path)
-    except SynthSegError as error:
-        return Failure.of(error, scan=str(path))
-    return None

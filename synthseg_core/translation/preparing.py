@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthseg_core.errors import Failure, GeometryError, InputError, SynthSegError, UsageError
+from synthseg_core.errors import GeometryError, InputError, UsageError
 from synthseg_core.images.reading import Scan, count_volumes, read_scan
 from synthseg_core.system.processes import in_order
 from synthseg_core.system.progress import OnProgress
@@ -123,20 +123,30 @@ class Summary:
     dropped: Mapping[str, int]
 
 
-def faulty(sources: Sequence[Source], *, jobs: int = 1, progress: OnProgress | None = None) -> list[Failure]:
-    """Return what is wrong with files that are no scans, without having written anything.
+def usable_scan(path: Path) -> Scan:
+    """Read a scan that can be cut into images.
 
-    Parameters
-    ----------
-    sources
-        Of both domains.
-    jobs
-        Files at once, each in a process of its own.
-    progress
-        Called with the number of files done and of all.
+    Raises
+    ------
+    InputError
+        If it is no scan, a label map, or has several channels.
     """
-    found = in_order(_fault, [(source,) for source in sources], jobs=jobs, progress=progress)
-    return [failure for failure in found if failure is not None]
+    if (count := count_volumes(path)) > 1:
+        raise InputError(
+            path,
+            found=f"{count} volumes in one file",
+            expected="a scan of one channel",
+            remedy="extract the volume that is meant",
+        )
+    scan = read_scan(path)
+    if is_label_map(scan.volume.data):
+        raise InputError(
+            path,
+            found="few different whole numbers in regions, as in a label map",
+            expected="a scan",
+            remedy="give scans, not segmentations",
+        )
+    return scan
 
 
 def cut_scan(path: Path, cutting: Cutting, *, ct: bool) -> Images:
@@ -156,7 +166,7 @@ def cut_scan(path: Path, cutting: Cutting, *, ct: bool) -> Images:
     InputError
         If it is no scan of one channel.
     """
-    return _images([_usable_scan(path)], cutting, [ct])[0]
+    return _images([usable_scan(path)], cutting, [ct])[0]
 
 
 def cut_pair(first: Path, second: Path, cutting: Cutting, ct: tuple[bool, bool]) -> tuple[Images, Images]:
@@ -176,7 +186,7 @@ def cut_pair(first: Path, second: Path, cutting: Cutting, ct: tuple[bool, bool])
     InputError
         If one is no scan of one channel; a :class:`GeometryError` if they lie on different grids.
     """
-    scans = [_usable_scan(path) for path in (first, second)]
+    scans = [usable_scan(path) for path in (first, second)]
     volumes = [scan.volume for scan in scans]
     if volumes[0].shape != volumes[1].shape or not np.allclose(
         volumes[0].affine, volumes[1].affine, rtol=0, atol=_PLACE_TOLERANCE_MM
@@ -234,34 +244,6 @@ def _cut_all(preparation: Preparation, jobs: int, progress: OnProgress | None) -
 
 def _cut_alone(path: Path, cutting: Cutting, ct: bool) -> Images:
     return cut_scan(path, cutting, ct=ct)
-
-
-def _fault(source: Source) -> Failure | None:
-    try:
-        _usable_scan(source.path)
-    except SynthSegError as error:
-        return Failure.of(error, scan=str(source.path))
-    return None
-
-
-def _usable_scan(path: Path) -> Scan:
-    """Read a scan; refuse one of several channels, and a label map."""
-    if (count := count_volumes(path)) > 1:
-        raise InputError(
-            path,
-            found=f"{count} volumes in one file",
-            expected="a scan of one channel",
-            remedy="extract the volume that is meant",
-        )
-    scan = read_scan(path)
-    if is_label_map(scan.volume.data):
-        raise InputError(
-            path,
-            found="few different whole numbers in regions, as in a label map",
-            expected="a scan",
-            remedy="give scans, not segmentations",
-        )
-    return scan
 
 
 def _images(scans: Sequence[Scan], cutting: Cutting, ct: Sequence[bool]) -> list[Images]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.bids.scan_table import find_scans
 from synthseg_core.bids.search import FOLDER_EXTENSIONS, Search, is_image
 from synthseg_core.bids.tally import Tally
-from synthseg_core.errors import InputError, UsageError
+from synthseg_core.errors import Failure, InputError, SynthSegError, UsageError
 from synthseg_core.system.delimited import absolute, read_records
+from synthseg_core.system.processes import in_order
+from synthseg_core.system.progress import OnProgress
 from synthseg_core.system.words import counted, listed
 
 _LEFT_OUT_SHOWN = 5
@@ -120,6 +122,34 @@ def require_apart(domains: Mapping[str, Sequence[Source]]) -> None:
                     expected="files of one domain each",
                     remedy="tell the domains apart by folders, or with --filter",
                 )
+
+
+def faulty(
+    read: Callable[[Path], object], sources: Iterable[Source], *, jobs: int = 1, progress: OnProgress | None = None
+) -> list[Failure]:
+    """Return what is wrong with files that cannot be used, without having written anything.
+
+    Parameters
+    ----------
+    read
+        Reads a file, a function of a module; ``SynthSegError`` where it cannot be used.
+    sources
+        Of all domains.
+    jobs
+        Files at once, each in a process of its own.
+    progress
+        Called with the number of files done and of all.
+    """
+    found = in_order(_fault, [(read, source.path) for source in sources], jobs=jobs, progress=progress)
+    return [failure for failure in found if failure is not None]
+
+
+def _fault(read: Callable[[Path], object], path: Path) -> Failure | None:
+    try:
+        read(path)
+    except SynthSegError as error:
+        return Failure.of(error, scan=str(path))
+    return None
 
 
 def paired(domains: Mapping[str, Sequence[Source]]) -> dict[str, tuple[Source, ...]]:

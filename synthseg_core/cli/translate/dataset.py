@@ -107,13 +107,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _scans(args: argparse.Namespace) -> int:
     from synthseg_core.system.progress import CountLine
-    from synthseg_core.translation.preparing import faulty, write_dataset
+    from synthseg_core.translation.preparing import usable_scan, write_dataset
+    from synthseg_core.translation.sources import faulty
 
     cutting = _cutting(args)
     preparation = _preparation(args, cutting)
     everything = [source for files in preparation.domains.values() for source in files]
     with CountLine("checking") as progress:
-        faults = faulty(everything, jobs=args.jobs, progress=progress)
+        faults = faulty(usable_scan, everything, jobs=args.jobs, progress=progress)
     if tell_faults(faults):
         return 2
     with CountLine("cutting") as progress:

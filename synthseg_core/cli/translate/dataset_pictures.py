@@ -57,7 +57,9 @@ def make_from_pictures(args: argparse.Namespace) -> int:
     """Find, check, scale, and write everything."""
     from synthseg_core.system.progress import CountLine
     from synthseg_core.translation.dataset import PICTURE, Description
-    from synthseg_core.translation.picture_dataset import PicturePreparation, faulty_pictures, write_picture_dataset
+    from synthseg_core.translation.picture_dataset import PicturePreparation, write_picture_dataset
+    from synthseg_core.translation.pictures import read_picture
+    from synthseg_core.translation.sources import faulty
 
     _refuse_scans_only(args)
     pictures, scaled = _pictures(args)
@@ -65,7 +67,7 @@ def make_from_pictures(args: argparse.Namespace) -> int:
     subjects = {name: {one.source.subject for one in pictures if one.source.domain == name} for name in names}
     split_of = splits_of(args, subjects)
     with CountLine("checking") as progress:
-        faults = faulty_pictures(pictures, jobs=args.jobs, progress=progress)
+        faults = faulty(read_picture, (one.source for one in pictures), jobs=args.jobs, progress=progress)
     if tell_faults(faults):
         return 2
     description = Description(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 
 from synthseg_core.app import stage_options
 from synthseg_core.app.stage_options import definition_sha256
-from synthseg_core.errors import ModelError
+from synthseg_core.errors import InputError, ModelError
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.models.card import ScoutSpec
@@ -19,6 +20,7 @@ from synthseg_core.models.card_file import card_text, read_card
 from synthseg_core.models.loading import LoadedModel, Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation import scout as scout_module
+from synthseg_core.segmentation.memory_estimate import scouting_bytes
 from synthseg_core.segmentation.scout import NO_BRAIN
 from synthseg_core.segmentation.segment import segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions
@@ -162,6 +164,23 @@ def test_scans_of_other_voxel_sizes(model, voxel_size):
         middle = (record.crop[0][axis] + record.crop[1][axis] - 1) / 2
         offset_mm = (middle - (record.grid_shape[axis] - 1) / 2) * 2
         assert abs(offset_mm - (centre[axis] - (shape[axis] - 1) / 2) * voxel_size[axis]) <= 4
+
+
+def test_a_scan_that_is_too_large_for_the_scout_is_refused_before_it_looks(model):
+    scan = head()
+    needed = scouting_bytes(model.scout.card, conformed(replace(model, scout=None), scan).record)
+    assert conformed(model, scan, memory_bytes=needed).record.crop is not None
+    with pytest.raises(InputError, match="46 x 53 x 41 voxels of 2 mm for coarse"):
+        conformed(model, scan, memory_bytes=needed - 1)
+
+
+def test_weights_of_the_scout_are_looked_for_in_the_folder_given_first(model, tmp_path):
+    shutil.copy(model.weights.path, tmp_path)
+    usual = load_models(model.card, weights=tmp_path).segmentation
+    assert (usual.weights.path.parent, usual.scout.weights.path) == (tmp_path, model.scout.weights.path)
+    shutil.copy(model.scout.weights.path, tmp_path)
+    own = load_models(model.card, weights=tmp_path).segmentation
+    assert own.scout.weights.path == tmp_path / model.scout.weights.path.name
 
 
 def test_without_a_brain_the_whole_scan_is_segmented_and_a_line_says_so(model, monkeypatch):

@@ -9,13 +9,13 @@ from synthseg_core.translation.dataset import PICTURE, Description, open_dataset
 from synthseg_core.translation.microscopy import Picture, Scaled
 from synthseg_core.translation.picture_dataset import (
     PicturePreparation,
-    faulty_pictures,
     piece_corners,
     scaled_picture,
     scaled_shape,
     write_picture_dataset,
 )
-from synthseg_core.translation.sources import Source
+from synthseg_core.translation.pictures import read_picture
+from synthseg_core.translation.sources import Source, faulty
 from tests.phantoms.pictures import cells, save
 
 
@@ -45,7 +45,7 @@ def test_a_dataset_of_pictures(tmp_path):
 def test_faults_are_told_in_a_line_each(tmp_path):
     pictures = [_picture(tmp_path, "SEM", 0), _picture(tmp_path, "SEM", 1)]
     save(pictures[1].source.path, np.full((9, 9), 3, np.uint8))
-    (failure,) = faulty_pictures(pictures)
+    (failure,) = faulty(read_picture, [picture.source for picture in pictures])
     assert failure.line() == (
         f"{tmp_path / 'SEM1.png'}: found 3 in every pixel; expected a picture; remove the file, or correct it"
     )

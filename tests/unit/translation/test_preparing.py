@@ -9,9 +9,9 @@ import pytest
 from synthseg_core.errors import GeometryError, InputError, UsageError
 from synthseg_core.images.volume import Volume
 from synthseg_core.translation.dataset import Description, open_dataset
-from synthseg_core.translation.preparing import Cutting, Preparation, cut_pair, cut_scan, faulty, write_dataset
+from synthseg_core.translation.preparing import Cutting, Preparation, cut_pair, cut_scan, usable_scan, write_dataset
 from synthseg_core.translation.slices import plan_slices
-from synthseg_core.translation.sources import Source
+from synthseg_core.translation.sources import Source, faulty
 from tests.phantoms.scans import nested_ellipsoids, oblique_affine, phantom, reoriented, write_nifti
 
 
@@ -53,7 +53,7 @@ def test_a_ct_is_windowed(tmp_path):
 
 
 def _faults(path):
-    return [failure.line() for failure in faulty([Source("a", "sub-01", "", path)])]
+    return [failure.line() for failure in faulty(usable_scan, [Source("a", "sub-01", "", path)])]
 
 
 def test_what_is_no_scan_is_told_in_a_line_each(tmp_path):
