@@ -62,6 +62,7 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         " 'synthseg translate scans'",
     )
     group.add_argument("--validation-pairs", type=Path, metavar="TSV", help="the same to validate on")
+    group.add_argument("--scans", type=Path, metavar="TSV", help="such a table of real scans (task quality)")
     group.add_argument("--labels", metavar="LIST", help="label list, a file or generation_54 (default)")
     group.add_argument("--ignore-unknown", action="store_true", help="take values that the list lacks as background")
     group.add_argument(

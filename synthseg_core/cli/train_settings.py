@@ -123,6 +123,7 @@ def _flags(args: argparse.Namespace) -> dict[str, Any]:
         "recipe": {"crop": {"shape": crop_shape(args.crop)}} if args.crop else {},
         "validation": _given(whole=args.validate_whole or None),
         **_given(task=args.task),
+        "scans": _given(table=None if args.scans is None else str(args.scans)),
     }
 
 

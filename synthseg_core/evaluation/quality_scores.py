@@ -21,7 +21,7 @@ from synthseg_core.system.settings import to_content
 from synthseg_core.system.tables import format_tsv
 from synthseg_core.training.experiment import PairSpec
 from synthseg_core.training.prepare import sample_voxel_size_mm
-from synthseg_core.training.quality_pairs import KeptPairs, MakePair, PairMaker, digest_of, group_dice
+from synthseg_core.training.quality_pairs import Judge, KeptPairs, MakePair, PairMaker, digest_of, group_dice
 from synthseg_core.training.quality_validation import Agreement
 from synthseg_core.training.quality_variation import varied
 from synthseg_core.training.tasks.quality import groups_of_targets, require_size
@@ -63,7 +63,7 @@ def held_out_pairs(models: Judges, maps: LabelMaps, recipe: Recipe, cache: Path 
     for model in (models.segmenter, models.quality):
         require_size(sample_voxel_size_mm(maps, recipe), model.card)
     groups, edge = groups_of_targets(maps.labels, models.segmenter.card), box_edge_of(models.quality.card)
-    make = PairMaker(BrainGenerator(maps, recipe), groups, models.segmenter, edge)
+    make = PairMaker(BrainGenerator(maps, recipe), groups, Judge(models.segmenter, edge))
     if cache is None:
         return make
     facts = {

@@ -82,16 +82,24 @@ def label_map_paths(source: Path | str | Sequence[Path | str]) -> tuple[Path, ..
 
 def common_grid(paths: Sequence[Path]) -> Placement:
     """Return shape and affine of the first file in RAS+ order; refuse files whose shape or voxel size differs."""
-    first = _ras_grid(paths[0])
+    first = ras_placement(paths[0])
     sizes_mm = voxel_size(first.affine)
     for path in paths[1:]:
-        grid = _ras_grid(path)
+        grid = ras_placement(path)
         if grid.shape != first.shape:
             raise _unequal(path, f"the shape {_text(grid.shape)} (in RAS order)", _text(first.shape), paths[0])
         if not np.allclose(voxel_size(grid.affine), sizes_mm, rtol=0, atol=_SIZE_TOLERANCE_MM):
             found = f"voxels of {sizes_text(voxel_size(grid.affine))} (in RAS order)"
             raise _unequal(path, found, sizes_text(sizes_mm), paths[0])
     return first
+
+
+def ras_placement(path: Path) -> Placement:
+    """Return shape and affine of a file in RAS+ order, from its header."""
+    grid = read_placement(path)
+    orientation = closest_ras(unit_columns(grid.affine))
+    i, j, k = (grid.shape[axis] for axis in orientation.axes)
+    return Placement((i, j, k), orientation.affine_to_ras(grid.affine, grid.shape))
 
 
 def read_ras_labels(path: Path) -> Volume:
@@ -203,13 +211,6 @@ def _unequal(path: Path, found: str, expected: str, first: Path) -> GeometryErro
         expected=f"{expected}, as in {first.name}",
         remedy="resample all label maps to one grid (nearest neighbours)",
     )
-
-
-def _ras_grid(path: Path) -> Placement:
-    grid = read_placement(path)
-    orientation = closest_ras(unit_columns(grid.affine))
-    i, j, k = (grid.shape[axis] for axis in orientation.axes)
-    return Placement((i, j, k), orientation.affine_to_ras(grid.affine, grid.shape))
 
 
 def _text(shape: Shape3) -> str:

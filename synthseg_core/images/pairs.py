@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from synthseg_core.errors import GeometryError, InputError
-from synthseg_core.images.affines import closest_ras, unit_columns
-from synthseg_core.images.label_maps import label_map_paths, source_text, stem
-from synthseg_core.images.reading import read_scan
+from synthseg_core.images.affines import closest_ras, triple, unit_columns, voxel_size
+from synthseg_core.images.label_maps import label_map_paths, ras_placement, source_text, stem
+from synthseg_core.images.reading import Placement, read_scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.system.tables import ABSENT, read_tsv
 from synthseg_core.system.words import counted
@@ -110,6 +110,25 @@ def listed_pairs(table: Path) -> tuple[list[Path], list[Path]]:
     return images, labels
 
 
+def listed(table: Path) -> tuple[Case, ...]:
+    """Return the scans of a table with their label maps, each pair of one place.
+
+    Parameters
+    ----------
+    table
+        As for :func:`listed_pairs`.
+
+    Raises
+    ------
+    InputError
+        As for :func:`listed_pairs`, and if a file cannot be read; a :class:`GeometryError` if grids differ.
+    """
+    images, maps = listed_pairs(table)
+    for image, label_map in zip(images, maps, strict=True):
+        _require_one_place(image, ras_placement(image), label_map, ras_placement(label_map))
+    return tuple(Case(label_map, ((stem(image), image),)) for image, label_map in zip(images, maps, strict=True))
+
+
 def read_on_grid(path: Path, label_map: Volume, map_path: Path, channel: int = 0) -> np.ndarray:
     """Read one channel of a scan on the grid of a label map.
 
@@ -137,13 +156,19 @@ def read_on_grid(path: Path, label_map: Volume, map_path: Path, channel: int = 0
     image = read_scan(path, volume=channel).volume
     orientation = closest_ras(unit_columns(image.affine))
     data = orientation.to_ras(image.data)
-    if data.shape != label_map.shape:
-        found, expected = (" x ".join(map(str, shape)) + " voxels" for shape in (data.shape, label_map.shape))
-        raise _other_grid(path, f"{found} (RAS)", expected, map_path)
-    offset_mm = _largest_offset_mm(orientation.affine_to_ras(image.affine, image.shape), label_map)
-    if offset_mm > min(label_map.voxel_size) / 2:
-        raise _other_grid(path, f"voxels that lie up to {offset_mm:.1f} mm away", "the same place", map_path)
+    place = Placement(triple(data.shape), orientation.affine_to_ras(image.affine, image.shape))
+    _require_one_place(path, place, map_path, Placement(label_map.shape, label_map.affine))
     return data.astype(np.float32)
+
+
+def _require_one_place(path: Path, place: Placement, map_path: Path, map_place: Placement) -> None:
+    """Refuse a scan whose voxels, in RAS order, are not those of its label map."""
+    if place.shape != map_place.shape:
+        found, expected = (" x ".join(map(str, one.shape)) + " voxels" for one in (place, map_place))
+        raise _other_grid(path, f"{found} (RAS)", expected, map_path)
+    offset_mm = _largest_offset_mm(place.affine, map_place)
+    if offset_mm > min(voxel_size(map_place.affine)) / 2:
+        raise _other_grid(path, f"voxels that lie up to {offset_mm:.1f} mm away", "the same place", map_path)
 
 
 def _modality(folder: Path, map_paths: Sequence[Path], maps: Path) -> list[tuple[str, Path]]:
@@ -185,7 +210,7 @@ def _entities(path: Path) -> dict[str, str]:
     return {key: text for text, key in _ENTITIES.findall(path.name)}
 
 
-def _largest_offset_mm(affine: np.ndarray, label_map: Volume) -> float:
+def _largest_offset_mm(affine: np.ndarray, label_map: Placement) -> float:
     """Return how far the corners of two grids of one shape are apart."""
     corners = np.array([[*corner, 1.0] for corner in itertools.product(*((0, n - 1) for n in label_map.shape))])
     return float(np.linalg.norm(corners @ (affine - label_map.affine).T, axis=1).max())

@@ -107,6 +107,31 @@ class MixingSpec:
 
 
 @dataclass(frozen=True)
+class RealPairSpec:
+    """Pairs of real scans among those of synthetic ones, for quality trainings.
+
+    Parameters
+    ----------
+    table
+        Lists scans with label maps: see :func:`synthseg_core.images.pairs.listed_pairs`; ``None``: there are none.
+    share
+        Share of samples that show one of them.
+    """
+
+    table: str | None = None
+    share: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise UsageError(
+                "scans, share",
+                found=f"{self.share:g}",
+                expected="above 0, to 1",
+                remedy="correct it",
+            )
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What samples look like, how the network is trained, and how it is scored meanwhile.
 
@@ -120,6 +145,8 @@ class Experiment:
         For the task ``quality``: predicted and true maps.
     mixing
         Synthetic samples among real ones.
+    scans
+        For the task ``quality``: real scans with label maps.
     scout
         Model that shall find the brain for the trained one, which is then given the field of view of its samples;
         ``None``: it is given whole scans.
@@ -131,6 +158,7 @@ class Experiment:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     pairs: PairSpec = field(default_factory=PairSpec)
     mixing: MixingSpec = field(default_factory=MixingSpec)
+    scans: RealPairSpec = field(default_factory=RealPairSpec)
     scout: str | None = None
 
     @staticmethod

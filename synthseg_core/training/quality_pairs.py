@@ -1,7 +1,7 @@
 """Pairs of a predicted and a true map of groups of structures, which quality networks learn from.
 
-A segmentation model makes them from synthetic scans, in the way in which it segments any scan. Pairs that are used
-more than once are kept in a folder.
+A segmentation model makes them from synthetic scans, or from real ones with label maps, in the way in which it segments
+any scan. Pairs that are used more than once are kept in a folder.
 
 References
 ----------
@@ -16,18 +16,23 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthseg_core.images.affines import isotropic
-from synthseg_core.images.reading import Scan
+from synthseg_core.images.label_maps import nearest_labels, read_ras_labels
+from synthseg_core.images.pairs import Case
+from synthseg_core.images.reading import Scan, read_scan
 from synthseg_core.images.volume import Volume
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.models.loading import LoadedModel
 from synthseg_core.quirks import NATIVE
 from synthseg_core.segmentation.quality import groups_of_channels, quality_box
+from synthseg_core.segmentation.record import ConformRecord
 from synthseg_core.segmentation.segmenter import SegmentOptions, segmenter_of
+from synthseg_core.synth.maps import Unknown, encoded
 from synthseg_core.system.atomic import atomic_path
 from synthseg_core.training.samples import Source
 
@@ -38,7 +43,7 @@ _QUIRKS = replace(NATIVE, accept_featureless=True)
 
 @dataclass(frozen=True)
 class Pair:
-    """What a segmentation model made of a synthetic scan, and what is true.
+    """What a segmentation model made of a scan, and what is true.
 
     Parameters
     ----------
@@ -53,6 +58,7 @@ class Pair:
     beyond: NDArray[np.int64]
 
 
+Groups: TypeAlias = NDArray[np.uint8]
 MakePair = Callable[[int], Pair]
 """Takes a seed; the same seed gives the same pair."""
 
@@ -66,15 +72,11 @@ def group_dice(pair: Pair) -> NDArray[np.float64]:
     return 2 * counts.diagonal() / (both + _DICE_EPSILON * pair.true.size)
 
 
-class PairMaker:
-    """Makes a synthetic scan, segments it, and cuts predicted and true groups out.
+class Judge:
+    """Segments scans, and cuts predicted and true groups out.
 
     Parameters
     ----------
-    scans
-        Synthetic scans of the voxel size that the model works at, in RAS+ order, with class indices.
-    groups : (T,) uint8
-        Group of each class of the synthetic scans.
     model
         Segmentation model whose label table has groups.
     edge
@@ -83,25 +85,26 @@ class PairMaker:
         Segment without flip averaging, in half the time.
     """
 
-    def __init__(
-        self, scans: Source, groups: NDArray[np.uint8], model: LoadedModel, edge: int, *, fast: bool = False
-    ) -> None:
-        self._scans = scans
-        self._true_groups = groups
+    def __init__(self, model: LoadedModel, edge: int, *, fast: bool = False) -> None:
         self._predicted_groups = groups_of_channels(model.card.labels)
         self._segmenter = segmenter_of(model)
-        self._voxel_size = isotropic(model.card.grid.voxel_size_mm)
         self._edge = edge
         self._options = SegmentOptions(fast=fast, quirks=_QUIRKS)
+        self.voxel_size = isotropic(model.card.grid.voxel_size_mm)
 
-    def __call__(self, seed: int) -> Pair:
-        """Return the pair of a seed."""
-        images, class_index = self._scans.batch([seed])
-        volume = Volume(images[0, 0].double().cpu().numpy(), np.diag([*self._voxel_size, 1.0]))
-        scan = Scan(volume, self._voxel_size, Path(f"synthetic scan {seed}"))
+    def __call__(self, scan: Scan, true_groups: Callable[[ConformRecord], Groups]) -> Pair:
+        """Return the pair of a scan.
+
+        Parameters
+        ----------
+        scan
+            To segment.
+        true_groups
+            Gives the true groups on the network's grid before crop and padding, RAS.
+        """
         conformed = self._segmenter.conform(scan, self._options)
         channels = self._segmenter.answer(conformed, self._options, ("quality",)).class_map
-        everywhere, truth = self._true_groups[class_index[0].cpu().numpy()], np.zeros(channels.shape, np.uint8)
+        everywhere, truth = true_groups(conformed.record), np.zeros(channels.shape, np.uint8)
         conformed.record.unpad(truth)[...] = conformed.record.cropped(everywhere)
         groups = self._predicted_groups[channels]
         box, count = quality_box(channels, self._edge), len(self._predicted_groups)
@@ -109,6 +112,68 @@ class PairMaker:
         beyond = _voxels((groups, everywhere), count) - _voxels((predicted, true), count)
         # The cube may add background.
         return Pair(predicted, true, np.maximum(beyond, 0)[: int(self._predicted_groups.max()) + 1])
+
+
+class PairMaker:
+    """Makes pairs from synthetic scans.
+
+    Parameters
+    ----------
+    scans
+        Synthetic scans of the voxel size that the model works at, in RAS+ order, with class indices.
+    groups : (T,) uint8
+        Group of each class of the synthetic scans.
+    judge
+        Segments them.
+    """
+
+    def __init__(self, scans: Source, groups: Groups, judge: Judge) -> None:
+        self._scans, self._groups, self._judge = scans, groups, judge
+
+    def __call__(self, seed: int) -> Pair:
+        """Return the pair of a seed."""
+        images, class_index = self._scans.batch([seed])
+        edges = self._judge.voxel_size
+        volume = Volume(images[0, 0].double().cpu().numpy(), np.diag([*edges, 1.0]))
+        scan = Scan(volume, edges, Path(f"synthetic scan {seed}"))
+        return self._judge(scan, lambda _: self._groups[class_index[0].cpu().numpy()])
+
+
+class RealPairMaker:
+    """Makes pairs from real scans with label maps.
+
+    Parameters
+    ----------
+    cases
+        The scans, each with a label map of the same place.
+    labels
+        What the values of the maps mean.
+    groups : (V,) uint8
+        Group of each value of that list.
+    judge
+        Segments the scans.
+    unknown
+        What to do about values that the list lacks.
+    """
+
+    def __init__(
+        self, cases: Sequence[Case], labels: GenerationLabels, groups: Groups, judge: Judge, unknown: Unknown = "refuse"
+    ) -> None:
+        self._cases, self._labels, self._groups = tuple(cases), labels, groups
+        self._judge = judge
+        self._unknown: Unknown = unknown
+
+    def __call__(self, number: int) -> Pair:
+        """Return the pair of a scan, by its number; ``SynthSegError`` if a file cannot be used."""
+        case = self._cases[number]
+        positions = encoded(read_ras_labels(case.label_map), self._labels, self._unknown, case.label_map)
+        true = Volume(self._groups[positions.data], positions.affine)
+
+        def on_grid(record: ConformRecord) -> Groups:
+            affine = record.orientation.affine_to_ras(record.grid.affine, record.grid.shape)
+            return nearest_labels(true, record.grid_shape, affine)
+
+        return self._judge(read_scan(case.images[0][1]), on_grid)
 
 
 def digest_of(facts: Mapping[str, Any]) -> str:
@@ -143,5 +208,5 @@ class KeptPairs:
         return pair
 
 
-def _voxels(maps: Sequence[NDArray[np.uint8]], count: int) -> NDArray[np.int64]:
+def _voxels(maps: Sequence[Groups], count: int) -> NDArray[np.int64]:
     return np.sum([np.bincount(one.ravel(), minlength=count) for one in maps], axis=0)

@@ -95,6 +95,10 @@ def prepare(
             expected="none",
             remedy="train with --task supervised",
         )
+    if experiment.scans.table and experiment.task != "quality":
+        raise UsageError(
+            "--scans", found=f"it for the task {experiment.task}", expected="none", remedy="train with --task quality"
+        )
     _require_models(experiment.task, task, inputs)
     _require_suited(experiment)
     module, _, function = task.prepare.partition(":")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthseg_core.errors import GeometryError, UsageError
+from synthseg_core.images.pairs import Case, listed
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card import InferenceSpec, ModelCard
@@ -28,14 +29,24 @@ from synthseg_core.models.registry import SIZE_TOLERANCE_MM, load_card
 from synthseg_core.networks.config import RegressorConfig, architecture_of
 from synthseg_core.segmentation.quality import box_edge_voxels, groups_of_channels
 from synthseg_core.synth.cornucopia import Generator, generator_of, require_cornucopia
-from synthseg_core.synth.randomness import sample_seed, spread
+from synthseg_core.synth.randomness import chance, generator, sample_seed, spread
+from synthseg_core.system.file_identity import sha256_of
 from synthseg_core.system.progress import OnProgress
 from synthseg_core.system.settings import to_content
 from synthseg_core.training.experiment import Experiment, PairSpec
 from synthseg_core.training.export import METHOD, ModelKind, ModelPlan
 from synthseg_core.training.losses import one_hot
 from synthseg_core.training.prepare import Inputs, Prepared, made_of, read_maps_of, sample_voxel_size_mm
-from synthseg_core.training.quality_pairs import KeptPairs, MakePair, PairMaker, digest_of, group_dice
+from synthseg_core.training.quality_pairs import (
+    Judge,
+    KeptPairs,
+    MakePair,
+    Pair,
+    PairMaker,
+    RealPairMaker,
+    digest_of,
+    group_dice,
+)
 from synthseg_core.training.quality_validation import MEASURE, PairValidation, ScorePicture
 from synthseg_core.training.quality_variation import varied
 from synthseg_core.training.samples import require_fit
@@ -57,7 +68,8 @@ KIND = ModelKind(
 )
 """What a network for quality becomes: the companion of a segmentation model."""
 _PUBLISHED, _PUBLISHED_GROUPS = ("segmentation_2.0", "segmentation_1.0"), "qc_2.0"
-_VARIATION = 1  # stream of a sample's seed
+# Streams of a sample's seed.
+_VARIATION, _CHOICE = 1, 2
 
 
 def prepare(
@@ -82,8 +94,9 @@ def prepare(
         require_cornucopia()
     card = load_card(inputs.models["segmenter"])
     true_groups = groups_of_targets(inputs.maps.labels, card)
+    cases = listed(Path(experiment.scans.table)) if experiment.scans.table else ()
     model = load_models(card, device=device).segmentation
-    return _prepared(experiment, inputs, _Judged(model, true_groups), device, progress)
+    return _prepared(experiment, inputs, _Judged(model, true_groups, cases), device, progress)
 
 
 def _prepared(
@@ -99,12 +112,17 @@ def _prepared(
         require_size(sample_voxel_size_mm(maps, experiment.recipe), judged.model.card)
         scans = generator_of(inputs.backend, maps.to(device), experiment.recipe)
         facts = {**made_of(scans, given), "segmenter": judged.facts, "fast": fast, "edge": edge}
-        return scans, PairMaker(scans, judged.true_groups, judged.model, edge, fast=fast), digest_of(facts)
+        return scans, PairMaker(scans, judged.true_groups, Judge(judged.model, edge, fast=fast)), digest_of(facts)
 
     scans, make, digest = pairs(given.maps, progress, fast=experiment.pairs.fast)
     kept = partial(_kept, inputs.folder)
+    real, of_real = _real_pairs(experiment, inputs, judged, edge)
     source = PairSource(
-        kept(make, digest) if experiment.pairs.kept else make, experiment.pairs, judged.voxel_size_mm, training.seed
+        kept(make, digest) if experiment.pairs.kept else make,
+        experiment.pairs,
+        judged.voxel_size_mm,
+        training.seed,
+        real=real,
     )
     images, scores = source.batch([sample_seed(training.seed, 0)])
     require_fit(images, scores, config, device)
@@ -117,7 +135,7 @@ def _prepared(
         config=config,
         source=source,
         validate=validation,
-        data={**made_of(scans, given), "segmenter": judged.facts, "pairs": to_content(experiment.pairs)},
+        data={**made_of(scans, given), "segmenter": judged.facts, "pairs": to_content(experiment.pairs), **of_real},
         model=ModelPlan(table, judged.voxel_size_mm, KIND),
         sample_shape=(edge, edge, edge),
         labels_name=Path(given.labels.source).stem,
@@ -126,12 +144,31 @@ def _prepared(
     )
 
 
+def _real_pairs(
+    experiment: Experiment, inputs: Inputs, judged: _Judged, edge: int
+) -> tuple[RealPairs | None, dict[str, Any]]:
+    """Return what makes pairs of real scans, if there are any, and what a training says of them."""
+    if not judged.cases:
+        return None, {}
+    given, fast = inputs.maps, experiment.pairs.fast
+    places = [given.labels.target_values.index(value) for value in given.labels.outputs]
+    judge = Judge(judged.model, edge, fast=fast)
+    make = RealPairMaker(judged.cases, given.labels, judged.true_groups[places], judge, given.unknown)
+    scans = [[sha256_of(case.images[0][1]), sha256_of(case.label_map)] for case in judged.cases]
+    labels = {"values": given.labels.values, "outputs": given.labels.outputs, "unknown": given.unknown}
+    digest = digest_of({"scans": scans, "labels": labels, "segmenter": judged.facts, "fast": fast, "edge": edge})
+    names = [case.images[0][0] for case in judged.cases]
+    pairs = RealPairs(_kept(inputs.folder, make, digest), len(names), experiment.scans.share)
+    return pairs, {"scans": {"share": experiment.scans.share, "names": names, "pairs": digest}}
+
+
 @dataclass(frozen=True)
 class _Judged:
-    """The model whose answers are judged, and the group of each class of the synthetic scans."""
+    """The model whose answers are judged, the group of each class of synthetic scans, and the real scans."""
 
     model: LoadedModel
     true_groups: NDArray[np.uint8]
+    cases: tuple[Case, ...] = ()
 
     @property
     def voxel_size_mm(self) -> float:
@@ -140,6 +177,25 @@ class _Judged:
     @property
     def facts(self) -> dict[str, Any]:
         return {"model": self.model.card.name, "weights_sha256": self.model.weights.sha256}
+
+
+@dataclass(frozen=True)
+class RealPairs:
+    """Pairs of real scans.
+
+    Parameters
+    ----------
+    make
+        Takes the number of a scan.
+    count
+        How many scans there are.
+    share
+        Share of samples that show one of them.
+    """
+
+    make: MakePair
+    count: int
+    share: float
 
 
 class PairSource:
@@ -155,10 +211,15 @@ class PairSource:
         Edge of their voxels.
     seed
         Of the training; those of kept pairs follow from it.
+    real
+        Pairs of real scans; ``None``: there are none.
     """
 
-    def __init__(self, pair: MakePair, spec: PairSpec, voxel_size_mm: float, seed: int = 0) -> None:
+    def __init__(
+        self, pair: MakePair, spec: PairSpec, voxel_size_mm: float, seed: int = 0, *, real: RealPairs | None = None
+    ) -> None:
         self._pair = pair
+        self._real = real
         self._spec = spec
         self._voxel_size_mm = voxel_size_mm
         self._seed = seed
@@ -167,12 +228,19 @@ class PairSource:
         """Return images (B, G, E, E, E) and scores (B, G), float32; the same seeds give the same samples."""
         samples = []
         for seed in seeds:
-            pair = self._pair(sample_seed(self._seed, seed % self._spec.kept) if self._spec.kept else seed)
+            pair, spec = self._pair_of(seed)
             rng = np.random.default_rng(spread(seed, _VARIATION))
-            samples.append(varied(pair, self._spec, self._voxel_size_mm, rng))
+            samples.append(varied(pair, spec, self._voxel_size_mm, rng))
         scores = np.stack([group_dice(pair) for pair in samples])
         predicted = torch.from_numpy(np.stack([pair.predicted for pair in samples]))
         return one_hot(predicted, scores.shape[1]), torch.from_numpy(scores).float()
+
+    def _pair_of(self, seed: int) -> tuple[Pair, PairSpec]:
+        """Return the pair that a sample shows, and how it is varied: what is shown again is mirrored."""
+        real, spec = self._real, self._spec
+        if real is not None and chance(real.share, generator(spread(seed, _CHOICE))):
+            return real.make(seed % real.count), replace(spec, kept=spec.kept or real.count)
+        return self._pair(sample_seed(self._seed, seed % spec.kept) if spec.kept else seed), spec
 
 
 def groups_of_targets(labels: GenerationLabels, card: ModelCard) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from synthseg_core.images.volume import Volume
 from synthseg_core.images.writing import write_volume
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.synth.recipe_file import read_recipe
+from synthseg_core.training.experiment import RealPairSpec
 
 SHAPE = (22, 26, 24)
 
@@ -82,6 +83,13 @@ def test_presets_have_the_recipes_of_their_names(maps, tmp_path):
         assert found.experiment.recipe == read_recipe(name)
     reference = read_train_settings(_options("--preset", "official", "--maps", maps, "--out", tmp_path)).experiment
     assert reference.training.steps == 505_000
+
+
+def test_real_scans_for_quality_are_a_setting_and_a_flag(maps, settings, tmp_path):
+    settings.write_text(yaml.safe_dump({"preset": "tiny_quality", "scans": {"table": "a.tsv", "share": 0.5}}))
+    words = ["--maps", maps, "--config", settings, "--out", tmp_path / "run"]
+    assert read_train_settings(_options(*words)).experiment.scans == RealPairSpec("a.tsv", 0.5)
+    assert read_train_settings(_options(*words, "--scans", "b.tsv")).experiment.scans == RealPairSpec("b.tsv", 0.5)
 
 
 def test_crop_shapes():

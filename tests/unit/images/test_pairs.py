@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from synthseg_core.errors import InputError
-from synthseg_core.images.pairs import listed_pairs, match
+from synthseg_core.errors import GeometryError, InputError
+from synthseg_core.images.pairs import Case, listed, listed_pairs, match
+from synthseg_core.images.volume import Volume
 from tests.phantoms.label_maps import label_volume
-from tests.phantoms.scans import write_nifti
+from tests.phantoms.scans import reoriented, write_nifti
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,20 @@ def test_tables_without_label_maps(tmp_path, text, message):
     (tmp_path / "pairs.tsv").write_text(text)
     with pytest.raises(InputError, match=message):
         listed_pairs(tmp_path / "pairs.tsv")
+
+
+def test_listed_pairs_share_a_place_whatever_their_axes(tmp_path):
+    volume = label_volume()
+    write_nifti(tmp_path / "maps/one.nii.gz", volume)
+    write_nifti(tmp_path / "scan.nii.gz", reoriented(volume, (2, 0, 1), (True, False, True)))
+    table = tmp_path / "table.tsv"
+    table.write_text("labels\timage\tsite\nmaps/one.nii.gz\tscan.nii.gz\tA\n")
+    assert listed(table) == (Case(tmp_path / "maps/one.nii.gz", (("scan", tmp_path / "scan.nii.gz"),)),)
+    moved = volume.affine.copy()
+    moved[0, 3] += 3 * volume.voxel_size[0]
+    write_nifti(tmp_path / "scan.nii.gz", Volume(volume.data, moved))
+    with pytest.raises(GeometryError, match=r"scan.nii.gz: found voxels that lie up to .* mm away"):
+        listed(table)
+    (tmp_path / "scan.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"scan.nii.gz: found no such file"):
+        listed(table)

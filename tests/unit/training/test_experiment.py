@@ -47,8 +47,8 @@ def test_presets_stay_as_they_were():
 
 
 def _digest(experiment: Experiment) -> str:
-    """Task, mixing and scout are no settings of a checkpoint: what the samples are made of tells them apart."""
-    omitted = {"task", "mixing", "scout"} | ({"pairs"} if experiment.task != "quality" else set())
+    """Task, mixing, scans and scout are no settings of a checkpoint: what the samples are made of tells them apart."""
+    omitted = {"task", "mixing", "scans", "scout"} | ({"pairs"} if experiment.task != "quality" else set())
     content = {name: value for name, value in to_content(experiment).items() if name not in omitted}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from synthseg_core.errors import InputError
+from synthseg_core.images.pairs import Case
+from synthseg_core.images.volume import Volume
+from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.models.loading import load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation.quality import quality_box
-from synthseg_core.training.quality_pairs import KeptPairs, Pair, PairMaker, group_dice
+from synthseg_core.segmentation.segmenter import segmenter_of
+from synthseg_core.training.quality_pairs import Judge, KeptPairs, Pair, PairMaker, RealPairMaker, group_dice
+from tests.phantoms.scans import all_orientations, oblique_affine, reoriented, write_nifti
 
 
 def _pair(predicted, true, beyond=(0, 0, 0)) -> Pair:
@@ -55,13 +61,11 @@ def model():
 def test_truth_lies_where_the_prediction_does(model, monkeypatch):
     """A segmenter that answers with the truth, on its padded grid, is right everywhere."""
     groups = np.array([0, 1, 2], np.uint8)
-    make = PairMaker(Boxes(), groups, model, 32)
+    make = PairMaker(Boxes(), groups, Judge(model, 32))
     answers = []
 
     class Right:
         def conform(self, scan, options):
-            from synthseg_core.segmentation.segmenter import segmenter_of
-
             return segmenter_of(model).conform(scan, options)
 
         def answer(self, conformed, options, companions):
@@ -69,8 +73,8 @@ def test_truth_lies_where_the_prediction_does(model, monkeypatch):
             channels = np.round(conformed.image * 2).astype(np.uint8)
             return type("Answer", (), {"class_map": channels})
 
-    monkeypatch.setattr(make, "_segmenter", Right())
-    monkeypatch.setattr(make, "_predicted_groups", groups)
+    monkeypatch.setattr(make._judge, "_segmenter", Right())
+    monkeypatch.setattr(make._judge, "_predicted_groups", groups)
     pair = make(3)
     assert answers == [(False, ("quality",))]
     assert pair.predicted.shape == (32, 32, 32)
@@ -83,10 +87,8 @@ def test_truth_lies_where_the_prediction_does(model, monkeypatch):
 
 def test_truth_outside_of_the_field_of_view_counts(model, monkeypatch):
     """A scout's field of view may end inside a structure; what is cut off was not found."""
-    from synthseg_core.segmentation.segmenter import segmenter_of
-
     groups = np.array([0, 1, 2], np.uint8)
-    make = PairMaker(Boxes(), groups, model, 32)
+    make = PairMaker(Boxes(), groups, Judge(model, 32))
 
     class Narrow:
         def conform(self, scan, options):
@@ -97,19 +99,63 @@ def test_truth_outside_of_the_field_of_view_counts(model, monkeypatch):
         def answer(self, conformed, options, companions):
             return type("Answer", (), {"class_map": np.round(conformed.image * 2).astype(np.uint8)})
 
-    monkeypatch.setattr(make, "_segmenter", Narrow())
-    monkeypatch.setattr(make, "_predicted_groups", groups)
+    monkeypatch.setattr(make._judge, "_segmenter", Narrow())
+    monkeypatch.setattr(make._judge, "_predicted_groups", groups)
     pair = make(3)
     np.testing.assert_array_equal(pair.predicted, pair.true)
     assert pair.beyond[1:].tolist() == [3 * 20 * 16, 3 * 20 * 16]
 
 
 def test_pairs_are_those_of_the_model(model):
-    make = PairMaker(Boxes(), np.array([0, 1, 2], np.uint8), model, 32)
+    make = PairMaker(Boxes(), np.array([0, 1, 2], np.uint8), Judge(model, 32))
     pair, again = make(1), make(1)
     np.testing.assert_array_equal(pair.predicted, again.predicted)
     assert len(pair.beyond) == max(model.card.labels.qc_groups) + 1
     assert quality_box(pair.predicted, 32).extract(pair.predicted).shape == (32, 32, 32)
+
+
+SIDES = GenerationLabels((0, 2, 41), 1, (0, 1, 2), (0, 2, 41))
+
+
+@pytest.mark.parametrize(("axes", "flips"), all_orientations())
+def test_truth_of_a_real_scan_lies_where_the_prediction_does(tmp_path, model, monkeypatch, axes, flips):
+    """As above, with scan and label map in files of any orientation."""
+    index = Boxes().batch([0])[1][0].numpy()
+    labels = reoriented(Volume(np.array(SIDES.values, np.int32)[index], oblique_affine((1.0, 1.0, 1.0))), axes, flips)
+    label_map = write_nifti(tmp_path / "map.nii.gz", labels, "int16")
+    image = write_nifti(
+        tmp_path / "scan.nii.gz", replace(labels, data=np.searchsorted(SIDES.values, labels.data) * 50.0)
+    )
+    groups = np.array([0, 1, 2], np.uint8)
+    judge = Judge(model, 32)
+
+    class Right:
+        def conform(self, scan, options):
+            return segmenter_of(model).conform(scan, options)
+
+        def answer(self, conformed, options, companions):
+            return type("Answer", (), {"class_map": np.round(conformed.image * 2).astype(np.uint8)})
+
+    monkeypatch.setattr(judge, "_segmenter", Right())
+    monkeypatch.setattr(judge, "_predicted_groups", groups)
+    pair = RealPairMaker([Case(label_map, (("scan", image),))], SIDES, groups, judge)(0)
+    np.testing.assert_array_equal(pair.predicted, pair.true)
+    assert np.bincount(pair.true.ravel())[1:].tolist() == [10 * 20 * 16, 13 * 20 * 16]
+    assert pair.beyond[1:].tolist() == [0, 0]
+
+
+def test_values_that_the_list_lacks_are_refused_or_background(tmp_path, model):
+    data = np.zeros((40, 40, 40), np.int32)
+    data[5:20, 5:20, 5:20], data[25:30, 5:20, 5:20] = 2, 99
+    label_map = write_nifti(tmp_path / "map.nii.gz", Volume(data, np.eye(4)), "int16")
+    image = write_nifti(tmp_path / "scan.nii.gz", Volume(data.astype(np.float32), np.eye(4)))
+    groups, cases = np.array([0, 1, 2], np.uint8), [Case(label_map, (("scan", image),))]
+    judge = Judge(model, 32)
+    with pytest.raises(InputError, match=r"map.nii.gz: found .*99"):
+        RealPairMaker(cases, SIDES, groups, judge)(0)
+    pair = RealPairMaker(cases, SIDES, groups, judge, "background")(0)
+    assert np.bincount(pair.true.ravel(), minlength=3)[1:].sum() + pair.beyond[1:].sum() > 0
+    assert 2 not in pair.true
 
 
 def test_kept_pairs_are_made_once(tmp_path):

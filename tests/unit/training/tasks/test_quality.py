@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from synthseg_core.errors import GeometryError, ModelError, UsageError
+from synthseg_core.cli.demo.heads import write_heads, write_scans
+from synthseg_core.errors import GeometryError, InputError, ModelError, UsageError
+from synthseg_core.images.label_maps import read_ras_labels
 from synthseg_core.labels.lists import GenerationLabels
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.models.card_file import read_card, rewrite_card
@@ -20,7 +22,13 @@ from synthseg_core.training.experiment import PairSpec
 from synthseg_core.training.quality_pairs import Pair, group_dice
 from synthseg_core.training.tasks import prepare
 from synthseg_core.training.tasks.quality import PAIRS, PairSource, groups_of_targets, groups_table
-from tests.unit.training.quality_models import labels_of, quality_experiment, quality_inputs, segmenter_card
+from tests.unit.training.quality_models import (
+    VOXEL_SIZE_MM,
+    labels_of,
+    quality_experiment,
+    quality_inputs,
+    segmenter_card,
+)
 from tests.unit.training.tasks.small import CPU, experiment, first_model
 
 
@@ -82,6 +90,73 @@ def test_the_trained_model_joins_the_one_that_it_judges(tmp_path, found, segment
     scores = quality_scores(models.quality, channels, models.segmentation.card.labels)
     assert len(scores) == 4
     assert {score.name for score in scores} == set(found.model.table.names[1:])
+
+
+@pytest.fixture(scope="module")
+def table(folder):
+    """Two heads that are not among the others, with a scan each."""
+    maps = write_heads(folder / "real", 2, VOXEL_SIZE_MM, first=5)
+    scans = write_scans(maps, folder / "real")
+    rows = [f"{image.name}\t{label_map.name}\n" for image, label_map in zip(scans, maps, strict=True)]
+    (folder / "real/scans.tsv").write_text("".join(["image\tlabels\n", *rows]))
+    return folder / "real/scans.tsv"
+
+
+def test_real_scans_give_a_share_of_the_samples(tmp_path, folder, segmenter, table):
+    wanted = quality_experiment(scans={"table": str(table), "share": 0.5}, pairs={"kept": 2, "fault_probability": 0.0})
+    inputs = quality_inputs(folder, wanted, segmenter)
+    made = prepare(wanted, replace(inputs, folder=tmp_path), CPU)
+    assert made.data["scans"]["names"] == ["sub-05_T1w", "sub-06_T1w"]
+    made.source.batch(range(12))
+    kept = tmp_path / PAIRS / made.data["scans"]["pairs"]
+    assert {path.name for path in kept.iterdir()} == {"0.npz", "1.npz"}
+    stamps = [path.stat().st_mtime_ns for path in sorted(kept.iterdir())]
+    first, again = (made.source.batch(range(6)) for _ in range(2))
+    assert all(torch.equal(*both) for both in zip(first, again, strict=True))
+    assert stamps == [path.stat().st_mtime_ns for path in sorted(kept.iterdir())]
+    assert "scans" not in prepare(quality_experiment(), inputs, CPU).data
+
+
+def test_every_sample_shows_a_real_scan_where_the_share_is_one(tmp_path, folder, segmenter, table):
+    """What samples are then made of is the truth of the label maps, seen by counting the voxels of each group."""
+    wanted = quality_experiment(
+        scans={"table": str(table), "share": 1.0},
+        pairs={"kept": 0, "fault_probability": 0.0, "partial_view_probability": 0.0},
+    )
+    made = prepare(wanted, replace(quality_inputs(folder, wanted, segmenter), folder=None), CPU)
+    pair, spec = made.source._pair_of(4)
+    assert spec.kept == 2
+    label_map = read_ras_labels(table.with_name("sub-05_dseg.nii.gz"))
+    labels = labels_of(wanted)
+    group_of = dict(zip(labels.values, labels.groups, strict=True))
+    counts = np.bincount(np.vectorize(group_of.get)(label_map.data).ravel(), minlength=5)
+    assert np.bincount(pair.true.ravel(), minlength=5)[1:].tolist() == counts[1:].tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("scan\tlabels\nsub-05_T1w.nii.gz\tsub-05_dseg.nii.gz\n", "expected also image"),
+        ("image\tlabels\nno.nii.gz\tsub-05_dseg.nii.gz\n", "no.nii.gz: found no such file"),
+        ("image\tlabels\nsub-05_T1w.nii.gz\tn/a\n", "no label map for sub-05_T1w.nii.gz"),
+        ("image\tlabels\n", "no rows"),
+        ("image\tlabels\nsub-05_T1w.nii.gz\tother.nii.gz\n", "voxels"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused_before_anything_is_segmented(folder, segmenter, table, rows, words):
+    write_heads(folder / "other", 1, 8.0)[0].replace(table.with_name("other.nii.gz"))
+    bad = table.with_name("bad.tsv")
+    bad.write_text(rows)
+    wanted = quality_experiment(scans={"table": str(bad)})
+    with pytest.raises((InputError, GeometryError), match=words):
+        prepare(wanted, quality_inputs(folder, wanted, segmenter), CPU)
+
+
+def test_real_scans_are_for_quality_alone(folder, table):
+    with pytest.raises(UsageError, match="--scans: found it for the task segmentation"):
+        prepare(experiment("tiny", scans={"table": str(table)}), quality_inputs(folder, experiment("tiny"), "x"), CPU)
+    with pytest.raises(UsageError, match="scans, share: found 0; expected above 0, to 1"):
+        quality_experiment(scans={"share": 0.0})
 
 
 def test_published_groups_keep_their_names_and_others_are_called_by_their_members():
