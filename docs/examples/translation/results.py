@@ -11,7 +11,7 @@ from contrasts import TISSUES
 from synthseg_core.errors import UsageError
 from synthseg_core.system.atomic import write_text
 
-COLUMNS = ("use", "method", "mean", "gain", *TISSUES)
+COLUMNS = ("use", "method", "mean", "gain", "minutes", *TISSUES)
 OWN, AS_THEY_ARE = "T1w scans, scored on T1w", "inverted scans as they are"
 TRAINED, TRANSLATED = "segmenter trained on translated scans", "scans translated before"
 WANTED_GAIN = 0.15
@@ -19,7 +19,9 @@ WANTED_GAIN = 0.15
 _BEGIN, _END = "<!-- translation example: begin -->", "<!-- translation example: end -->"
 
 
-def row(use: str, method: str, values: np.ndarray, before: np.ndarray | None = None) -> dict[str, str]:
+def row(
+    use: str, method: str, values: np.ndarray, before: np.ndarray | None = None, minutes: float = 0.0
+) -> dict[str, str]:
     """Return a row of the table.
 
     Parameters
@@ -30,10 +32,13 @@ def row(use: str, method: str, values: np.ndarray, before: np.ndarray | None = N
         Dice of each tissue.
     before : (4,)
         Those of scans as they are, to tell the gain; ``None``: none is told.
+    minutes
+        That the training of the translator took.
     """
     tissues = dict(zip(TISSUES, (f"{value:.3f}" for value in values), strict=True))
     gain = "n/a" if before is None else f"{values.mean() - before.mean():+.3f}"
-    return {"use": use, "method": method, "mean": f"{values.mean():.3f}", "gain": gain, **tissues}
+    scores = {"mean": f"{values.mean():.3f}", "gain": gain, "minutes": f"{minutes:.1f}"}
+    return {"use": use, "method": method, **scores, **tissues}
 
 
 def markdown(rows: Sequence[Mapping[str, str]], heads: str, minutes: float) -> str:
@@ -52,11 +57,12 @@ def markdown(rows: Sequence[Mapping[str, str]], heads: str, minutes: float) -> s
     own, before = found[OWN, "none"], found[AS_THEY_ARE, "none"]
     methods = [one["method"] for one in rows if one["use"] == TRANSLATED]
     lines = [
-        f"| method | {TRANSLATED} | {TRAINED} |",
-        "|---|---|---|",
-        f"| none | {before['mean']} | {before['mean']} |",
+        f"| method | {TRANSLATED} | {TRAINED} | minutes of training |",
+        "|---|---|---|---|",
+        f"| none | {before['mean']} | {before['mean']} | |",
         *(
-            f"| `{method}` | {_cell(found[TRANSLATED, method])} | {_cell(found[TRAINED, method])} |"
+            f"| `{method}` | {_cell(found[TRANSLATED, method])} | {_cell(found[TRAINED, method])}"
+            f" | {found[TRANSLATED, method]['minutes']} |"
             for method in methods
         ),
         "",
