@@ -110,6 +110,7 @@ class TranslationPlan:
             ["--filter", *(f"{key}={label}" for key, label in options["filter"].items())] if options["filter"] else []
         )
         words += ["--labels", *_paths(options["labels"])] if options["labels"] else []
+        words += ["--planes", *options["planes"]] if options["planes"] else []
         return words + _plain_words(options, ("to", "samples", "seed"))
 
     @property

@@ -84,11 +84,13 @@ def test_flags_of_a_training(tmp_path):
 
 def test_flags_of_translated_scans(tmp_path):
     stage = {"to": "T1w", "scans": "raw", "filter": {"suffix": "CT"}, "labels": ["seg"], "samples": 3}
+    stage["planes"] = ["axial", "sagittal"]
     made = _plan(tmp_path, translate=stage)
     args = _words("scans", *made.translate_flags, "--translator", made.translator, "--out", "o")
     assert args.scans == [Path("raw").absolute()]
     assert (args.filter, args.labels, args.to, args.samples) == (["suffix=CT"], [Path("seg").absolute()], "T1w", 3)
     assert args.translator == made.card
+    assert args.planes == ["axial", "sagittal"]
     own = _plan(tmp_path, translate={**stage, "translator": "mine.yaml"})
     assert own.translator == str(Path("mine.yaml").absolute())
 
