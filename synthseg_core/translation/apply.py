@@ -168,6 +168,7 @@ def translated_sidecar(
     names = f"from {translator.source.name} to {translator.target.name} by {translator.card.name}"
     return {
         **common_entries(origin, f"{SYNTHETIC}: translated {names}"),
+        "SkullStripped": False,
         "Synthetic": True,
         "GeneratedBy": generated_by(),
         "Translation": translation_entry(translator, options, result),

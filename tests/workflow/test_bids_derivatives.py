@@ -19,8 +19,10 @@ from synthseg_core.bids.scan_table import write_table
 from synthseg_core.cli.main import main
 from synthseg_core.images import checks
 from synthseg_core.system.tables import read_tsv
+from synthseg_core.translation.card import write_translator
 from tests.pages import ROOT
 from tests.phantoms.scans import phantom, write_nifti
+from tests.phantoms.translation import matching_card
 from tests.phantoms.trees import contents
 
 MODEL = "tiny-random-cortex"
@@ -78,7 +80,10 @@ def make_scan(name, raw, out):
         for product in (*products_of("segment"), *products_of("posteriors"))
         for word in (f"--{product.replace('_', '-')}", files[product])
     ]
-    command("segment", scan, *uri, *model, *segmentation, "--decision", decision)
+    translation = ("--image", files["translated"], "--sidecar", files["translated_sidecar"])
+    command("translate", "apply", scan, *uri, "--translator", raw.parent / "toy", "--to", "bright", *translation)
+    seen = ("--translated", files["translated"], "--decision", decision)
+    command("segment", scan, *uri, *model, *segmentation, *seen)
     command("resample", scan, *uri, "--resampled", files["resampled"], "--sidecar", files["resampled_sidecar"])
     parcels = ("--dseg", files["parcels"], "--dseg-1mm", files["parcels_1mm"], "--volumes", files["parcel_volumes"])
     before = ("--decision", decision, "--segmentation", files["dseg"], "--segmentation-1mm", files["dseg_1mm"])
@@ -108,6 +113,7 @@ def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("derivatives")
     raw, out = folder / "raw", folder / "raw" / "derivatives" / "s"
     raw.mkdir()
+    write_translator(matching_card(folder / "toy"))
     about = {"Name": "x", "BIDSVersion": "1.11.1", "License": "CC0", "Authors": ["A. Nobody", "B. Nobody"]}
     (raw / "dataset_description.json").write_text(json.dumps(about))
     (raw / "participants.tsv").write_text("participant_id\tage\nsub-01\t31\nsub-02\t28\n")

@@ -113,6 +113,7 @@ def test_the_sidecar_says_synthetic_and_how(tmp_path):
     content = translated_sidecar(scan, Origin("bids::sub-01/x.nii.gz", "abc"), translator, options, result)
     assert content["Description"] == "Synthetic image, not for reading: translated from bright to dark by toy"
     assert content["Synthetic"] is True
+    assert content["SkullStripped"] is False  # BIDS wants it of every anatomical image among derivatives
     assert content["Sources"] == ["bids::sub-01/x.nii.gz"]
     how = content["Translation"]
     assert (how["From"], how["To"], how["Steps"], how["Samples"]) == ("bright", "dark", 1, 1)
