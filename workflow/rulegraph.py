@@ -58,12 +58,13 @@ SCENARIOS = (
     Scenario("Segmentation", "What is made where nothing else is asked for.", {"segment": {"model": "tiny-random"}}),
     Scenario(
         "All stages",
-        "With `segment.posteriors`, `resample`, `parcellate` and `qc`.",
+        "With `segment.posteriors`, `resample`, `parcellate`, `qc` and `merge_head`.",
         {
             "segment": {"model": "tiny-random-cortex", "posteriors": True},
             "resample": {"enabled": True},
             "parcellate": {"enabled": True},
             "qc": {"enabled": True},
+            "merge_head": {"model": "tiny-random"},
         },
     ),
     Scenario(

@@ -29,6 +29,7 @@ OPTION_NAMES = {
     "bids_database": "--bids-database-dir",
     "segment.model": "--model",
     "qc.threshold": "--qc-threshold",
+    "merge_head.model": "--merge-head",
     **{
         key: f"--{key.replace('_', '-')}"
         for key in ("layout", "path_column", "datatypes", "suffixes", "bids_filter_file", "derivatives", "device")
@@ -125,6 +126,7 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
         "resample": {"enabled": args.save_resampled},
         "parcellate": {"enabled": args.parc},
         "qc": {"enabled": args.qc, "threshold": args.qc_threshold},
+        "merge_head": {"model": _absolute_card(args.merge_head)},
         "report": {"enabled": False if args.no_reports else None, "viewer": args.report_viewer or None},
     }
     return _given(values)
@@ -205,6 +207,11 @@ def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--qc", action="store_true", help="quality scores")
     group.add_argument(
         "--qc-threshold", type=float, metavar="SCORE", help="flag scans with a score below (default: 0.65)"
+    )
+    group.add_argument(
+        "--merge-head",
+        metavar="NAME|CARD",
+        help="tissues of the head around the segmentation, as this model labels them",
     )
     group.add_argument("--no-reports", action="store_true", help="no pages to look at")
     group.add_argument(

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthseg_core.app.plan import stem_of
-from synthseg_core.cli.worker.environment import PER_SCAN
+from synthseg_core.app.wildcards import stem_of
+from synthseg_core.bids.names import STAGES
 
 VARIABLE = "SYNTHSEG_EVENTS"
 """Environment variable that holds the path of the file."""
@@ -110,7 +110,7 @@ def _jobs_of(workflow: Any) -> Iterator[Job]:
     """Return the jobs that are to run; without the rule that only collects, which makes nothing."""
     for job in workflow.dag.needrun_jobs():
         if job.output:
-            scan = stem_of(job.wildcards) if job.rule.name in (*PER_SCAN, REPORT) else ""
+            scan = stem_of(job.wildcards) if job.rule.name in (*STAGES, REPORT) else ""
             yield Job(job.jobid, job.rule.name, scan)
 
 

@@ -27,7 +27,7 @@ from synthseg_core.reports import GroupTables, Present, gather
 
 # Stages whose results group tables hold, beside those of the segmentation; and those that are only looked at.
 _GATHERED = ("parcellate", "qc")
-_LOOKED_AT = ("posteriors", "resample")
+_LOOKED_AT = ("posteriors", "resample", "merge_head")
 
 
 def look_at(layout: Layout) -> GroupTables:
@@ -73,7 +73,7 @@ def results_so_far(plan: Plan) -> GroupTables:
 
 def results_of_run(plan: Plan) -> GroupTables:
     """Gather what there is after a run; stages that it was not asked for count in tables, not for what is done."""
-    jobs = Jobs(plan.layout, plan.segment, plan.stages)
+    jobs = Jobs(plan.layout, plan.segment, plan.stages, plan.head)
     verdicts = {(row.scan, stage): verdict for row in plan.usable for stage, verdict in jobs.verdicts(row).items()}
     outdated = {key: verdict.outdated for key, verdict in verdicts.items() if verdict.outdated}
     stages = stages_to_gather(plan, plan.selected)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from synthseg_core.app.layout import Layout
+from synthseg_core.app.merge_head import MergeHead
 from synthseg_core.app.requests import Job, Verdict, judge, settle
 from synthseg_core.app.stage_options import COMPANION_TASKS, SegmentSettings, write_stage_file
 from synthseg_core.bids.names import SIDECARS, copies_of
@@ -18,13 +19,14 @@ from synthseg_core.bids.scan_row import ScanRow
 from synthseg_core.reports.origins import Basis, read_sidecar
 from synthseg_core.system.settings import known_mapping
 
-# Stages whose job reads the scan itself and nothing that another job made.
-_FROM_SCANS = ("translate", "segment", "resample")
+# Stages whose job reads the scan itself.
+_FROM_SCANS = ("translate", "segment", "resample", "merge_head")
 # Stage -> the one before it, and what its job starts from among the outputs of that; as in the rules.
 _STARTS = {
     "segment": ("translate", ("translated",)),
     "parcellate": ("segment", ("decision", "dseg", "dseg_1mm")),
     "qc": ("segment", ("decision",)),
+    "merge_head": ("segment", ("dseg",)),
 }
 FOLLOWS = "what it is made from is made again"
 """Why a job runs whose own results are as asked for."""
@@ -43,11 +45,14 @@ class Jobs:
         Options of the segmentation, for scans without options of their own.
     asked
         Stages that are asked for, in their order.
+    head
+        Options of the stage ``merge_head``, if that is asked for.
     """
 
     layout: Layout
     segment: SegmentSettings
     asked: tuple[str, ...]
+    head: MergeHead | None = None
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -75,7 +80,7 @@ class Jobs:
         """Return the segmentation that a job is to make, or the one that is there for it to start from."""
         if stage == "segment":
             return Basis(None, *(settings[key] for key in ("model", "weights_sha256", "fast", "ct")))
-        return read_sidecar(self.layout.derivative(row.scan, "sidecar")).basis if stage in COMPANION_TASKS else Basis()
+        return read_sidecar(self.layout.derivative(row.scan, "sidecar")).basis if stage in _STARTS else Basis()
 
     def segment_mem_mb(self, row: ScanRow) -> int:
         """Return the memory that the segmentation of a scan asks for, MB: it depends on its model."""
@@ -84,6 +89,11 @@ class Jobs:
     def segment_minutes(self, row: ScanRow) -> int:
         """Return the minutes that the segmentation of a scan asks for: they depend on its model and folds."""
         return self._resources(row)[1]
+
+    @property
+    def head_resources(self) -> tuple[int, int]:
+        """Memory, MB, and minutes that labelling a head asks for; nothing where there is no such stage."""
+        return self.head.job_resources() if self.head else (0, 0)
 
     def _resources(self, row: ScanRow) -> tuple[int, int]:
         options = self.segment.for_scan(row)
@@ -170,7 +180,7 @@ class Jobs:
         key = stage, options
         if key not in self._known_settings:
             former = known_mapping(self._settings_path(stage, options))
-            self._known_settings[key] = stage_settings(stage, options), former
+            self._known_settings[key] = stage_settings(stage, options, self.head), former
         return self._known_settings[key]
 
     @cached_property
@@ -199,12 +209,14 @@ def segment_job_of(stages: Sequence[str]) -> tuple[str, ...]:
     return tuple(stage for stage in stages if stage in ("segment", "posteriors"))
 
 
-def stage_settings(stage: str, options: SegmentSettings) -> dict[str, Any]:
+def stage_settings(stage: str, options: SegmentSettings, head: MergeHead | None = None) -> dict[str, Any]:
     """Return what decides the results of a stage beside scan and segmentation; raises where a model cannot be used."""
     if stage == "translate":
         return options.translation_settings()
     if stage == "resample":
         return {"voxel_size_mm": 1.0}
+    if stage == "merge_head" and head is not None:
+        return head.settings(options)
     if stage in COMPANION_TASKS:
         return options.companion_settings(COMPANION_TASKS[stage])
     return options.settings()

@@ -53,7 +53,7 @@ from synthseg_core.system.words import counted
 # Stage -> the flag that asks for it.
 _FLAGS = {
     **{"translate": "--translate-before", "posteriors": "--save-posteriors", "resample": "--save-resampled"},
-    **{"parcellate": "--parc", "qc": "--qc"},
+    **{"parcellate": "--parc", "qc": "--qc", "merge_head": "--merge-head"},
 }
 # What Snakemake ends with if its command line is wrong.
 _USAGE_ERROR = 2

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
-from inspect import signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from synthseg_core import __version__
 from synthseg_core.app.jobs import Jobs, segment_job_of, stage_settings
 from synthseg_core.app.layout import Layout, require_own_output
+from synthseg_core.app.merge_head import MergeHead
 from synthseg_core.app.no_scans import no_usable_scan
 from synthseg_core.app.report_plan import Reports, shown_of
 from synthseg_core.app.requests import date_back, remove_broken_link
 from synthseg_core.app.stage_options import SegmentSettings, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
 from synthseg_core.bids.discovery import dataset_of
-from synthseg_core.bids.names import STAGES, derivative, products_of, stem_of_report
+from synthseg_core.bids.names import STAGES, derivative, products_of
 from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.bids.scan_row import ScanRow, pointer_problem
 from synthseg_core.bids.scan_table import (
@@ -39,12 +39,8 @@ from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models.registry import resolved_name
 from synthseg_core.system.paths import is_allowed
 
-TWO_PART_STEM = "{before}_space-{suffix}"
-"""A stem as wildcards in two parts, for the rule whose outputs repeat the suffix of the scan."""
 # With one of these, pybids searches.
 _PYBIDS_KEYS = ("bids_filter_file", "bids_database")
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -102,6 +98,8 @@ class Plan:
         Scans with a quality score below are flagged.
     reports
         Pages to look at.
+    head
+        Model whose tissues go around the segmentation; ``None``: none.
     """
 
     layout: Layout
@@ -114,6 +112,7 @@ class Plan:
     stages: tuple[str, ...]
     quality_threshold: float
     reports: Reports
+    head: MergeHead | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, head: bool = True) -> Plan:
@@ -138,6 +137,7 @@ class Plan:
             stages=stages_of(config),
             quality_threshold=config["qc"]["threshold"],
             reports=Reports(**config["report"]),
+            head=MergeHead.from_config(config["merge_head"]),
         )
 
     @cached_property
@@ -243,8 +243,14 @@ class Plan:
 
     def parcellate_words(self, stem: str) -> list[str]:
         """Return the options of ``synthseg parcellate`` for one scan."""
-        made_from = ["--source", self._uri(stem), "--segmentation-source", f"bids::{quote(derivative(stem, 'dseg'))}"]
-        return [*self.options_of(stem).model_flags(), *made_from]
+        words = self.options_of(stem).model_flags()
+        return [*words, "--source", self._uri(stem), "--segmentation-source", _own_uri(stem)]
+
+    def merge_words(self, stem: str) -> list[str]:
+        """Return the options of ``synthseg merge`` for one scan."""
+        options = self.options_of(stem)
+        words = self.head.words(options) if self.head else []
+        return [*words, "--source", self._uri(stem), "--segmentation-source", _own_uri(stem)]
 
     def resample_words(self, stem: str) -> list[str]:
         """Return the options of ``synthseg resample`` for one scan."""
@@ -367,7 +373,7 @@ class Plan:
     @cached_property
     def jobs(self) -> Jobs:
         """The jobs of this run: what each is asked for, and whether it has to run."""
-        return Jobs(self.layout, self.segment, self.stages)
+        return Jobs(self.layout, self.segment, self.stages, self.head)
 
     def settle(self) -> None:
         """Write what every job of this run is asked for, and remove what would stop Snakemake."""
@@ -389,11 +395,12 @@ class Plan:
         """
         for options in {self.segment.for_scan(row) for row in self.usable}:
             for stage in self.stages:
-                stage_settings(stage, options)
+                stage_settings(stage, options, self.head)
 
     def _dataset_settings(self) -> dict[str, Any]:
         source = os.path.relpath(self.source_folder, self.layout.output)
         made = {"stages": list(self.stages), "reports": self.reports.enabled}
+        made |= {"merge_head": self.head.model} if self.head else {}
         return {"models": self.models, "input": source, "version": __version__, **made}
 
     def _judged(self, row: ScanRow) -> ScanRow:
@@ -411,7 +418,7 @@ class Plan:
     def _model_problem(self, model: str) -> str:
         try:
             for stage in self.stages:
-                stage_settings(stage, replace(self.segment, model=model))
+                stage_settings(stage, replace(self.segment, model=model), self.head)
         except SynthSegError as error:
             return f"its model: {error}"
         return ""
@@ -426,8 +433,14 @@ def stages_of(config: Mapping[str, Any]) -> tuple[str, ...]:
         "resample": config["resample"]["enabled"],
         "parcellate": config["parcellate"]["enabled"],
         "qc": config["qc"]["enabled"],
+        "merge_head": config.get("merge_head", {}).get("model") is not None,  # earlier versions wrote none
     }
     return tuple(stage for stage in STAGES if asked[stage])
+
+
+def _own_uri(stem: str) -> str:
+    """Return what sidecars call the segmentation of a scan."""
+    return f"bids::{quote(derivative(stem, 'dseg'))}"
 
 
 def _missing(names: Iterable[str]) -> list[str]:
@@ -473,28 +486,3 @@ def search_of(config: Mapping[str, Any], layout: Layout) -> Search:
         database=database,
         derivatives=tuple(Path(folder).absolute() for folder in config["derivatives"]),
     )
-
-
-def of_scan(function: Callable[[str], Result]) -> Callable[[Any], Result]:
-    """Make what a rule can ask from a function of a scan's stem: a function of the wildcards of a job."""
-
-    @with_signature
-    def of_wildcards(wildcards: Any) -> Result:
-        return function(stem_of(wildcards))
-
-    return of_wildcards
-
-
-def stem_of(wildcards: Any) -> str:
-    """Return the stem of a scan from the wildcards of a job: whole, as :data:`TWO_PART_STEM`, or named by its page."""
-    if hasattr(wildcards, "scan"):
-        return wildcards.scan
-    if hasattr(wildcards, "report"):
-        return stem_of_report(wildcards.report)
-    return TWO_PART_STEM.format(before=wildcards.before, suffix=wildcards.suffix)
-
-
-def with_signature(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Note the arguments of a function on it; Snakemake looks them up about 20 times a scan."""
-    setattr(function, "__signature__", signature(function))  # noqa: B010 -- no type has this attribute
-    return function

@@ -53,6 +53,10 @@ _PARCELS = """\
   in place of the cortex; `seg-synthsegparc_dseg.tsv` says what the labels mean.
 * `<scan>_seg-synthsegparc_volumes.tsv`: volumes of the parcels, mm^3.
 """
+_HEADS = """\
+* `<scan>_seg-synthseghead_dseg.nii.gz`: the label map on the grid of the scan with tissues of the head around it, whose
+  labels are those of their model plus 600; `seg-synthseghead_dseg.tsv` says what they mean.
+"""
 _SCORES = """\
 * `<scan>_desc-qc_scores.tsv`: overlap (Dice coefficient) with the true structures that a network predicts, 0 to 1, for
   groups of structures.
@@ -84,7 +88,7 @@ _TAIL = """\
 """
 
 
-def readme(version: str, models: Sequence[ModelCard], *, parcels: bool, scores: bool) -> str:
+def readme(version: str, models: Sequence[ModelCard], *, parcels: bool, scores: bool, heads: bool = False) -> str:
     """Return the text.
 
     Parameters
@@ -93,8 +97,8 @@ def readme(version: str, models: Sequence[ModelCard], *, parcels: bool, scores: 
         Of this program.
     models
         All that had a part in it; their notes are appended.
-    parcels, scores
-        Whether the dataset has parcels and quality scores.
+    parcels, scores, heads
+        Whether the dataset has parcels, quality scores, and label maps with tissues of the head.
     """
     named = "".join(
         f"* {card.name}: {card.title}. Licence of the weights: {card.weights.licence}.\n" for card in models
@@ -103,6 +107,7 @@ def readme(version: str, models: Sequence[ModelCard], *, parcels: bool, scores: 
         _HEAD.format(version=version, models=named),
         _PARCELS * parcels,
         _SCORES * scores,
+        _HEADS * heads,
         _GROUP,
         _GROUP_PARCELS * parcels,
         _GROUP_SCORES * scores,
@@ -130,6 +135,12 @@ _PARCEL_FILES: tuple[str, ...] = (
     "seg-synthsegparc_itksnap.txt",
 )
 _SCORE_FILES: tuple[str, ...] = ("desc-qc_scores.json",)
+_HEAD_FILES: tuple[str, ...] = (
+    "seg-synthseghead_dseg.tsv",
+    "seg-synthseghead_dseg.json",
+    "seg-synthseghead_LUT.txt",
+    "seg-synthseghead_itksnap.txt",
+)
 # Names that BIDS 1.11 does not know: tables, colour tables, and scans whose names were not BIDS.
 _IGNORED = (
     *("/work", "/*.html", "/figures", "desc-review_scans.tsv", "group_*"),
@@ -148,6 +159,8 @@ class DatasetFacts:
         That made the segmentations: the configuration's, then those that single scans have of their own.
     parcellations, qualities
         Models of the stages ``parcellate`` and ``qc``; empty where those were not asked for.
+    heads, head_labels
+        Models of the stage ``merge_head``, and the values of merged label maps; empty likewise.
     source
         Dataset of the scans, as a path relative to the derivative dataset or a URI.
     version
@@ -165,6 +178,8 @@ class DatasetFacts:
     version: str
     parcellations: tuple[ModelCard, ...] = ()
     qualities: tuple[ModelCard, ...] = ()
+    heads: tuple[ModelCard, ...] = ()
+    head_labels: tuple[Meaning, ...] = ()
     code_url: str = ""
     container: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -172,7 +187,7 @@ class DatasetFacts:
     @property
     def all_models(self) -> tuple[ModelCard, ...]:
         """Every model once, in order of use."""
-        cards = (*self.models, *self.parcellations, *self.qualities)
+        cards = (*self.models, *self.parcellations, *self.qualities, *self.heads)
         return tuple({card.name: card for card in cards}.values())
 
     @cached_property
@@ -188,7 +203,7 @@ class DatasetFacts:
 
 def dataset_file_names(stages: Iterable[str] = ("segment",)) -> tuple[str, ...]:
     """Return the names of the files that describe a dataset in which these stages were asked for."""
-    added = {"parcellate": _PARCEL_FILES, "qc": _SCORE_FILES}
+    added = {"parcellate": _PARCEL_FILES, "qc": _SCORE_FILES, "merge_head": _HEAD_FILES}
     return (*_SEGMENT_FILES, *(name for stage in added if stage in {*stages} for name in added[stage]))
 
 
@@ -197,13 +212,17 @@ DATASET_FILES = dataset_file_names()
 
 def dataset_files(facts: DatasetFacts) -> dict[str, str]:
     """Return the text of each file by its name."""
-    text = readme(facts.version, facts.all_models, parcels=bool(facts.parcellations), scores=bool(facts.qualities))
+    parts = {"parcels": facts.parcellations, "scores": facts.qualities, "heads": facts.heads}
+    text = readme(facts.version, facts.all_models, **{name: bool(cards) for name, cards in parts.items()})
     general = (_json(_description(facts)), text, "".join(f"{line}\n" for line in _IGNORED))
     texts = dict(zip(_SEGMENT_FILES, (*general, *_label_texts(facts.labels)), strict=True))
     if facts.parcellations:
         texts |= dict(zip(_PARCEL_FILES, _label_texts(facts.parcel_labels), strict=True))
     if facts.qualities:
         texts |= dict(zip(_SCORE_FILES, (_json(SCORE_COLUMNS),), strict=True))
+    if facts.heads:
+        table, columns, _, *viewers = _label_texts(facts.head_labels)
+        texts |= dict(zip(_HEAD_FILES, (table, columns, *viewers), strict=True))
     return texts
 
 

@@ -150,6 +150,7 @@ _PARCELS = {"seg": "synthsegparc"}
 _PARCELS_1MM = {"seg": "synthsegparc", "res": "1mm"}
 _BRAIN = {"desc": "brain"}
 _QUALITY = {"desc": "qc"}
+_HEAD = {"seg": "synthseghead"}
 _RESAMPLED = {"res": "1mm", "desc": "preproc"}
 _TRANSLATED = {"desc": "translated"}
 PRODUCTS: dict[str, Product] = {
@@ -174,9 +175,11 @@ PRODUCTS: dict[str, Product] = {
     "parcel_volumes": Product("parcellate", "volumes", ".tsv", _PARCELS),
     "scores": Product("qc", "scores", ".tsv", _QUALITY),
     "scores_sidecar": Product("qc", "scores", ".json", _QUALITY),
+    "head": Product("merge_head", "dseg", ".nii.gz", _HEAD),
+    "head_sidecar": Product("merge_head", "dseg", ".json", _HEAD),
 }
 # In the order in which they run. "posteriors" is an optional part of "segment", made by the same job.
-STAGES = ("translate", "segment", "posteriors", "resample", "parcellate", "qc")
+STAGES = ("translate", "segment", "posteriors", "resample", "parcellate", "qc", "merge_head")
 
 
 # Stage -> its product that says what the others were made from.
@@ -187,6 +190,7 @@ SIDECARS = {
     "resample": "resampled_sidecar",
     "parcellate": "parcels_sidecar",
     "qc": "scores_sidecar",
+    "merge_head": "head_sidecar",
 }
 
 

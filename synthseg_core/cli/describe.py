@@ -11,8 +11,10 @@ from pathlib import Path
 from synthseg_core import __version__
 from synthseg_core.bids.description import DatasetFacts, write_dataset_files
 from synthseg_core.bids.names import STAGES
+from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.registry import companion, load_card
+from synthseg_core.segmentation.merge import merged_meanings
 from synthseg_core.system.settings import known_mapping
 
 CONTAINER_VARIABLE = "SYNTHSEG_CONTAINER"
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, nargs="+", metavar="NAME|CARD", help="models that make the segmentations"
     )
+    parser.add_argument("--merge-head", metavar="NAME|CARD", help="model of the tissues around (stage merge_head)")
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="dataset of the scans")
     parser.add_argument(
         "--stages", nargs="+", choices=STAGES, default=["segment"], metavar="STAGE", help=f"of {', '.join(STAGES)}"
@@ -37,18 +40,33 @@ def run(args: argparse.Namespace) -> int:
     dataset: Path = args.dataset
     source: Path = args.source
     models = tuple(map(load_card, args.model))
+    head = _head(args)
     facts = DatasetFacts(
         models=models,
         source=Path(os.path.relpath(source, dataset)).as_posix(),
         version=__version__,
         parcellations=_companions(models, "parcellation") if "parcellate" in args.stages else (),
         qualities=_companions(models, "quality") if "qc" in args.stages else (),
+        heads=(head,) if head else (),
+        head_labels=merged_meanings([card.labels for card in models], head.labels) if head else (),
         code_url=_code_url(),
         container=os.environ.get(CONTAINER_VARIABLE, ""),
         raw=known_mapping(source / "dataset_description.json"),
     )
     write_dataset_files(dataset, facts)
     return 0
+
+
+def _head(args: argparse.Namespace) -> ModelCard | None:
+    """Return the model of the head, which belongs to the stage ``merge_head``."""
+    if (args.merge_head is None) == ("merge_head" in args.stages):
+        raise UsageError(
+            "--merge-head",
+            found=f"{args.merge_head or 'none'} with the stages {', '.join(args.stages)}",
+            expected="a model of the head with the stage merge_head, and none without",
+            remedy="give both, or neither",
+        )
+    return None if args.merge_head is None else load_card(args.merge_head)
 
 
 def _companions(models: Iterable[ModelCard], task: str) -> tuple[ModelCard, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from synthseg_core.cli.options import add_fold_options, add_hardware_options, fold_options
 from synthseg_core.cli.outputs import add_log_arguments, check_outputs, reason_kept, refuse_repeats
+from synthseg_core.models.card import ModelCard
 from synthseg_core.models.families import require_options
 from synthseg_core.models.registry import DEFAULT_MODEL, load_card
 from synthseg_core.system.atomic import write_json, write_text
@@ -38,6 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_hardware_options(parser)
     parser.add_argument("--volume", type=int, metavar="N", help="volume of a 4-D file, counted from 0 (default: first)")
     parser.add_argument("--source", metavar="URI", help="name of the scan for the sidecar (default: its file name)")
+    parser.add_argument(
+        "--segmentation-source", metavar="URI", help="name of the segmentation for the sidecar (default: its file name)"
+    )
+    parser.add_argument("--ct", action="store_true", help="the scan is a CT in Hounsfield units")
     add_fold_options(parser)
     out = parser.add_argument_group("outputs (at least one)")
     out.add_argument("--dseg", type=Path, metavar="IMAGE", help="label map of both on the scan's own grid")
@@ -72,14 +77,14 @@ def _merge(args: argparse.Namespace) -> None:
     from synthseg_core.segmentation.segmenter import SegmentOptions
     from synthseg_core.segmentation.sidecars import Origin, Provenance
 
-    entries = merged_meanings(brain.labels, head.labels)
+    entries = merged_meanings([brain.labels], head.labels)
     device = choose_device(args.device)
     use_threads(args.threads)
     scan = read_scan(args.scan, volume=args.volume)
     inside = read_stored(args.segmentation)
     require_grid(inside, scan.volume, args.segmentation)  # before the long part
     models = load_models(head, weights=args.weights, device=device)
-    options = SegmentOptions(**folds)
+    options = SegmentOptions(ct=args.ct, **folds)
     result = segment_scan(scan, models, options)
     for line in result.warnings:
         print(f"synthseg merge: warning: {args.scan}: {line}", file=sys.stderr)
@@ -93,17 +98,18 @@ def _merge(args: argparse.Namespace) -> None:
     if args.sidecar is not None:
         origin = Origin(args.source or args.scan.name, sha256_of(args.scan), args.volume)
         made = Provenance(scan, origin, result, models.segmentation, options).label_map()
-        write_json(args.sidecar, _sidecar(made, args, brain.title, HEAD_OFFSET))
+        write_json(args.sidecar, _sidecar(made, args, brain, HEAD_OFFSET))
 
 
-def _sidecar(made: dict[str, object], args: argparse.Namespace, title: str, offset: int) -> dict[str, object]:
+def _sidecar(made: dict[str, object], args: argparse.Namespace, brain: ModelCard, offset: int) -> dict[str, object]:
     """Return the sidecar of the head's label map as that of the merged one."""
     sources = made["Sources"]
     assert isinstance(sources, list)
     return {
         **{key: value for key, value in made.items() if key not in ("Volumes", "Channels", "Resolution")},
-        "Description": f"{title}, with the tissues of the head around it, whose labels are {offset} larger",
-        "Sources": [*sources, args.segmentation.name],
+        "Description": f"{brain.title}, with the tissues of the head around it, whose labels are {offset} larger",
+        "Sources": [*sources, args.segmentation_source or args.segmentation.name],
         "Segmentation": {"File": args.segmentation.name, "SHA256": sha256_of(args.segmentation)},
+        "SegmentationModel": {"Name": brain.name},
         "HeadOffset": offset,
     }

@@ -65,6 +65,8 @@ _DIFFERENCES = {
 }
 # Stages whose sidecars name the model of the segmentation as their own.
 _SEGMENTING = ("segment", "posteriors")
+# Stages whose sidecars tell the options of another model than that of the segmentation.
+_OTHER_OPTIONS = ("merge_head",)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def summary_of_generators(generators: Iterable[GeneratedBy]) -> list[dict[str, A
 
 def _basis(content: Mapping[str, Any], stage: str) -> Basis:
     model = content.get("Model" if stage in _SEGMENTING else "SegmentationModel")
-    options, source = content.get("Options"), content.get("Source")
+    options = None if stage in _OTHER_OPTIONS else content.get("Options")
+    source = content.get("Source")
     return Basis(
         scan_sha256=_text(source, "SHA256") or None,
         model=_text(model, "Name") or None,

@@ -6,6 +6,8 @@ offset, so that every value says which model it came from. Nothing is filled or 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from synthseg_core.errors import GeometryError, ModelError
@@ -57,18 +59,27 @@ def require_grid(brain: Volume, scan: Volume, subject: object) -> None:
         )
 
 
-def merged_meanings(brain: LabelTable, head: LabelTable) -> tuple[Meaning, ...]:
-    """Return the values of merged label maps, ascending; ``ModelError`` if those of the two models may meet."""
+def merged_meanings(brains: Sequence[LabelTable], head: LabelTable) -> tuple[Meaning, ...]:
+    """Return the values of merged label maps, ascending; ``ModelError`` if those of the models may meet.
+
+    Parameters
+    ----------
+    brains
+        Tables of the models of the brain, one for all maps, or of several.
+    head
+        That of the model of the head.
+    """
+    inner = [label for brain in brains for label in brain.labels]
     if max(head.labels) > _LARGEST_HEAD_LABEL or any(
-        HEAD_OFFSET <= label <= HEAD_OFFSET + _LARGEST_HEAD_LABEL for label in brain.labels
+        HEAD_OFFSET <= label <= HEAD_OFFSET + _LARGEST_HEAD_LABEL for label in inner
     ):
         raise ModelError(
             head.name,
-            found=f"labels up to {max(head.labels)} around labels up to {max(brain.labels)}",
+            found=f"labels up to {max(head.labels)} around labels up to {max(inner)}",
             expected=f"head labels up to {_LARGEST_HEAD_LABEL}, and no brain label from {HEAD_OFFSET} to 999",
             remedy="choose other models",
         )
     rows = zip(head.labels[1:], head.names[1:], head.sides[1:], head.counterparts[1:], strict=True)
     around = [Meaning(n + HEAD_OFFSET, f"head: {name}", side, other + HEAD_OFFSET) for n, name, side, other in rows]
-    inside = [Meaning(e.label, e.name, e.side, e.counterpart) for e in meanings([brain])]
+    inside = [Meaning(e.label, e.name, e.side, e.counterpart) for e in meanings(brains)]
     return (*inside, *sorted(around, key=lambda entry: entry.label))

@@ -26,6 +26,7 @@ from tests.phantoms.translation import matching_card
 from tests.phantoms.trees import contents
 
 MODEL = "tiny-random-cortex"
+HEAD_MODEL = "tiny-random"
 SCANS = (
     ScanName({"sub": "01"}, "T1w"),
     ScanName({"sub": "01"}, "FLAIR"),
@@ -49,7 +50,7 @@ COPIES = tuple(
 KNOWN_WARNINGS = {
     ("SIDECAR_KEY_RECOMMENDED", key, f"/seg-{name}_dseg.tsv")
     for key in ("Description", "SpatialReference")
-    for name in ("synthseg", "synthsegparc")
+    for name in ("synthseg", "synthsegparc", "synthseghead")
 }
 
 
@@ -91,6 +92,9 @@ def make_scan(name, raw, out):
     command("parcellate", scan, *uri, *model, *before, *parcels, *sidecars)
     scores = ("--scores", files["scores"], "--sidecar", files["scores_sidecar"])
     command("qc", "--decision", decision, *model, *scores)
+    around = ("--segmentation", files["dseg"], "--segmentation-source", f"bids::{derivative(name.stem, 'dseg')}")
+    merged = ("--dseg", files["head"], "--sidecar", files["head_sidecar"])
+    command("merge", scan, *uri, *model, *around, "--merge-head", HEAD_MODEL, *merged)
     return row_of(name, raw)
 
 
@@ -125,7 +129,7 @@ def dataset(tmp_path_factory):
     write_table(out / ".work" / "scans.tsv", [*made, *copied])
     for product in (product for product in PRODUCTS.values() if product.copy_of):  # as earlier versions left it
         (out / f"{COPIES[0].stem}{product.ending('T1w')}").unlink()
-    command("describe", out, "--model", MODEL, "--source", raw, "--stages", *STAGES)
+    command("describe", out, "--model", MODEL, "--merge-head", HEAD_MODEL, "--source", raw, "--stages", *STAGES)
     command("group", out, "--stages", *STAGES)
     command("report", *(out / derivative(name.stem, "dseg") for name in SCANS))
     command("report", "--group", out)

@@ -6,7 +6,8 @@ from snakemake.utils import min_version, validate
 
 from synthseg_core.app.configuration import check_rows
 from synthseg_core.app.events import report_events
-from synthseg_core.app.plan import TWO_PART_STEM, Plan, of_scan, with_signature
+from synthseg_core.app.plan import Plan
+from synthseg_core.app.wildcards import TWO_PART_STEM, of_scan, with_signature
 from synthseg_core.bids.names import STEM_PATTERN
 
 min_version("9.0")

@@ -18,10 +18,11 @@ rule describe:
         models=lambda wildcards: PLAN.models,
         source=PLAN.source_folder,
         stages=PLAN.stages,
+        head=["--merge-head", PLAN.head.model] if PLAN.head else [],
         folder=LAYOUT.output,
     shell:
         "synthseg describe {params.folder:q} --model {params.models:q} --source {params.source:q}"
-        " --stages {params.stages} > {log:q} 2>&1"
+        " {params.head:q} --stages {params.stages} > {log:q} 2>&1"
 
 
 # Not part of "all": what exists is gathered, what failed or is missing is listed with the reason. No outputs are

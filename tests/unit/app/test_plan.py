@@ -1,13 +1,11 @@
 """The plan of a run: from a dataset, from the scan table, and what cannot be planned."""
 
 import json
-from inspect import signature
-from types import SimpleNamespace
 
 import pytest
 
 from synthseg_core.app.configuration import checked
-from synthseg_core.app.plan import Plan, layout_of, of_scan, stem_of, with_signature
+from synthseg_core.app.plan import Plan, layout_of
 from synthseg_core.errors import InputError, UsageError
 from synthseg_core.translation.card import write_translator
 from tests.phantoms.translation import matching_card
@@ -99,26 +97,6 @@ def test_posteriors_are_made_by_the_segment_job(bids):
     rich = Plan.from_config(config(bids, segment={"model": "tiny-random", "posteriors": True}, qc={"enabled": True}))
     assert rich.segment_job == ("segment", "posteriors")
     assert rich.optional_words(paths) == ["--posteriors-1mm", "p.nii.gz", "--posteriors-sidecar", "p.json"]
-
-
-def test_wildcards_have_a_stem_whole_or_in_two_parts(bids):
-    scan_of = of_scan(Plan.from_config(config(bids)).scan_of)
-    whole, parts = SimpleNamespace(scan=FIRST), SimpleNamespace(before="sub-01/anat/sub-01", suffix="T1w")
-    assert stem_of(whole) == stem_of(parts) == FIRST
-    assert scan_of(whole) == scan_of(parts) == str(bids / SCANS[0])
-
-
-def test_functions_of_rules_carry_their_signature():
-    """Snakemake asks for it often, and passes only the arguments that it names."""
-
-    @with_signature
-    def memory(wildcards, attempt):
-        return 1000 * attempt
-
-    assert list(signature(memory).parameters) == ["wildcards", "attempt"]
-    assert list(signature(of_scan(str)).parameters) == ["wildcards"]
-    assert all(signature(function) is function.__signature__ for function in (memory, of_scan(str)))
-    assert memory(None, attempt=2) == 2000
 
 
 def test_braces_in_the_output_path(bids):

@@ -52,6 +52,22 @@ def test_every_stage(described, tmp_path):
     assert all(name in readme for name in ("whole", "parcels", "scores", "group_qc.tsv", "seg-synthsegparc_volumes"))
 
 
+def test_tissues_of_the_head(described):
+    dataset = described("--stages", "segment", "merge_head", "--merge-head", "default")
+    assert set(contents(dataset)) == set(dataset_file_names(["segment", "merge_head"]))
+    rows = {int(row["index"]): row["name"] for row in read_tsv(dataset / "seg-synthseghead_dseg.tsv")}
+    assert {2: "left cerebral white matter", 616: "head: brain-stem"}.items() <= rows.items()
+    assert "616" in (dataset / "seg-synthseghead_itksnap.txt").read_text()
+    readme = (dataset / "README.md").read_text()
+    assert all(name in readme for name in ("default-2mm", "seg-synthseghead_dseg"))
+
+
+def test_a_head_model_belongs_to_its_stage(tmp_path, capsys):
+    words = ["describe", str(tmp_path / "out"), "--model", "tiny-random", "--source", str(tmp_path)]
+    assert main([*words, "--merge-head", "default"]) == main([*words, "--stages", "segment", "merge_head"]) == 2
+    assert "found none with the stages segment, merge_head" in capsys.readouterr().err
+
+
 def test_models_of_single_scans(described, tmp_path):
     card = write_family(tmp_path / "models")
     dataset = described("--stages", "segment", "qc", model=["tiny-random", card])

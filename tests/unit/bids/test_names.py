@@ -82,6 +82,8 @@ def test_names_of_one_scan():
         "parcel_volumes": "_seg-synthsegparc_volumes.tsv",
         "scores": "_desc-qc_scores.tsv",
         "scores_sidecar": "_desc-qc_scores.json",
+        "head": "_seg-synthseghead_dseg.nii.gz",
+        "head_sidecar": "_seg-synthseghead_dseg.json",
     }
     assert {PRODUCTS[key].stage for key in PRODUCTS} == set(STAGES)
 

@@ -37,7 +37,7 @@ def test_another_grid_is_refused(moved):
 
 
 def test_meanings():
-    found = merged_meanings(_table(0, 42, 3), _table(0, 2, 1))
+    found = merged_meanings([_table(0, 42, 3)], _table(0, 2, 1))
     assert [(entry.label, entry.name) for entry in found] == [
         (0, "n0"),
         (3, "n3"),
@@ -51,4 +51,4 @@ def test_meanings():
 @pytest.mark.parametrize(("brain", "head"), [((0, 3), (0, 400)), ((0, 615), (0, 1))])
 def test_values_that_may_meet(brain, head):
     with pytest.raises(ModelError, match="head labels up to 399, and no brain label from 600 to 999"):
-        merged_meanings(_table(*brain), _table(*head))
+        merged_meanings([_table(*brain)], _table(*head))
