@@ -26,7 +26,7 @@ from synthseg_core.reports.statuses import examine
 from synthseg_core.system.progress import StatusLine, duration_text
 from synthseg_core.system.words import counted
 
-_SIDECARS = {"segment": "sidecar", "parcellate": "parcels_sidecar"}
+_SIDECARS = {"segment": "sidecar", "parcellate": "parcels_sidecar", "merge_head": "head_sidecar"}
 # A failure is said when Snakemake had the time to say that it tries again.
 _GRACE_S = 1.0
 _REDRAWN_S = 0.5
