@@ -197,7 +197,7 @@ LAYOUTS = {
 def test_pybids_opens_them_and_finds_every_image(dataset, how):
     layout = LAYOUTS[how](dataset.parents[1], dataset)
     names, image = (*SCANS, *COPIES), {"extension": ".nii.gz"}
-    assert len(layout.get(suffix="dseg", **image)) == 4 * len(names)
+    assert len(layout.get(suffix="dseg", **image)) == 5 * len(names)
     for product, segmentation in (("dseg_1mm", "synthseg"), ("parcels_1mm", "synthsegparc")):
         found = layout.get(segmentation=segmentation, res="1mm", suffix="dseg", **image)
         sources = {Path(one.path).relative_to(dataset).as_posix(): one.get_metadata()["Sources"][0] for one in found}
