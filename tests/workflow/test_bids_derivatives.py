@@ -11,9 +11,8 @@ import pytest
 from bids.layout import BIDSLayout, BIDSLayoutIndexer, Query
 
 from synthseg_core.app.layout import Layout
-from synthseg_core.bids import names as all_names
 from synthseg_core.bids.columns import ENTITY_NAMES
-from synthseg_core.bids.names import BidsName, ScanName, derivative, products_of
+from synthseg_core.bids.names import PRODUCTS, STAGES, BidsName, ScanName, derivative, products_of
 from synthseg_core.bids.own_folders import work_folder
 from synthseg_core.bids.scan_row import named_row
 from synthseg_core.bids.scan_table import write_table
@@ -26,9 +25,6 @@ from tests.phantoms.scans import phantom, write_nifti
 from tests.phantoms.translation import matching_card
 from tests.phantoms.trees import contents
 
-# Translated scans need a translator: tests/workflow/test_translation.py makes them.
-PRODUCTS = {key: product for key, product in all_names.PRODUCTS.items() if product.stage != "translate"}
-STAGES = tuple(stage for stage in all_names.STAGES if stage != "translate")
 MODEL = "tiny-random-cortex"
 HEAD_MODEL = "tiny-random"
 SCANS = (
