@@ -175,14 +175,14 @@ class ScoutSpec:
         What looks: a segmentation model of any labels whose structures together are the brain; its name, or its card's
         path relative to this one.
     field_of_view_mm
-        Edges (right, anterior, superior) of the box, mm: what the networks were trained with.
+        Edges (right, anterior, superior) of the box, mm: about what the networks were trained with.
     margin_mm
         Beyond the brain on every side; the box grows where it needs to.
     """
 
     model: str
     field_of_view_mm: tuple[float, float, float]
-    margin_mm: float = 12.0
+    margin_mm: float = 8.0
 
     def __post_init__(self) -> None:
         if min(self.field_of_view_mm) <= 0 or self.margin_mm < 0:

@@ -42,7 +42,7 @@ class BasicUNetSegmenter:
         windowed = WindowedPosteriors(runner, card.inference.window_voxels)
         image = torch.from_numpy(np.ascontiguousarray(conformed.image, dtype=np.float32))[None]
         flips = card.labels.flip_channels if self._flips(options) else None
-        posteriors = posteriors_of(windowed, image, flips, off_centre_of(conformed.record))
+        posteriors = posteriors_of(windowed, image, flips, off_centre_of(conformed))
         return blurred_answer(posteriors, card.inference.posterior_sigma_voxels)
 
     def network_bytes(self, shape: Shape3, options: SegmentOptions) -> int:

@@ -38,6 +38,7 @@ from synthseg_core.system import memory
 PREFILTER_SIGMA = 0.25
 # Float64 copies held at the same time, at most; a test compares the estimate with the measured peak.
 _SCAN_COPIES, _GRID_COPIES = 3, 2
+_LARGEST_SHARE = 10.0  # of a thin slab in a large field of view no more than a twentieth is as bright as can be
 _ENDLESS_VOXELS = 2.0**31  # more than in any scan, and still countable
 
 
@@ -90,6 +91,8 @@ class Conformed:
         One line each.
     answer
         Grid of the label map; ``None``: the network's, or the one of a network at the voxel size of the answer.
+    symmetric
+        Whether the mirrored scan has the mirrored padding.
     """
 
     image: np.ndarray
@@ -97,6 +100,7 @@ class Conformed:
     resampled: Volume | None = None
     warnings: tuple[str, ...] = ()
     answer: Grid | None = None
+    symmetric: bool = False
 
     def with_warning(self, line: str) -> Conformed:
         """Return the same with one more warning."""
@@ -261,29 +265,10 @@ def padding(core: Shape3, minimum: Shape3, multiple: int) -> tuple[Shape3, Shape
     return triple((p - n) // 2 for p, n in zip(padded, core, strict=True)), padded
 
 
-def cropped_to(
-    conformed: Conformed, box: tuple[Shape3, Shape3], minimum: Shape3, scan: Scan, config: ConformConfig
-) -> Conformed:
-    """Crop a conformed scan, and take the intensities' percentiles of what is left.
-
-    Parameters
-    ----------
-    conformed
-        Not cropped yet.
-    box
-        Start and stop, voxels of its grid, RAS.
-    minimum
-        Every axis is padded to at least this many voxels.
-    scan, config
-        What it was made of.
-    """
-    whole = conformed.record
-    shape = triple(b - a for a, b in zip(*box, strict=True))
-    pad_start, padded = padding(shape, minimum, config.grid.multiple_voxels)
-    record = replace(whole, crop=box, pad_start=pad_start, padded_shape=padded)
-    ras = whole.orientation.to_ras(scan.volume.data if conformed.resampled is None else conformed.resampled.data)
-    image, notes = _normalised(ras, record, config, scan)
-    return replace(conformed, image=image, record=record, warnings=(*conformed.warnings, *notes))
+def on_whole_grid(conformed: Conformed, scan: Scan) -> np.ndarray:
+    """Return the scan on the network's grid as it was before crop and normalisation, RAS."""
+    data = scan.volume.data if conformed.resampled is None else conformed.resampled.data
+    return conformed.record.orientation.to_ras(data)
 
 
 def _cropped_to_content(conformed: Conformed, config: ConformConfig) -> Conformed:
@@ -360,21 +345,51 @@ def _filtered_and_sampled(data: np.ndarray, sigmas: list[float], rules: list[Axi
 def _normalised(
     ras: np.ndarray, record: ConformRecord, config: ConformConfig, scan: Scan
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the padded image in [0, 1], and a line where there is no contrast."""
+    """Return the padded image in [0, 1] and a warning if there is nothing in it."""
     image = np.zeros(record.padded_shape)
     core = record.unpad(image)
     core[...] = ras if record.crop is None else ras[triple(slice(a, b) for a, b in zip(*record.crop, strict=True))]
+    return image, normalise(core, config, scan)
+
+
+def normalise(core: np.ndarray, config: ConformConfig, scan: Scan, *, of: int | None = None) -> tuple[str, ...]:
+    """Bring intensities to [0, 1], in place, and return a warning if nothing is left of them.
+
+    Parameters
+    ----------
+    core
+        What lies in the scan.
+    config
+        Percentiles, CT window.
+    scan
+        What it was made of.
+    of
+        Voxels that the percentiles refer to, those included that lie outside the scan and count as darkest; ``None``:
+        those of ``core``.
+
+    Raises
+    ------
+    InputError
+        If only one intensity is left.
+    """
     if config.ct:
         np.clip(core, *config.intensity.ct_window_hu, out=core)
-    low, high = np.percentile(core, config.intensity.percentiles)
+    low, high = np.percentile(core, _percentiles(config.intensity.percentiles, core.size, of))
     if low == high:
         _check_featureless(float(low), config, scan)
         core[...] = 0
-        return image, ("no contrast between the intensity percentiles: the network sees zeros",)
+        return ("no contrast between the intensity percentiles: the network sees zeros",)
     np.clip(core, low, high, out=core)
     core -= low
     core /= high - low
-    return image, ()
+    return ()
+
+
+def _percentiles(wanted: tuple[float, float], count: int, of: int | None) -> tuple[float, float]:
+    """Return percentiles of ``count`` voxels, of which the upper leaves as many above it as it would of ``of``."""
+    low, high = wanted
+    share = 1.0 if of is None else min((of - 1) / max(count - 1, 1), _LARGEST_SHARE)
+    return low, max(100 - (100 - high) * share, low)
 
 
 def _check_featureless(value: float, config: ConformConfig, scan: Scan) -> None:

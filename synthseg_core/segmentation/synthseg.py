@@ -20,7 +20,6 @@ from synthseg_core.segmentation.channels import most_probable
 from synthseg_core.segmentation.conform import Conformed, conform
 from synthseg_core.segmentation.memory_estimate import unet_bytes
 from synthseg_core.segmentation.posteriors import network_posteriors, run_rows, unets_of
-from synthseg_core.segmentation.record import ConformRecord
 from synthseg_core.segmentation.scout import scouted
 from synthseg_core.segmentation.segmenter import NetworkAnswer, SegmentOptions, conform_config
 
@@ -46,7 +45,7 @@ class SynthSegSegmenter:
             self._model,
             conformed.image,
             flip_average=inference.flip_average and not options.fast,
-            off_centre=0 if options.quirks.mirror_padded_grid else off_centre_of(conformed.record),
+            off_centre=0 if options.quirks.mirror_padded_grid else off_centre_of(conformed),
         )
         sigma = inference.posterior_sigma_voxels
         if options.quirks.flags_change_blur:
@@ -81,8 +80,11 @@ def answer_like_reference(posteriors: Tensor, sigma: float, companions: Collecti
     return NetworkAnswer(result, most_probable(result) if "parcellation" in companions else blurred, blurred)
 
 
-def off_centre_of(record: ConformRecord) -> int:
+def off_centre_of(conformed: Conformed) -> int:
     """Return the rows of padding before the scan minus those after it, left to right: 0, or -1 for odd padding."""
+    if conformed.symmetric:
+        return 0
+    record = conformed.record
     start, stop = (corner[0] for corner in record.pad)
     return start - (record.padded_shape[0] - stop)
 

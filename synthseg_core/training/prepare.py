@@ -198,11 +198,11 @@ def window_of(network: NetworkConfig, shape: SampleShape) -> Shape3 | None:
 def _model_plan(
     table: LabelTable, voxel_size_mm: float, experiment: Experiment, network: NetworkConfig, shape: SampleShape
 ) -> ModelPlan:
-    """Return what the network becomes: with a scout, and with norms over the sample, one of the samples' field of view.
+    """Return what the network becomes: with a scout, the samples' field of view and a margin: those cut brains.
 
-    Without a scout, air is added up to the smallest edge of a sample: such norms expect it.
+    Without a scout, and with norms over the sample, air is added up to the smallest edge of one: such norms expect it.
     """
-    fields = triple(n * voxel_size_mm for n in shape.output)
+    fields = triple(n * voxel_size_mm + 2 * ScoutSpec.margin_mm for n in shape.output)
     scout = None if experiment.scout is None else ScoutSpec(experiment.scout, fields)
     of_samples = isinstance(network, UNetConfig) and network.norm == "group"
     least = min(shape.output) if of_samples else 1

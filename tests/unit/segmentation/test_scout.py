@@ -15,13 +15,14 @@ from synthseg_core.app.stage_options import definition_sha256
 from synthseg_core.errors import InputError, ModelError
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
-from synthseg_core.models.card import ScoutSpec
+from synthseg_core.models.card import GridSpec, ScoutSpec
 from synthseg_core.models.card_file import card_text, read_card
 from synthseg_core.models.loading import LoadedModel, Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation import scout as scout_module
+from synthseg_core.segmentation.conform import ConformConfig, conform
 from synthseg_core.segmentation.memory_estimate import scouting_bytes
-from synthseg_core.segmentation.scout import NO_BRAIN
+from synthseg_core.segmentation.scout import NO_BRAIN, find_brain
 from synthseg_core.segmentation.segment import segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions
 from synthseg_core.segmentation.synthseg import SynthSegSegmenter
@@ -29,7 +30,7 @@ from tests.phantoms.models import PARCELLATION, TINY
 from tests.phantoms.scans import all_orientations, oblique_affine, reoriented
 
 # A coarse model: its random network is replaced by a threshold, so that the brain is known.
-COARSE = replace(TINY, name="coarse", grid={"voxel_size_mm": 4.0, "multiple_voxels": 8, "minimum_voxels": 64})
+COARSE = replace(TINY, name="coarse", grid={"voxel_size_mm": 4.0, "multiple_voxels": 8, "minimum_voxels": 32})
 FINE = replace(TINY, name="fine", grid={"voxel_size_mm": 2.0, "multiple_voxels": 8, "minimum_voxels": 8})
 FIELD_MM = (48.0, 64.0, 48.0)
 SHAPE, VOXEL_MM = (46, 53, 41), (2.0, 2.0, 2.0)
@@ -129,8 +130,8 @@ def test_fields_of_view_that_the_scout_does_not_know_are_seen_from_further_away(
     monkeypatch.setattr(
         scout_module, "network_posteriors", lambda *args, **rest: seen.append(args[1].shape) or inner(*args, **rest)
     )
-    record = conformed(model, head(shape=(46, 160, 41))).record
-    assert seen == [(64, 64, 64)]
+    record = conformed(model, head(shape=(46, 90, 41))).record
+    assert seen == [(32, 32, 32)] * 3
     assert abs((record.crop[0][1] + record.crop[1][1] - 1) / 2 - CENTRE[1]) <= 2
 
 
@@ -190,6 +191,15 @@ def test_without_a_brain_the_whole_scan_is_segmented_and_a_line_says_so(model, m
     assert found.warnings == (NO_BRAIN,)
 
 
+def test_a_spot_in_the_dark_is_no_brain(model):
+    """Of the scout's field of view it is so little that no contrast is left; of the scan it is enough."""
+    data = np.zeros((60, 60, 12))
+    data[20:26, 20:26, 3:10] = 100
+    found = conformed(model, scan_of(Volume(data, oblique_affine(VOXEL_MM, 12.0))))
+    assert found.warnings == (NO_BRAIN,)
+    assert found.image.max() == 1
+
+
 @pytest.mark.parametrize("options", [{"crop": (24, 24, 24)}, {"autocrop": True}])
 def test_a_crop_that_was_asked_for_is_the_users(model, options):
     scan = head()
@@ -245,12 +255,18 @@ def test_scout_of_the_package_finds_a_head(monkeypatch, shift):
         return sum(((x - c) / (r * scale)) ** 2 for x, c, r in zip(grid, centre, radii, strict=True)) < 1
 
     image = 0.5 * inside(1.0) - 0.35 * inside(0.93) + 0.55 * inside(0.88)
-    box = scout_module._brain_box(scout, image, 2.0)
+    config = ConformConfig(grid=GridSpec(2.0, 8, 8))
+
+    def found(data):
+        scan = scan_of(Volume(data, np.diag([2.0, 2.0, 2.0, 1.0])))
+        return find_brain(scout, conform(scan, config), scan, config)
+
+    box = found(image)
     assert box is not None
-    for (low, high), middle in zip(box, centre, strict=True):
-        assert abs((low + high) / 2 - middle) < 6
-    mirrored = scout_module._brain_box(scout, image[::-1].copy(), 2.0)
-    assert mirrored[0] == pytest.approx((89 - box[0][1], 89 - box[0][0]))
+    for middle_mm, middle in zip(box.middle_mm, centre, strict=True):
+        assert abs(middle_mm / 2 + 44.5 - middle) < 6
+    mirrored = found(image[::-1].copy())
+    assert (mirrored.low_mm[0], mirrored.high_mm[0]) == pytest.approx((-box.high_mm[0], -box.low_mm[0]), abs=2e-3)
 
 
 def test_lengths_are_checked():
