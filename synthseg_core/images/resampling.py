@@ -207,7 +207,10 @@ def _background(posterior: np.ndarray, samplings: Sequence[AxisSampling]) -> np.
     found = np.ones(tuple(map(len, samplings)), posterior.dtype)
     target, rules = _readers(samplings, tuple(slice(0, n) for n in posterior.shape))
     if found[target].size:
-        found[target] = resample(posterior, rules) + _uncovered(rules, posterior.dtype)
+        depths, columns, rows = (rule.total_weight for rule in rules)
+        covered = columns[:, None] * rows
+        for value, kept, depth in zip(_planes(posterior, rules), found[target], depths, strict=True):
+            kept[...] = value + (1 - depth * covered).astype(posterior.dtype)
     return found
 
 
