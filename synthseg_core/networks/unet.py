@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from synthseg_core.networks.channel_norm import ChannelNorm3d
 from synthseg_core.networks.config import UNetConfig
 
 # Keras defaults, which the published weights were trained with.
@@ -48,9 +49,9 @@ class GroupNormBlock(nn.Module):
         self.residual = config.residual
         edge = config.kernel_size
         self.conv0 = nn.Conv3d(in_channels, out_channels, edge, padding="same", bias=False)
-        self.norm0 = nn.GroupNorm(out_channels, out_channels)
+        self.norm0 = ChannelNorm3d(out_channels)
         self.conv1 = nn.Conv3d(out_channels, out_channels, edge, padding="same", bias=False)
-        self.norm1 = nn.GroupNorm(out_channels, out_channels)
+        self.norm1 = ChannelNorm3d(out_channels)
         if config.residual and in_channels != out_channels:
             self.shortcut: nn.Module = nn.Conv3d(in_channels, out_channels, 1, bias=False)
         else:
