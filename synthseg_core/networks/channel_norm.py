@@ -48,7 +48,7 @@ class _ChannelNorm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, weight, mean, inverse_std = ctx.saved_tensors
         parts = [
             torch.ops.aten.native_batch_norm_backward(
