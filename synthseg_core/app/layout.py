@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from synthseg_core.bids.columns import CODE_NAME
-from synthseg_core.bids.names import PRODUCTS, derivative, products_of, report_name
+from synthseg_core.bids.names import PRODUCTS, derivative, products_of
 from synthseg_core.bids.own_folders import log_folder
 from synthseg_core.errors import UsageError
 
@@ -91,10 +91,6 @@ class Layout:
     def benchmark(self, stage: str, stem: str) -> Path:
         """Time and memory of one job, as measured by Snakemake."""
         return self.work / "benchmarks" / stage / f"{stem}.tsv"
-
-    def page(self, stem: str) -> Path:
-        """Page about one scan."""
-        return self.output / f"{report_name(stem)}.html"
 
     def outputs_of(self, stage: str, stem: str) -> dict[str, Path]:
         """Return everything that a stage makes from one scan, by name."""

@@ -140,9 +140,11 @@ def _reports_only(args: argparse.Namespace, config: Mapping[str, Any]) -> int:
 def _write_group_page(plan: Plan) -> None:
     """Write the page about all scans and say where it is."""
     if plan.reports.enabled:
-        from synthseg_core.reports.group_report import write_group_report  # it loads much that only looks need
+        # They load much that only looks need.
+        from synthseg_core.reports.group_facts import GroupFacts
+        from synthseg_core.reports.group_report import write_group_report
 
-        print(f"look at {write_group_report(plan.layout.output, plan.quality_threshold)}")
+        print(f"look at {write_group_report(GroupFacts(plan.layout.output), plan.quality_threshold)}")
 
 
 def _participant(args: argparse.Namespace, config: Mapping[str, Any], extra: tuple[str, ...]) -> int:
@@ -277,7 +279,7 @@ def _finish(plan: Plan, end: ChildEnd, faults: Sequence[str]) -> int:
         _tell(*write_group_tables(selected, folder, threshold=plan.quality_threshold))
         _write_group_page(plan)
         _sum_up(selected, folder / f"{SCANS_NAME}.tsv")
-    unmade = plan.without_page(status.row.scan for status in selected.statuses if status.status == "done")
+    unmade = plan.pages.lacking(status.row.scan for status in selected.statuses if status.status == "done")
     if unmade and not end.interrupted:
         print(f"pages that could not be made, of scans that are done: {counted(len(unmade), 'page')}, see", end=" ")
         print(plan.layout.logs / "report" / f"{report_name(unmade[0])}.log")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from synthseg_core.app.jobs import Jobs, segment_job_of, stage_settings
 from synthseg_core.app.layout import Layout, require_own_output
 from synthseg_core.app.merge_head import MergeHead
 from synthseg_core.app.no_scans import no_usable_scan
-from synthseg_core.app.report_plan import Reports, shown_of
+from synthseg_core.app.report_plan import Pages, Reports
 from synthseg_core.app.requests import date_back, remove_broken_link
 from synthseg_core.app.stage_options import SegmentSettings, write_stage_file
 from synthseg_core.bids.description import dataset_file_names
@@ -37,7 +37,7 @@ from synthseg_core.bids.search import Search
 from synthseg_core.bids.tally import Tally
 from synthseg_core.errors import InputError, SynthSegError, UsageError
 from synthseg_core.models.registry import resolved_name
-from synthseg_core.system.paths import is_allowed
+from synthseg_core.system.paths import is_allowed, is_broken_link
 
 # With one of these, pybids searches.
 _PYBIDS_KEYS = ("bids_filter_file", "bids_database")
@@ -256,23 +256,10 @@ class Plan:
         """Return the options of ``synthseg resample`` for one scan."""
         return ["--source", self._uri(stem)]
 
-    def report_inputs(self, stem: str) -> list[str]:
-        """Return what the page about a scan is made from."""
-        return [str(self.layout.derivative(stem, product)) for product in shown_of(self.stages)]
-
-    def without_page(self, stems: Iterable[str]) -> list[str]:
-        """Return the scans that have no page, where pages are made."""
-        return [stem for stem in stems if self.reports.enabled and not self.layout.page(stem).is_file()]
-
     def report_words(self, stem: str) -> list[str]:
         """Return the words of ``synthseg report`` for one scan."""
         label_map = str(self.layout.derivative(stem, "dseg"))
         return [label_map, "--scan", self.scan_of(stem), *self.reports.flags(self.quality_threshold)]
-
-    def report_file(self, *, preview: bool = False) -> Path:
-        """Return the settings file of the pages, up to date with the configuration."""
-        content = {**asdict(self.reports), "threshold": self.quality_threshold, "version": __version__}
-        return write_stage_file(self.layout, "report", content, preview=preview)
 
     def qc_words(self, stem: str) -> list[str]:
         """Return the options of ``synthseg qc`` for one scan."""
@@ -295,7 +282,7 @@ class Plan:
         InputError
             If there is nothing to segment.
         """
-        files = [path for path in map(str, self.dataset_files) if not (preview and _is_broken_link(path))]
+        files = [path for path in map(str, self.dataset_files) if not (preview and is_broken_link(path))]
         return [*files, *self.scan_targets(preview=preview)]
 
     def scan_targets(self, *, preview: bool = False) -> list[str]:
@@ -312,11 +299,11 @@ class Plan:
         seen = [stem for stem in stems if stem not in hidden]
         jobs = (files for stem in seen for files in self._jobs_of(stem))
         named = [name for first, *others in jobs for name in (first, *(_missing(others) if _is_there(first) else ()))]
-        return [*named, *(str(self.layout.page(stem)) for stem in seen if self.reports.enabled)]
+        return [*named, *(self.pages.files(stem)[0] for stem in seen if self.reports.enabled)]
 
     def with_broken_links(self) -> frozenset[str]:
         """Return the scans with links to nowhere among their results, which a dry run of Snakemake cannot look at."""
-        return frozenset(row.scan for row in self.usable if any(map(_is_broken_link, self._all_of(row.scan))))
+        return frozenset(row.scan for row in self.usable if any(map(is_broken_link, self._all_of(row.scan))))
 
     def all_files(self) -> list[str]:
         """Return every file that a run makes."""
@@ -369,6 +356,11 @@ class Plan:
             if path.read_bytes() != before:
                 date_back(path, self.dataset_files)
         return path
+
+    @cached_property
+    def pages(self) -> Pages:
+        """The pages about the scans of this run."""
+        return Pages(self.layout, self.stages, self.reports, self.quality_threshold)
 
     @cached_property
     def jobs(self) -> Jobs:
@@ -445,10 +437,6 @@ def _own_uri(stem: str) -> str:
 
 def _missing(names: Iterable[str]) -> list[str]:
     return [name for name in names if not _is_there(name)]
-
-
-def _is_broken_link(name: str | Path) -> bool:
-    return os.path.islink(name) and not os.path.exists(name)  # noqa: PTH110, PTH114 -- as below
 
 
 def _is_there(name: str) -> bool:

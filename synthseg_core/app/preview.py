@@ -11,7 +11,7 @@ from synthseg_core.bids.names import STAGES
 from synthseg_core.system.words import counted
 
 _UNKNOWN = "what it is made from is newer"
-_NEW_PAGE = "no page, or one that is older than what it shows"
+_NEW_PAGE = "no page, a picture lacks, or older than what it shows"
 
 
 def to_do(plan: Plan, jobs: Iterable[Job], reasons: Iterable[tuple[str, str, str]]) -> list[str]:

@@ -21,6 +21,7 @@ from synthseg_core.app.stage_options import changes
 from synthseg_core.reports.origins import Basis, SidecarFacts, read_sidecar
 from synthseg_core.system.atomic import output_error
 from synthseg_core.system.file_identity import SeenFile
+from synthseg_core.system.paths import is_broken_link
 from synthseg_core.system.settings import known_mapping
 from synthseg_core.system.words import counted
 
@@ -234,7 +235,7 @@ def changed_scan(scan: str, request: Path, sidecar: Path) -> str:
 
 def remove_broken_link(path: Path) -> None:
     """Remove a link that leads nowhere; anything else stays."""
-    if path.is_symlink() and not path.exists():
+    if is_broken_link(path):
         path.unlink()
 
 

@@ -44,9 +44,13 @@ def run(args: argparse.Namespace) -> int:
     if args.scan and len(args.label_maps) != 1:
         raise UsageError("--scan", found=f"{len(args.label_maps)} label maps", expected="one", remedy="leave it out")
     if args.group:
+        from synthseg_core.reports.group_facts import GroupFacts
         from synthseg_core.reports.group_report import write_group_report
 
-        print(write_group_report(args.group, args.qc_threshold))
+        facts = GroupFacts(args.group)
+        print(write_group_report(facts, args.qc_threshold))
+        for note in facts.notes:
+            print(note, file=sys.stderr)
         return 0
     from synthseg_core.reports.scan_facts import ScanFacts
     from synthseg_core.reports.scan_report import ReportOptions, write_scan_report, write_scan_reports

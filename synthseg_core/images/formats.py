@@ -6,6 +6,7 @@ from pathlib import Path
 
 from synthseg_core.errors import InputError
 from synthseg_core.system.file_identity import FileKind, kind_of_file
+from synthseg_core.system.paths import is_broken_link
 
 READABLE = (".nii.gz", ".nii", ".mgz", ".mgh", ".npz")
 _EXPECTED = {
@@ -101,7 +102,7 @@ def _remedy(found: FileKind, kind: str) -> str:
 def _check_exists(path: Path) -> None:
     if path.is_dir():
         found, remedy = "a folder", "give the path of one scan"
-    elif path.is_symlink() and not path.exists():
+    elif is_broken_link(path):
         found, remedy = "a symbolic link to nothing", "fetch the content (datalad get) or correct the link"
     elif not path.exists():
         found, remedy = "no such file", "check the path"

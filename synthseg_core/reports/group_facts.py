@@ -11,13 +11,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from synthseg_core.bids.names import report_name
+from synthseg_core.bids.participant_table import ParticipantTable, read_participants
+from synthseg_core.bids.participants import NAME as PARTICIPANTS
 from synthseg_core.errors import InputError
+from synthseg_core.reports.page_files import ALWAYS, FIGURES, JUDGEMENT, THUMBNAIL, figure_path
 from synthseg_core.reports.plausibility import Plausibility
 from synthseg_core.reports.review import Reviews, read_reviews
-from synthseg_core.reports.scan_facts import FIGURES
-from synthseg_core.reports.scan_pictures import THUMBNAIL
-from synthseg_core.reports.scan_report import JUDGEMENT
 from synthseg_core.reports.writing import QUALITY_NAME, SCANS_NAME, WIDE_NAME
+from synthseg_core.system.delimited import folded
 from synthseg_core.system.settings import known_mapping
 from synthseg_core.system.tables import ABSENT, read_tsv
 
@@ -27,6 +28,8 @@ Rows: TypeAlias = list[dict[str, str]]
 TOTAL = "total_intracranial_mm3"
 _SUFFIX = "_mm3"
 _MOST_LEVELS, _MOST_COLUMNS = 6, 4
+# By which people compare scans; of many columns these are shown.
+_USUAL = ("age", "sex", "gender", "group", "diagnosis")
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,20 @@ class GroupFacts:
     @cached_property
     def thumbnails(self) -> list[str]:
         """Path of a small picture of each scan; empty where there is none."""
-        paths = (f"{FIGURES}/{name}_{THUMBNAIL}" for name in self.names)
-        return [path if (self.dataset / path).is_file() else "" for path in paths]
+        paths = (figure_path(name, THUMBNAIL) for name in self.names)
+        return [path if Path(path).name in self._figures else "" for path in paths]
+
+    @cached_property
+    def complete(self) -> list[bool]:
+        """Whether each scan has its page with everything that belongs to one."""
+        needed = ([Path(figure_path(name, kind)).name for kind in ALWAYS] for name in self.names)
+        return [page and self._figures.issuperset(names) for page, names in zip(self.pages, needed, strict=True)]
+
+    @cached_property
+    def _figures(self) -> frozenset[str]:
+        """Names of all files beside the pages."""
+        folder = self.dataset / FIGURES
+        return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
 
     @cached_property
     def judgements(self) -> list[Plausibility | None]:
@@ -107,12 +122,31 @@ class GroupFacts:
 
     @cached_property
     def participants(self) -> dict[str, list[str]]:
-        """Column of ``participants.tsv`` -> its text for each scan; the first ones that say anything."""
-        path = self.dataset / "participants.tsv"
-        known = {row.get("participant_id", ""): row for row in (_read(path) if path.is_file() else [])}
+        """Column of ``participants.tsv`` -> its text for each scan.
+
+        There are not many: age, sex and group come first, then those that differ between scans, and none that is empty.
+        """
+        known = self._participants.rows
         rows = [known.get(participant, {}) for participant in self.column("participant_id")]
-        told = dict.fromkeys(name for row in rows for name, text in row.items() if text and name != "participant_id")
-        return {name: [row.get(name, "") for row in rows] for name in list(told)[:_MOST_COLUMNS]}
+        texts = {name: [_text(row.get(name, "")) for row in rows] for name in self._participants.columns}
+        told = [name for name, cells in texts.items() if any(cells)]
+        by_use = sorted(told, key=lambda name: (folded(name) not in _USUAL, len({*texts[name]}) == 1))
+        return {name: texts[name] for name in told if name in by_use[:_MOST_COLUMNS]}
+
+    @cached_property
+    def _participants(self) -> ParticipantTable:
+        path = self.dataset / PARTICIPANTS
+        if not path.is_file():
+            return ParticipantTable()
+        try:
+            return read_participants(path, {*self.column("participant_id")})
+        except InputError as error:
+            return ParticipantTable(notes=(str(error),))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of participants and reviews could not be used."""
+        return (*self._participants.notes, *self.reviews.notes(self.names))
 
     def levels(self, column: str) -> list[str]:
         """Return a word for each scan by which it can be compared: a category, or a third of a range of numbers."""
@@ -144,7 +178,7 @@ class GroupFacts:
         return [known.get(stem, {}) for stem in self.column("scan")]
 
     def _judgement(self, name: str) -> Plausibility | None:
-        content = known_mapping(self.dataset / FIGURES / f"{name}_{JUDGEMENT}")
+        content = known_mapping(self.dataset / figure_path(name, JUDGEMENT))
         try:
             return Plausibility(**content) if content else None
         except TypeError:  # of another version
@@ -157,7 +191,11 @@ def title_of(column: str) -> str:
 
 
 def _read(path: Path) -> Rows:
-    return [{name: "" if text == ABSENT else text for name, text in row.items()} for row in read_tsv(path)]
+    return [{name: _text(cell) for name, cell in row.items()} for row in read_tsv(path)]
+
+
+def _text(cell: str) -> str:
+    return "" if cell == ABSENT else cell
 
 
 def _numbers(texts: Iterable[str]) -> np.ndarray:

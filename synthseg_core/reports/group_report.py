@@ -14,6 +14,7 @@ from synthseg_core import __version__
 from synthseg_core.reports.group_facts import TOTAL, GroupFacts, title_of
 from synthseg_core.reports.outliers import LEAST_SCANS, MARKED, Spread, adjusted, spread, z_by_kind
 from synthseg_core.reports.plausibility import ABSENT_WARNING
+from synthseg_core.system.delimited import absolute
 from synthseg_core.system.pages import write_page
 
 PAGE = "group.html"
@@ -97,6 +98,8 @@ class GroupReport:
             "least": LEAST_SCANS,
             "threshold": self.threshold,
             "others": self.facts.others,
+            "notes": [_without_folder(note, self.facts.dataset) for note in self.facts.notes],
+            "gone": self.facts.reviews.of_others(self.facts.names),
             "generators": self.facts.generators,
             "version": __version__,
         }
@@ -105,7 +108,7 @@ class GroupReport:
         """Return what the table says of one scan."""
         facts, scan = self.facts, self.facts.scans[place]
         bad, doubts = self._signs(place)
-        failed = scan["status"] not in ("done", "kept")
+        failed = self._failed(place)
         state = "failed" if failed else "implausible" if bad else "look" if doubts else "fine"
         reasons = [f"{scan['status']}: {scan['reason']}"] if failed else []
         scores = [one[place] for one in facts.scores.values() if np.isfinite(one[place])]
@@ -122,6 +125,9 @@ class GroupReport:
             "agreement": float(self.agreement[place]),
             "review": facts.reviews.of(scan["scan"]),
         }
+
+    def _failed(self, place: int) -> bool:
+        return self.facts.scans[place]["status"] not in ("done", "kept")
 
     def _signs(self, place: int) -> tuple[list[str], list[str]]:
         """Return what makes a segmentation implausible, and what is worth a look."""
@@ -141,8 +147,16 @@ class GroupReport:
             doubts = [f"field of view ends inside the brain: {', '.join(judged.cut)}" if judged.cut else ""]
         warnings = self.facts.scans[place]["warning_text"].split("; ")
         told = (text for text in warnings if not (judged and judged.absent and text.startswith(ABSENT_WARNING)))
-        doubts += [self._low_scores(place), *self._far_volumes(place), *told]
+        doubts += [self._lacking(place), self._low_scores(place), *self._far_volumes(place), *told]
         return [text for text in bad if text], [text for text in doubts if text]
+
+    def _lacking(self, place: int) -> str:
+        """Say that a scan with results has no report, or that a part of it has been removed."""
+        if self._failed(place) or self.facts.complete[place]:
+            return ""
+        if self.facts.judgements[place] is None:
+            return "no report of its own, so its label map was not judged; make one"
+        return "its report lacks the page or pictures; make it again"
 
     def _low_scores(self, place: int) -> str:
         low = [title_of(name) for name, one in self.facts.scores.items() if one[place] < self.threshold]
@@ -216,13 +230,13 @@ class GroupReport:
         return strips
 
 
-def write_group_report(dataset: Path, threshold: float) -> Path:
-    """Write ``group.html`` of a derivative dataset from its group tables.
+def write_group_report(facts: GroupFacts, threshold: float) -> Path:
+    """Write ``group.html`` of a derivative dataset from its group tables, and return the page.
 
     Parameters
     ----------
-    dataset
-        Derivative dataset with group tables.
+    facts
+        The group tables.
     threshold
         Quality scores below it are marked.
 
@@ -231,8 +245,14 @@ def write_group_report(dataset: Path, threshold: float) -> Path:
     SynthSegError
         If there are no group tables, or a package is missing.
     """
-    write_page(dataset / PAGE, PAGE, GroupReport(GroupFacts(dataset), threshold).content())
-    return dataset / PAGE
+    page = facts.dataset / PAGE
+    write_page(page, PAGE, GroupReport(facts, threshold).content())
+    return page
+
+
+def _without_folder(note: str, dataset: Path) -> str:
+    """Return a note that says the same wherever the dataset lies."""
+    return note.replace(f"{absolute(dataset)}/", "").replace(f"{dataset}/", "")
 
 
 def _urgency(row: dict[str, Any]) -> tuple[int, int, str]:

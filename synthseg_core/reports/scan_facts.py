@@ -11,11 +11,10 @@ from urllib.parse import unquote
 
 from synthseg_core.bids.names import derivative, parse_derivative, report_name
 from synthseg_core.errors import InputError
+from synthseg_core.reports.page_files import figure_path
 from synthseg_core.system.settings import known_mapping
 from synthseg_core.system.tables import ABSENT, read_tsv
 
-FIGURES = "figures"
-"""Folder of the pictures of all reports, beside the pages."""
 _SIDES = ("left ", "right ", "ctx-lh-", "ctx-rh-")
 
 
@@ -99,7 +98,7 @@ class ScanFacts:
 
     def figure(self, kind: str) -> Path:
         """Return a file of this scan in the folder of pictures."""
-        return self.dataset / FIGURES / f"{self.name}_{kind}"
+        return self.dataset / figure_path(self.name, kind)
 
     def path(self, product: str) -> Path:
         """Return a derivative; ``product`` as in :data:`synthseg_core.bids.names.PRODUCTS`."""

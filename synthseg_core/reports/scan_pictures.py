@@ -25,14 +25,12 @@ from synthseg_core.images.mosaic import (
 from synthseg_core.images.reading import read_scan, read_stored
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.structures import Colour, label_colours, report_colours
+from synthseg_core.reports.page_files import CONTOURS, ENTROPY, FILLED, PARCELS, SCAN, SIDES, THUMBNAIL
 from synthseg_core.reports.scan_facts import ScanFacts
 from synthseg_core.reports.uncertainty import COLOURS as ENTROPY_COLOURS
 from synthseg_core.reports.uncertainty import entropy_on, stepped
 from synthseg_core.system.atomic import write_bytes
 
-SCAN, FILLED, CONTOURS, SIDES, PARCELS, ENTROPY, THUMBNAIL = (
-    *("scan.jpg", "filled.png", "contours.png", "sides.png", "parcels.png", "entropy.png", "thumbnail.jpg"),
-)
 SIDE_COLOURS: dict[str, Colour] = {"left": (0.90, 0.62, 0.0), "right": (0.34, 0.71, 0.91), "neutral": (0.6, 0.6, 0.6)}
 """Of a picture that shows the sides alone."""
 _ROWS = ({"axial": 7}, {"coronal": 7}, {"sagittal": 6})
@@ -103,15 +101,9 @@ def write_pictures(facts: ScanFacts, pictured: Pictured, palette: str) -> dict[i
         steps = mosaic.classes(stepped(pictured.entropy.data))
         _write(facts, ENTROPY, indexed_png(steps, dict(enumerate(ENTROPY_COLOURS, 1))))
     small = plan_mosaic(labels, box, _SMALL_ROWS, _THUMBNAIL_WIDTH)
-    _write(facts, THUMBNAIL, _thumbnail(small, grey, classes, window, of_class))
+    shown = lettered(small.grey(grey, window), small, labels, positions=False)
+    _write(facts, THUMBNAIL, jpeg(blended(shown, small.classes(classes), of_class, _OPACITY), _QUALITY))
     return colours
-
-
-def _thumbnail(
-    mosaic: Mosaic, grey: np.ndarray, classes: np.ndarray, window: tuple[float, float], colours: Mapping[int, Colour]
-) -> bytes:
-    picture = blended(mosaic.grey(grey, window), mosaic.classes(classes), colours, _OPACITY)
-    return jpeg(picture, _QUALITY)
 
 
 def _sides(seen: np.ndarray, values: np.ndarray, sides: Mapping[int, str]) -> tuple[np.ndarray, dict[int, Colour]]:

@@ -14,15 +14,13 @@ import numpy as np
 from synthseg_core.errors import SynthSegError
 from synthseg_core.images.figures import CONVENTION
 from synthseg_core.labels.structures import Colour
-from synthseg_core.reports import scan_pictures, uncertainty
+from synthseg_core.reports import page_files, uncertainty
+from synthseg_core.reports.page_files import JUDGEMENT
 from synthseg_core.reports.plausibility import ABSENT_WARNING, Plausibility, judge
-from synthseg_core.reports.scan_facts import FIGURES, ScanFacts
+from synthseg_core.reports.scan_facts import ScanFacts
 from synthseg_core.reports.scan_pictures import SIDE_COLOURS, Pictured, read_pictured, write_pictures
 from synthseg_core.system.atomic import write_json
 from synthseg_core.system.pages import write_page
-
-JUDGEMENT = "judgement.json"
-"""What the group report takes over from the report of a scan; beside its pictures."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +144,7 @@ def _content(
     model = facts.sidecar.get("Model") or {}
     return {
         "facts": facts,
-        "figures": FIGURES,
-        "kinds": scan_pictures,
+        "files": page_files,
         "findings": findings(facts, plausible, options.threshold),
         "plausible": plausible,
         "has_scan": pictured.scan is not None,

@@ -17,11 +17,11 @@ from synthseg_core.images.mosaic import RasVolume, box_around
 from synthseg_core.images.volume import Volume
 from synthseg_core.images.writing import write_volume
 from synthseg_core.labels.structures import report_colours
+from synthseg_core.reports.page_files import VIEWER
 from synthseg_core.reports.scan_facts import ScanFacts
 from synthseg_core.reports.scan_pictures import Pictured, grey_window
 from synthseg_core.system.atomic import write_text
 
-VIEWER = "viewer.html"
 _OPACITY, _WIDTH = 0.5, 1100
 # Voxels with shorter edges are thinned out: the page would have tens of megabytes.
 _LEAST_MM = 0.8

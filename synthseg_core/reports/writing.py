@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthseg_core.bids.columns import ENTITY_NAMES, column_meanings
-from synthseg_core.bids.names import PRODUCTS
+from synthseg_core.bids.names import PRODUCTS, report_name
 from synthseg_core.bids.participants import participant_folders, write_participants
 from synthseg_core.errors import InputError
 from synthseg_core.reports.gathering import GroupTables
@@ -67,7 +67,7 @@ def write_group_tables(tables: GroupTables, folder: Path, *, threshold: float = 
     notes += write_participants(folder, (status.row.participant_id for status in tables.statuses if status.row.scan))
     entities = entities_of_scans(status.row for status in tables.statuses)
     reviews = read_reviews(folder)
-    notes += reviews.faults
+    notes += reviews.notes(report_name(status.row.scan) for status in tables.statuses)
 
     def write(name: str, table: Table) -> None:
         _write(folder / name, with_reviews(with_entities(table, entities), reviews))

@@ -31,6 +31,11 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_broken_link(path: str | Path) -> bool:
+    """Say whether there is a link that leads to nothing."""
+    return os.path.islink(path) and not os.path.exists(path)  # noqa: PTH110, PTH114 -- asked of very many names
+
+
 def real_path(path: Path) -> Path:
     """Return where a path leads, links followed; what links lead in a circle is left as it is."""
     return Path(os.path.realpath(path))

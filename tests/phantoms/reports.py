@@ -14,7 +14,7 @@ from synthseg_core.images.mosaic import jpeg
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.table import LabelTable
 from synthseg_core.reports import QUALITY_NAME, SCANS_NAME, WIDE_NAME, gather, write_group_tables
-from synthseg_core.reports.scan_facts import FIGURES
+from synthseg_core.reports.page_files import FIGURES
 from synthseg_core.segmentation.volumes import StructureVolume, VolumeTable
 from synthseg_core.system.tables import format_tsv
 from tests.phantoms.scans import oblique_affine, write_nifti

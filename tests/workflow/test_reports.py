@@ -2,6 +2,7 @@
 
 import pytest
 
+from synthseg_core.reports.page_files import CONTOURS, JUDGEMENT, figure_path
 from tests.phantoms.trees import contents
 from tests.workflow.runs import app, planned, run
 from tests.workflow.trial import write_dataset, write_scan
@@ -41,8 +42,9 @@ def test_what_is_deleted_or_out_of_date_is_made_again_and_nothing_else(made):
     before = contents(out, without=(".work", ".logs"))
     (out / PAGES[0]).unlink()
     (out / "group.html").unlink()
+    (out / figure_path("sub-2_space-T1w", CONTOURS)).unlink()
     jobs, said = again(made)
-    assert jobs.get("scan_report") == 2  # and that of the scan that cannot be segmented
+    assert (jobs["segment"], jobs["scan_report"]) == (1, 3)  # and those of the scan that cannot be segmented
     assert f"look at {out / 'group.html'}" in said
     assert contents(out, without=(".work", ".logs")) == before
     write_scan(bids, "2", seed=7)
@@ -53,8 +55,10 @@ def test_what_is_deleted_or_out_of_date_is_made_again_and_nothing_else(made):
 def test_a_dry_run_names_pages(made):
     _, out = made
     (out / PAGES[0]).unlink()
+    (out / figure_path("sub-2_space-T1w", JUDGEMENT)).unlink()
     _, said = again(made, "--dry-run")
-    assert "sub-1/anat/sub-1_T1w.nii.gz: scan_report: no page, or one that is older than what it shows" in said
+    for scan in ("sub-1/anat/sub-1_T1w.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz"):
+        assert f"{scan}: scan_report: no page, a picture lacks, or older than what it shows" in said
     again(made)
 
 

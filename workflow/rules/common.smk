@@ -74,9 +74,9 @@ def dataset_settings(wildcards):
     return str(PLAN.stage_file("dataset", preview=nothing_runs()))
 
 
-def report_settings(wildcards):
-    """Return the settings of the pages."""
-    return str(PLAN.report_file(preview=nothing_runs()))
+def report_settings(stem):
+    """Return the settings of the page about a scan."""
+    return str(PLAN.pages.settings(stem, preview=nothing_runs()))
 
 
 def of_row(function):

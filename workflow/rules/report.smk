@@ -1,8 +1,8 @@
 # Pages to look at; made from results and the scan, after everything that they show.
 rule scan_report:
     input:
-        settings=report_settings,
-        shown=of_scan(PLAN.report_inputs),
+        settings=of_scan(report_settings),
+        shown=of_scan(PLAN.pages.inputs),
     output:
         page=ensure(LAYOUT.output / "{report}.html", non_empty=True),
     log:

@@ -1,4 +1,3 @@
-"use strict";
 const table = document.getElementById("scans"), body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
 const rows = [...body.rows].map((row, place) => {
   const { mark = "", note = "" } = row.cells[row.cells.length - 1].dataset; // of the review beside the page
@@ -92,42 +91,55 @@ function editNote(one) {
   field.onblur = () => setMark(one, one.mark, field.value.replace(/\s+/g, " ").trim());
   field.onkeydown = (event) => {
     event.stopPropagation();
+    if (event.key === "Escape") field.value = one.note;
     if (event.key === "Enter" || event.key === "Escape") one.row.focus();
   };
 }
 const marks = { a: "accept", d: "doubt", r: "reject", u: "" };
+const visible = () => [...body.rows].filter((row) => !row.hidden);
+function move(row, step) {
+  const next = row ? visible().indexOf(row) + step : 0;
+  if (next >= visible().length && !more.hidden) more.click();
+  visible()[Math.max(0, Math.min(next, visible().length - 1))]?.focus();
+}
 document.onkeydown = (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) return;
-  const row = event.target.closest("#scans tbody tr"), one = row && byName.get(row.id);
-  if (event.key === "j" || event.key === "k") {
-    const shown = [...body.rows].filter((other) => !other.hidden);
-    const next = row ? shown.indexOf(row) + (event.key === "j" ? 1 : -1) : 0;
-    shown[Math.max(0, Math.min(next, shown.length - 1))]?.focus();
-  } else if (one && event.key in marks) {
-    setMark(one, marks[event.key], one.note);
-  } else if (one && event.key === "n") {
+  const row = event.target.closest("#scans tbody tr"), one = row && byName.get(row.id), key = event.key.toLowerCase();
+  if (key === "j" || key === "k") {
+    move(row, key === "j" ? 1 : -1);
+  } else if (one && key in marks) {
+    setMark(one, marks[key], one.note);
+  } else if (one && key === "n") {
     event.preventDefault();
     editNote(one);
   }
 };
 body.onclick = (event) => event.target.closest("a, input") || event.target.closest("tr").focus();
 
-const cellText = (text) => text.replace(/[\t\r\n]+/g, " ");
-function reviewTable() {
-  const lines = rows.filter((one) => one.mark || one.note).map((one) => [one.row.id, one.mark || "n/a", one.note || "n/a"]);
-  return [["report", "review", "note"], ...lines].map((cells) => cells.map(cellText).join("\t") + "\n").join("");
-}
+// Reviews of scans that are not here stay in the table.
+const gone = new Map([...document.querySelectorAll("#gone tr")].map(({ cells }) =>
+  [cells[0].textContent, { mark: cells[1].textContent, note: cells[2].textContent }]));
+const reviewed = () => rows.filter((one) => one.mark || one.note).map((one) => [one.row.id, one]);
+const reviewTable = () => tableOf([...reviewed(), ...gone]);
 function readReview(text) {
-  const [head, ...lines] = text.trimEnd().split(/\r?\n/).map((line) => line.split("\t"));
-  const [name, mark, note] = ["report", "review", "note"].map((column) => head.indexOf(column));
-  if (name < 0 || mark < 0) return alert("This is no table of a review: it needs the columns report and review.");
-  const known = (text) => (text === undefined || text === "n/a" ? "" : text);
-  for (const cells of lines) {
-    const one = byName.get(cells[name]);
-    if (one) setMark(one, known(cells[mark]), known(cells[note]));
+  const { found, faults } = parsedReview(text), before = reviewed();
+  for (const [name, { mark, note }] of found) {
+    const one = byName.get(name);
+    if (one) setMark(one, mark, note);
+    else gone.set(name, { mark, note });
   }
-  saved = true;
+  const others = [...found.keys()].filter((name) => !byName.has(name));
+  const few = others.slice(0, 10).join(", ");
+  tell([...faults, ...(others.length ? [`Reviews of ${others.length} scans that are not here, kept: ${few}`] : [])]);
+  if (found.size) saved = before.every(([name]) => found.has(name));
   filter();
+}
+function tell(texts) {
+  document.getElementById("told").replaceChildren(...texts.map((text) => {
+    const line = document.createElement("li");
+    line.textContent = text;
+    return line;
+  }));
 }
 document.getElementById("save").onclick = () => {
   const link = document.createElement("a");
@@ -138,7 +150,10 @@ document.getElementById("save").onclick = () => {
 };
 const file = document.getElementById("file");
 document.getElementById("load").onclick = () => file.click();
-file.onchange = async () => readReview(await file.files[0].text());
+file.onchange = async () => {
+  readReview(textOf(await file.files[0].arrayBuffer()));
+  file.value = ""; // the same file may be loaded again
+};
 rows.forEach((one) => (one.mark || one.note) && show(one));
 addEventListener("beforeunload", (event) => saved || event.preventDefault());
 filter();

@@ -1,6 +1,7 @@
 """The plan of a run: from a dataset, from the scan table, and what cannot be planned."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,27 @@ def test_posteriors_are_made_by_the_segment_job(bids):
     rich = Plan.from_config(config(bids, segment={"model": "tiny-random", "posteriors": True}, qc={"enabled": True}))
     assert rich.segment_job == ("segment", "posteriors")
     assert rich.optional_words(paths) == ["--posteriors-1mm", "p.nii.gz", "--posteriors-sidecar", "p.json"]
+
+
+def test_a_page_that_lacks_a_picture_is_made_again(bids):
+    plan = Plan.from_config(config(bids, report={"viewer": True}, parcellate={"enabled": True},
+                                   segment={"model": "tiny-random-cortex", "posteriors": True}))  # fmt: skip
+    files = page, *pictures = [Path(file) for file in plan.pages.files(FIRST)]
+    assert {path.name.rpartition("_")[2] for path in pictures} >= {"parcels.png", "entropy.png", "viewer.html"}
+    assert plan.pages.lacking([FIRST]) == [FIRST]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert plan.pages.lacking([FIRST]) == []
+    before = plan.pages.settings(FIRST)
+    pictures[-1].unlink()
+    assert plan.pages.lacking([FIRST]) == [FIRST]
+    for preview in (True, False):
+        newer = plan.pages.settings(FIRST, preview=preview)
+        assert newer.stat().st_mtime_ns > page.stat().st_mtime_ns
+        assert newer != before
+    page.unlink()
+    assert plan.pages.settings(FIRST) == before
 
 
 def test_braces_in_the_output_path(bids):

@@ -9,7 +9,7 @@ import pytest
 
 from synthseg_core.bids.names import report_name
 from synthseg_core.cli.main import main
-from synthseg_core.reports.review import REVIEW_NAME
+from synthseg_core.reports.review import REVIEW_NAME, Review, read_reviews
 from synthseg_core.system.tables import read_tsv
 from tests.phantoms.browser import PROGRAM, browser
 from tests.phantoms.reports import write_many_tables, write_segmented, write_tables
@@ -111,6 +111,61 @@ def test_review_by_keys_round_trip(reported, page):
     clean(page, reported)
 
 
+def test_reviews_that_a_spreadsheet_saved_are_loaded_and_nothing_is_lost(reported, page):
+    page.open(reported / "group.html")
+    first, second = page.run(VISIBLE)[:2]
+    lines = [
+        ["Report", "Review", "Note"],
+        [first, "Reject", 'he said ""no"";\r\nagain'],
+        [f"{second}.html", "doubt", ""],
+        ["sub-gone_T1w", "accept", "kept"],
+        [page.run(VISIBLE)[2], "maybe", ""],
+        [page.run(VISIBLE)[3], "accept", ""],
+        [page.run(VISIBLE)[3], "reject", ""],
+    ]
+    text = "".join(";".join(f'"{cell}"' for cell in cells) + "\r\n" for cells in lines)
+    for encoding in ("utf-8-sig", "utf-16", "cp1252"):
+        bytes_of = list(text.encode(encoding))
+        page.run(f"readReview(textOf(new Uint8Array({bytes_of}).buffer))")
+    table = page.run("reviewTable()")
+    (reported.parent / REVIEW_NAME).write_bytes(table.encode())
+    assert read_reviews(reported.parent).by_name == {
+        first: Review("reject", 'he said "no"; again'),
+        second: Review("doubt", ""),
+        "sub-gone_T1w": Review("accept", "kept"),
+    }
+    told = page.run("document.getElementById('told').textContent")
+    assert "maybe is none of accept, doubt, reject" in told
+    assert "two reviews that differ" in told
+    assert "sub-gone_T1w" in told
+    page.run("readReview('a\\tb\\n')")
+    assert "needs the columns report and review" in page.run("document.getElementById('told').textContent")
+    assert page.run("reviewTable()") == table
+    assert page.run("saved") is True
+    clean(page, reported)
+
+
+def test_escape_leaves_a_note_as_it_was(reported, page):
+    page.open(reported / "group.html")
+    for key in "jan":
+        page.press(key)
+    page.run("document.activeElement.value = 'no'")
+    page.press("Escape")
+    page.press("u")
+    assert page.run("reviewTable()").count("\n") == 1
+    page.run("saved = true")
+
+
+def test_on_paper_pages_are_light_and_without_buttons(reported, page):
+    page.open(reported / "group.html")
+    page.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    assert page.run("getComputedStyle(document.body).color") == "rgb(28, 30, 33)"
+    assert page.run("getComputedStyle(document.querySelector('.bar')).display") == "none"
+    assert page.run("getComputedStyle(document.querySelector('#scans thead button')).display") != "none"
+    page.call("Emulation.setEmulatedMedia", media="", features=[])
+    clean(page, reported)
+
+
 def test_a_saved_review_is_in_the_next_page_and_in_the_tables(tmp_path, page):
     out = tmp_path / "out"
     rows = [write_segmented(out, subject) for subject in ("01", "02", "03")]
@@ -139,6 +194,9 @@ def test_viewer_shows_the_scan_with_its_labels(tmp_path, page):
     write_segmented(out, "01")
     assert main(["report", "--viewer", str(label_map(out))]) == 0
     page.open(out / f"{NAME}.html")
+    page.picture(1400, 700)
+    assert not [url for url in page.requests if url.endswith("viewer.html")], "before the click"
+    assert page.run("document.querySelector('iframe')") is None
     page.run("document.getElementById('open-viewer').click()")
     page.run("new Promise((done) => { document.querySelector('iframe').onload = () => setTimeout(done, 1500); })")
     page.run("document.querySelector('iframe').scrollIntoView()")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from synthseg_core.system.paths import is_file, is_folder, real_path
+from synthseg_core.system.paths import is_broken_link, is_file, is_folder, real_path
 from tests.privileges import ordinary_user
 
 
@@ -13,6 +13,7 @@ def test_files_and_folders(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     assert [is_file(tmp_path / name) for name in ("file", ".", "link", "none")] == [True, False, False, False]
     assert [is_folder(tmp_path / name) for name in ("file", ".", "link", "none")] == [False, True, False, False]
+    assert [is_broken_link(tmp_path / name) for name in ("file", ".", "link", "none")] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "a\0b"])
