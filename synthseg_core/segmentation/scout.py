@@ -8,7 +8,7 @@ with the brain in the middle, so that it sees the same whatever surrounds the he
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -30,16 +30,27 @@ _SMALLEST_BRAIN_ML = 150.0  # less is no brain: half of a newborn's
 # 88.3 % of the way there.
 _TAIL, _REACH = 0.01, 0.883
 _MM3_PER_ML = 1000.0
+_OTHERS = ((1, 2), (0, 2), (0, 1))  # the axes that are not the first, the second, the third
 _DECIMALS_MM = 3  # far above rounding, so that the mirrored scan has the mirrored field of view
 NO_BRAIN = "the scout found no brain: the whole field of view is segmented"
 
 
 @dataclass(frozen=True)
 class BrainBox:
-    """Where the brain lies; mm from the middle of the scan, along the RAS axes of its grid."""
+    """Where the brain lies; mm from the middle of the scan, along the RAS axes of its grid.
+
+    Parameters
+    ----------
+    low_mm, high_mm
+        Where it begins and ends, as the tails of its profiles say: steady, but a broad end lies further out.
+    first_mm, last_mm
+        Where its outermost voxels end.
+    """
 
     low_mm: Size3
     high_mm: Size3
+    first_mm: Size3
+    last_mm: Size3
 
     @property
     def middle_mm(self) -> Size3:
@@ -142,9 +153,11 @@ class _View:
             return None
         # Voxels that are hardly brain hardly count.
         weights = np.where(brain, 1 - 2 * background.astype(np.float64), 0)
-        ends = np.array([_ends(weights.sum(axis=others)) for others in ((1, 2), (0, 2), (0, 1))])
-        places = np.round((ends - half) * self.step_mm + np.array(middle_mm)[:, None], _DECIMALS_MM)
-        return BrainBox(triple(places[:, 0].tolist()), triple(places[:, 1].tolist()))
+        ends = np.array([_ends(weights.sum(axis=others)) for others in _OTHERS])
+        across = [np.flatnonzero(brain.any(axis=others)) for others in _OTHERS]
+        edges = np.stack([*ends.T, [at[0] for at in across], [at[-1] + 1 for at in across]])
+        places = np.round((edges - half) * self.step_mm + middle_mm, _DECIMALS_MM)
+        return BrainBox(*(triple(place) for place in places.tolist()))
 
     def image(self, middle_mm: Size3) -> np.ndarray:
         """Return the scan around a point, in [0, 1], zeros where the field of view leaves the scan."""
@@ -179,18 +192,20 @@ def _ends(profile: np.ndarray) -> tuple[float, float]:
 
 
 def _mean(first: BrainBox, second: BrainBox) -> BrainBox:
-    low, high = (
-        triple(((np.array(a) + b) / 2).tolist())
-        for a, b in ((first.low_mm, second.low_mm), (first.high_mm, second.high_mm))
-    )
-    return BrainBox(low, high)
+    pairs = zip(astuple(first), astuple(second), strict=True)
+    return BrainBox(*(triple(((np.array(a) + b) / 2).tolist()) for a, b in pairs))
 
 
 def _shape(box: BrainBox, spec: ScoutSpec, config: ConformConfig) -> Shape3:
-    """Return the field of view of the card, larger where the brain is, in whole voxels of the network, RAS."""
+    """Return the field of view of the card, larger where the brain is, in whole voxels of the network, RAS.
+
+    The whole brain is in it, and half of the margin: where tissue of the neck moves the middle, nothing is lost.
+    """
     size, multiple = config.grid.voxel_size_mm, config.grid.multiple_voxels
+    middle = np.array(box.middle_mm)
+    furthest = np.maximum(np.array(box.last_mm) - middle, middle - box.first_mm)
     edges_mm = [
-        max(field, high - low + 2 * spec.margin_mm)
-        for field, low, high in zip(spec.field_of_view_mm, box.low_mm, box.high_mm, strict=True)
+        max(field, high - low + 2 * spec.margin_mm, 2 * out + spec.margin_mm)
+        for field, low, high, out in zip(spec.field_of_view_mm, box.low_mm, box.high_mm, furthest.tolist(), strict=True)
     ]
     return triple(math.ceil(round(edge / (size * multiple), 6)) * multiple for edge in edges_mm)

@@ -22,7 +22,7 @@ from synthseg_core.models.registry import load_card
 from synthseg_core.segmentation import scout as scout_module
 from synthseg_core.segmentation.conform import ConformConfig, conform
 from synthseg_core.segmentation.memory_estimate import scouting_bytes
-from synthseg_core.segmentation.scout import NO_BRAIN, find_brain
+from synthseg_core.segmentation.scout import NO_BRAIN, BrainBox, find_brain
 from synthseg_core.segmentation.segment import segment_scan
 from synthseg_core.segmentation.segmenter import SegmentOptions
 from synthseg_core.segmentation.synthseg import SynthSegSegmenter
@@ -110,6 +110,14 @@ def test_box_grows_with_the_brain(model):
         assert start[axis] <= CENTRE[axis] - radius - 1
         assert stop[axis] >= CENTRE[axis] + radius + 2
     assert all(n % 8 == 0 for n in found.record.padded_shape)
+
+
+@pytest.mark.parametrize(("first_mm", "edge"), [(-12.0, 24), (-20.0, 24), (-23.0, 32), (-40.0, 48)])
+def test_what_is_too_thin_for_the_tails_is_in_the_field_of_view(model, monkeypatch, first_mm, edge):
+    tails = ((-12.0, -12.0, -12.0), (12.0, 12.0, 12.0))
+    box = BrainBox(*tails, (-12.0, -12.0, first_mm), (12.0, 12.0, 12.0))
+    monkeypatch.setattr(scout_module, "find_brain", lambda *rest: box)
+    assert conformed(model, head()).record.padded_shape == (24, 32, edge)
 
 
 @pytest.mark.parametrize("centre", [(2.0, 20.0, 24.0), (44.0, 50.0, 38.0)])

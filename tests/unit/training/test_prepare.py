@@ -60,7 +60,7 @@ def test_a_model_of_the_head_sums_the_brain_alone(tmp_path):
     card = load_card(first_model(prepared(tmp_path, wanted), tmp_path / "head"))
     assert card.labels.labels == LabelTable.builtin("head").labels
     assert card.total_labels == LabelTable.builtin("segmentation_2.0").labels[1:]
-    assert card.scout.field_of_view_mm == (112.0, 144.0, 112.0)
+    assert card.scout.field_of_view_mm == (112.0, 144.0, 128.0)
     assert card.networks[-1].config.out_channels == 40
 
 
