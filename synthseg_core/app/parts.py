@@ -129,7 +129,8 @@ def describe_once(plan: Plan) -> None:
         settings = plan.stage_file("dataset")
         if all(_is_newer(path, settings) for path in plan.dataset_files):
             return
-        options = {"model": plan.models, "source": plan.source_folder, "stages": list(plan.stages)}
+        head = plan.head.model if plan.head else None
+        options = {"model": plan.models, "merge_head": head, "source": plan.source_folder, "stages": list(plan.stages)}
         describe.run(Namespace(dataset=plan.layout.output, **options))
 
 

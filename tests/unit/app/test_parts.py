@@ -170,9 +170,10 @@ def test_names_of_many_participants_stay_short(layout):
     assert folder != part_folder(layout, about(*labels[:-1]))
 
 
-def test_files_of_the_dataset_are_written_once_for_all_parts(tmp_path):
+@pytest.mark.parametrize("head", [{}, {"merge_head": {"model": "siam-0.3"}}])
+def test_files_of_the_dataset_are_written_once_for_all_parts(tmp_path, head):
     bids = make_tree(tmp_path / "bids", ["sub-01/anat/sub-01_T1w.nii.gz"])
-    config = {"input": str(bids), "output": str(tmp_path / "out"), "segment": {"model": "tiny-random"}}
+    config = {"input": str(bids), "output": str(tmp_path / "out"), "segment": {"model": "tiny-random"}, **head}
     plan = Plan.from_config(checked(config))
     describe_once(plan)
     assert all(path.is_file() for path in plan.dataset_files)

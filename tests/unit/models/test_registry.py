@@ -148,7 +148,10 @@ def _with(value, *keys):
         (_without("title"), "card.yaml: found no title"),
         (_without("weights"), "card.yaml: found no weights"),
         (_without("networks"), "networks: None; expected a list"),
-        (_without("label_table"), "label_table ''; expected a TSV file beside the card, or one of parcellation_2.0"),
+        (
+            _without("label_table"),
+            "label_table ''; expected a TSV file beside the card, or one of head, parcellation_2.0",
+        ),
         (_with("nowhere.tsv", "label_table"), "label_table 'nowhere.tsv'"),
         (_with([], "networks"), "found no networks; expected at least one"),
         (_with([5], "networks"), "networks: 5; expected mappings"),

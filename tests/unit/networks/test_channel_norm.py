@@ -57,7 +57,11 @@ def test_a_large_map_loses_no_more_than_with_torchs_module():
         [(found - true).abs().max() for found, true in zip(_gradients(norm, x, upstream), exact, strict=True)]
         for norm in _both(2)
     )
-    assert all(own <= 1.5 * other for own, other in zip(ours, theirs, strict=True))
+    assert ours[0] <= 1.5 * theirs[0]
+    # How sums of half a million values are cut among threads decides about their rounding, in torch's module, too.
+    normed = nn.functional.instance_norm(x.double())
+    for own, terms in zip(ours[1:], (normed * upstream, upstream), strict=True):
+        assert own <= 1e-5 * terms.abs().sum(dim=(0, 2, 3, 4)).min()
 
 
 def test_only_what_is_asked_for_gets_a_gradient():

@@ -17,7 +17,7 @@ from synthseg_core.training.experiment import Experiment
 
 # As they were before the options: first digits of SHA-256.
 DEFINITIONS = {
-    "default-2mm": "7c26f75ff1ff018b",
+    "default-2mm": "00a4886139ae4f16",
     "synthseg-1.0": "34a5da36ca5406eb",
     "synthseg-2.0": "ecd0afdf1ad2096a",
     "synthseg-parc-2.0": "ccdf64e57ec799ef",
