@@ -36,7 +36,7 @@ RUNS = {
     "crop_64": ("crop_64",),
 }
 # The same networks on other paths or combinations; the rest runs every time.
-SLOW = ("qc", "v1_qc", "parc_qc", "robust", "default_other_image", "ct")
+SLOW = ("qc", "v1_qc", "parc_qc", "robust_parc_qc", "default_other_image", "ct")
 THREADS = str(min(2, os.cpu_count() or 1))
 
 

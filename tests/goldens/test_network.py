@@ -48,8 +48,8 @@ CASES = (
 )
 
 
-# The same networks in other combinations; "qc" and "v1_qc" run every time.
-SLOW = ("parc_qc", "fast_qc", "robust_qc")
+# The same networks in other combinations; "qc" runs every time.
+SLOW = ("parc_qc", "fast_qc", "robust_qc", "v1_qc")
 
 
 @pytest.fixture(scope="module")

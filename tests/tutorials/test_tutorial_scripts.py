@@ -58,6 +58,7 @@ def test_samples(tmp_path, capsys):
     assert _is_picture(tmp_path / "samples" / "contact_sheet.png")
 
 
+@pytest.mark.slow
 def test_parameters(maps, tmp_path):
     run("02", "--tiny", "--maps", maps, "--out", tmp_path)
     table = {row["group"]: row for row in read_tsv(tmp_path / "groups.tsv")}
@@ -86,6 +87,7 @@ def test_prediction(trained, tmp_path, capsys):
     assert "total intracranial" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_contrast_and_resolution(maps, tmp_path, capsys):
     run("05", "--tiny", "--maps", maps, "--out", tmp_path)
     shares = [line for line in capsys.readouterr().out.splitlines() if "brighter than cortex" in line]
@@ -95,6 +97,7 @@ def test_contrast_and_resolution(maps, tmp_path, capsys):
     assert load_card(tmp_path / "run" / "model" / "card.yaml").grid.voxel_size_mm == 2.0
 
 
+@pytest.mark.slow
 def test_priors(maps, tmp_path):
     run("06", "--tiny", "--maps", maps, "--out", tmp_path)
     found, shipped = IntensityPriors.read(tmp_path / "priors.tsv"), IntensityPriors.builtin()
@@ -106,6 +109,7 @@ def test_priors(maps, tmp_path):
     assert _is_picture(tmp_path / "samples" / "contact_sheet.png")
 
 
+@pytest.mark.slow
 def test_partial_volume(maps, tmp_path, capsys):
     run("07", "--tiny", "--maps", maps, "--out", tmp_path)
     lines = [line for line in capsys.readouterr().out.splitlines() if "are mixed" in line]
@@ -116,6 +120,7 @@ def test_partial_volume(maps, tmp_path, capsys):
     assert len(load_card(tmp_path / "run" / "model" / "card.yaml").labels) == 33
 
 
+@pytest.mark.slow
 def test_own_labels(maps, tmp_path, capfd):
     pytest.importorskip("sklearn")
     run("08", "--tiny", "--maps", maps, "--out", tmp_path)

@@ -171,7 +171,7 @@ def kill_all(process):
 @pytest.mark.parametrize(
     ("stop", "status"),
     [
-        (interrupt, 130),
+        pytest.param(interrupt, 130, marks=pytest.mark.slow),
         pytest.param(terminate, 130, marks=pytest.mark.slow),
         pytest.param(kill, -signal.SIGKILL, marks=pytest.mark.slow),
         (kill_all, -signal.SIGKILL),

@@ -123,6 +123,7 @@ def test_the_front_door_translates_and_says_which_scan_could_not_be(odd):
     assert ["translate", "apply"] in [json.loads(line)["words"][:2] for line in answered]
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_on_translated_scans(tmp_path):
     """Use 1 from a configuration: labelled scans are translated, and a supervised training takes both."""
     write_toy_translator(tmp_path / "toy")

@@ -250,7 +250,14 @@ def test_card_keeps_its_scout_and_results_depend_on_it(model, tmp_path, monkeypa
     assert digest != definition_sha256(card), "other weights of the scout"
 
 
-@pytest.mark.parametrize("shift", [(0, 0, 0), (20, -15, 10), (-25, 10, -5)])
+@pytest.mark.parametrize(
+    "shift",
+    [
+        (20, -15, 10),
+        pytest.param((0, 0, 0), marks=pytest.mark.slow),
+        pytest.param((-25, 10, -5), marks=pytest.mark.slow),
+    ],
+)
 def test_scout_of_the_package_finds_a_head(monkeypatch, shift):
     """A phantom of nested ellipsoids is enough of a head; with the real network, wherever it lies, and mirrored."""
     monkeypatch.undo()
