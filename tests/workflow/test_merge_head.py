@@ -97,6 +97,7 @@ def test_nothing_is_done_twice(study):
 
 @pytest.mark.slow
 def test_a_lost_head_and_another_model_make_heads_again(study):
+    study.run("--merge-head", study.card)  # also where no other test came before
     study.head("2", ".json").unlink()
     assert study.run("--merge-head", study.card) == {"merge_head": 1}
     other = head_model(study.folder / "other", seed=4)
@@ -108,7 +109,7 @@ def test_a_lost_head_and_another_model_make_heads_again(study):
 
 @pytest.mark.slow
 def test_a_broken_scan_costs_no_other(study):
-    words = ("--merge-head", study.folder / "other" / "other.yaml", "--fast")
+    words = ("--merge-head", study.card)
     broken = study.bids / t1w("3")
     broken.parent.mkdir(parents=True)
     broken.write_bytes((study.bids / t1w("1")).read_bytes()[:1500])
