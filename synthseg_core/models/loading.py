@@ -126,11 +126,14 @@ class LoadedModel:
         for spec in specs:
             yield _runner(spec, self.weights.path, self.device)
 
+    @property
+    def is_on_cpu(self) -> bool:
+        """Whether its networks are on the CPU, or go there."""
+        return self.device is None or self.device.type == "cpu"
+
     def on_cpu(self) -> LoadedModel:
         """Return the same model on the CPU, its weights read again; itself where it is there."""
-        if self.device is None or self.device.type == "cpu":
-            return self
-        return shelf.load(self._cpu_parts(), _load)
+        return self if self.is_on_cpu else shelf.load(self._cpu_parts(), _load)
 
     def _cpu_parts(self) -> _Parts:
         return _Parts(self.card, self.weights, None, self.scout and self.scout._cpu_parts())

@@ -146,7 +146,7 @@ def segment_scan(
         try:
             return _segment(scan, models, options, times)
         except torch.OutOfMemoryError:  # a GPU's: what the machine itself lacks is another error
-            if models.segmentation.on_cpu() is models.segmentation:
+            if models.segmentation.is_on_cpu:
                 raise
         torch.cuda.empty_cache()
         result = _segment(scan, models.on_cpu(), options, times)

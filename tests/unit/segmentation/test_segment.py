@@ -14,6 +14,7 @@ from synthseg_core.images.affines import is_sheared
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.table import LabelTable
+from synthseg_core.models import loading
 from synthseg_core.models.loading import Models, load_models
 from synthseg_core.models.registry import load_card
 from synthseg_core.quirks import NATIVE, REFERENCE
@@ -362,7 +363,10 @@ def test_a_scan_that_does_not_fit_on_the_gpu_is_segmented_on_the_cpu(whole, monk
     _without_memory_on_gpus(monkeypatch)
     parts = {name: getattr(whole, name) for name in ("segmentation", "parcellation", "quality")}
     there = Models(**{name: replace(model, device=torch.device("cuda")) for name, model in parts.items()})
+    loaded, inner = [], loading._load
+    monkeypatch.setattr(loading, "_load", lambda parts: loaded.append(parts.card.task) or inner(parts))
     found, expected = _segment(there, FITTING), _segment(whole, FITTING)
+    assert sorted(loaded) == ["parcellation", "quality", "segmentation"], "each is loaded once"
     assert found.warnings == (*expected.warnings, "the GPU's memory did not suffice: segmented on the CPU")
     np.testing.assert_array_equal(found.label_map.data, expected.label_map.data)
     assert found.quality == expected.quality
