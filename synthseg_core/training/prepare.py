@@ -202,10 +202,8 @@ def _model_plan(
 
     Without a scout, and with norms over the sample, air is added up to the smallest edge of one: such norms expect it.
     """
-    margins = (
-        *(2 * [ScoutSpec.margin_mm]),
-        2 * ScoutSpec.margin_mm,
-    )  # a long neck moves the field of view along the body
+    margin = ScoutSpec.margin_mm
+    margins = (margin, margin, 2 * margin)  # a long neck moves the field of view along the body
     fields = triple(n * voxel_size_mm + 2 * beyond for n, beyond in zip(shape.output, margins, strict=True))
     scout = None if experiment.scout is None else ScoutSpec(experiment.scout, fields)
     of_samples = isinstance(network, UNetConfig) and network.norm == "group"
