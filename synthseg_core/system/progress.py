@@ -77,7 +77,8 @@ def _tqdm_line(stream: TextIO, *, leave: bool) -> Any:
     class Line(tqdm):  # type: ignore[type-arg]
         monitor_interval = 0  # no thread that redraws the line
 
-    return Line(file=stream, bar_format="{desc}", leave=leave, disable=None, dynamic_ncols=True)
+    # The position is given because tqdm would put the line below every other one that is still open in this process.
+    return Line(file=stream, bar_format="{desc}", leave=leave, disable=None, dynamic_ncols=True, position=0)
 
 
 class CountLine:

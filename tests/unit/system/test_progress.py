@@ -62,6 +62,17 @@ def test_a_text_leaves_nothing_of_a_longer_one():
     assert stream.screen() == ["short", ""]
 
 
+def test_a_line_that_is_still_open_elsewhere_moves_no_other():
+    elsewhere = StatusLine(Terminal())
+    elsewhere.draw("open for as long as this test runs")
+    stream = Terminal()
+    line = StatusLine(stream, leave=True)
+    line.draw("done")
+    line.close()
+    assert stream.screen() == ["done", ""]
+    elsewhere.close()
+
+
 def test_the_line_is_not_drawn_too_often(monkeypatch):
     now = [10.0]
     monkeypatch.setattr("synthseg_core.system.progress.time.monotonic", lambda: now[0])
