@@ -144,7 +144,10 @@ class GroupReport:
                 if self.agreement_z[place] < _AGREEMENT_Z and not judged.better
                 else "",
             ]
-            doubts = [f"field of view ends inside the brain: {', '.join(judged.cut)}" if judged.cut else ""]
+            doubts = [
+                "" if any(bad) else judged.loose,
+                f"field of view ends inside the brain: {', '.join(judged.cut)}" if judged.cut else "",
+            ]
         warnings = self.facts.scans[place]["warning_text"].split("; ")
         told = (text for text in warnings if not (judged and judged.absent and text.startswith(ABSENT_WARNING)))
         doubts += [self._lacking(place), self._low_scores(place), *self._far_volumes(place), *told]

@@ -21,6 +21,9 @@ _DIRECTIONS = (("to the left", "to the right"), ("to the back", "to the front"),
 _DISTANCES_MM = (10, 20)
 # Labels that explain so much more elsewhere, as a share of the variance and of what they explain here, are misplaced.
 _BETTER = 0.1
+# Labels that explain less are worth a look. Good ones explain 0.37 (a head with scalp and face, thick slices) to 0.95
+# (a stripped brain); the CT of a head that was read without its window, with labels in the face, 0.05.
+_LEAST_AGREEMENT = 0.15
 _FACES = (("left", "right"), ("back", "front"), ("bottom", "top"))
 # A face of the field of view cuts a brain if so much of the largest slice along its axis lies on it.
 _CUT_SHARE = 0.15
@@ -54,6 +57,16 @@ class Plausibility:
     absent: tuple[str, ...]
     cut: tuple[str, ...]
     better: str = ""
+
+    @property
+    def loose(self) -> str:
+        """Words for labels that explain hardly anything of the scan; empty if they explain enough."""
+        if self.agreement is None or self.agreement >= _LEAST_AGREEMENT or self.better:
+            return ""
+        return (
+            f"the labels explain only {self.agreement:.0%} of the intensities in and around them, "
+            f"less than {_LEAST_AGREEMENT:.0%}: do they lie on the brain?"
+        )
 
 
 def judge(

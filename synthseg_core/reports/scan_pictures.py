@@ -25,6 +25,7 @@ from synthseg_core.images.mosaic import (
 from synthseg_core.images.reading import read_scan, read_stored
 from synthseg_core.images.volume import Volume
 from synthseg_core.labels.structures import Colour, label_colours, report_colours
+from synthseg_core.models.card import IntensitySpec
 from synthseg_core.reports.page_files import CONTOURS, ENTROPY, FILLED, PARCELS, SCAN, SIDES, THUMBNAIL
 from synthseg_core.reports.scan_facts import ScanFacts
 from synthseg_core.reports.uncertainty import COLOURS as ENTROPY_COLOURS
@@ -54,7 +55,11 @@ class Pictured:
 
 
 def read_pictured(facts: ScanFacts, scan: Path | None) -> Pictured:
-    """Read label map and scan; a scan of another shape is not this one and is left out."""
+    """Read label map and scan.
+
+    A scan of another shape is not this one and is left out. One that was segmented as a CT is cut to the window of soft
+    tissue, as the network saw it: bone would hide everything else.
+    """
     labels = read_stored(facts.path("dseg"))
     turned = RasVolume.of(Volume(labels.data.astype(np.int32), labels.affine))
     posteriors, entropy = facts.path("posteriors_1mm"), None
@@ -65,7 +70,10 @@ def read_pictured(facts: ScanFacts, scan: Path | None) -> Pictured:
     volume = read_scan(scan, volume=facts.source.get("Volume")).volume
     if volume.shape != labels.shape:
         return Pictured(turned, None, entropy)
-    return Pictured(turned, RasVolume.of(Volume(volume.data.astype(np.float32), labels.affine)), entropy)
+    grey = volume.data.astype(np.float32)
+    if (facts.sidecar.get("Options") or {}).get("CT"):
+        grey = np.clip(grey, *IntensitySpec().ct_window_hu)
+    return Pictured(turned, RasVolume.of(Volume(grey, labels.affine)), entropy)
 
 
 def write_pictures(facts: ScanFacts, pictured: Pictured, palette: str) -> dict[int, Colour]:

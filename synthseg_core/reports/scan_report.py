@@ -120,6 +120,7 @@ def findings(facts: ScanFacts, plausible: Plausibility, threshold: float) -> lis
         f"The labels do not lie on the anatomy: they would fit {plausible.better} far better."
         if plausible.better
         else "",
+        f"{plausible.loose[:1].upper()}{plausible.loose[1:]}",
         f"Without a single voxel: {', '.join(plausible.absent)}." if plausible.absent and not plausible.empty else "",
         f"Quality scores below {threshold:g}: {', '.join(f'{name} {score:.2f}' for name, score in low.items())}."
         if low

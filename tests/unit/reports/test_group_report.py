@@ -1,12 +1,17 @@
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from synthseg_core.bids.names import derivative
 from synthseg_core.cli.main import main
+from synthseg_core.images.volume import Volume
 from synthseg_core.reports.group_facts import GroupFacts
 from synthseg_core.reports.group_report import GroupReport
 from synthseg_core.reports.page_files import JUDGEMENT, page_files
-from tests.phantoms.reports import write_many_tables, write_segmented, write_tables
+from tests.phantoms.reports import SHAPE, VOXEL_SIZE, write_many_tables, write_segmented, write_tables
+from tests.phantoms.scans import oblique_affine, write_nifti
 from tests.unit.reports.conftest import GOOD
 
 
@@ -53,6 +58,20 @@ def test_what_failed_or_is_missing_comes_first_with_its_reason(tmp_path):
     assert found[1]["reasons"] == ["no report of its own, so its label map was not judged; make one"]
     assert not found[0]["has_page"]
     assert "Distributions need 8 scans" in (dataset / "group.html").read_text()
+
+
+def test_labels_beside_the_brain_of_a_single_scan_are_worth_a_look(tmp_path):
+    dataset = tmp_path / "out"
+    row = write_segmented(dataset, "01")
+    noise = np.random.default_rng(0).normal(100, 30, SHAPE).astype(np.float32)
+    write_nifti(Path(row.source), Volume(noise, oblique_affine(VOXEL_SIZE)))
+    write_tables(dataset, [row])
+    assert main(["report", str(dataset / derivative(row.scan, "dseg"))]) == 0
+    assert main(["report", "--group", str(dataset)]) == 0
+    (found,) = GroupReport(GroupFacts(dataset), 0.65).content()["rows"]
+    assert found["state"] == "look"
+    assert found["reasons"][0].startswith("the labels explain only 0% of the intensities")
+    assert "The labels explain only 0% of the intensities" in (dataset / "sub-01_space-T1w.html").read_text()
 
 
 def test_a_page_that_lost_a_part_is_named_and_made_again(tmp_path):

@@ -37,6 +37,17 @@ def test_without_the_scan_what_the_labels_alone_tell_is_told():
     assert found.swapped
 
 
+def test_labels_that_explain_hardly_anything_are_told_and_no_others():
+    good = head_labels()
+    labels, scan = RasVolume.of(good), scan_of(good)
+    rng = np.random.default_rng(3)
+    something_else = RasVolume(rng.normal(100, 30, scan.data.shape).astype(np.float32), scan.affine)
+    found = judge(labels, something_else, NAMES, SIDES)
+    assert found.loose.startswith("the labels explain only 0% of the intensities in and around them, less than 15%")
+    for judgement in (judged(), judged("shifted"), judged("empty"), judged(scan=False)):
+        assert judgement.loose == ""
+
+
 def test_explained_variance_of_a_case_done_by_hand():
     labels = np.zeros((4, 4, 4), np.int32)
     labels[2:] = 1

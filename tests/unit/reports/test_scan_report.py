@@ -8,10 +8,12 @@ from html.parser import HTMLParser
 import pytest
 
 from synthseg_core.cli.main import main
-from synthseg_core.reports.plausibility import Plausibility
+from synthseg_core.reports.plausibility import Plausibility, judge
 from synthseg_core.reports.scan_facts import ScanFacts
+from synthseg_core.reports.scan_pictures import read_pictured
 from synthseg_core.reports.scan_report import findings
-from tests.phantoms.reports import CITATION, LICENCE, write_segmented
+from tests.phantoms.reports import CITATION, LICENCE, head_labels, scan_of, write_segmented
+from tests.phantoms.scans import write_nifti
 from tests.phantoms.trees import contents
 
 NAME = "sub-01_space-T1w"
@@ -63,6 +65,30 @@ def test_page_says_how_and_from_what_it_was_made(reported):
         assert part in text
     assert "Nothing speaks against it" in text
     assert re.search(r"hippocampus.*%", text)
+
+
+def test_a_ct_is_judged_and_drawn_within_the_window_of_soft_tissue(tmp_path):
+    """Metal and bone would hide the brain otherwise."""
+    dataset = one(tmp_path)
+    facts = ScanFacts.of_label_map(label_map(dataset))
+    scan = tmp_path / "raw/sub-01/anat/sub-01_T1w.nii.gz"
+    values = scan_of(head_labels(1), 1)
+    values.data[...] *= 0.4
+    values.data[::2, :8] = 3000.0
+    values.data[::3, -8:] = -1000.0
+    write_nifti(scan, values)
+    assert judge(*_judged(facts, scan)).loose
+    written = json.loads(facts.path("sidecar").read_text())
+    facts.path("sidecar").write_text(json.dumps({**written, "Options": {**written["Options"], "CT": True}}))
+    windowed = ScanFacts.of_label_map(label_map(dataset))
+    pictured = read_pictured(windowed, scan)
+    assert (pictured.scan.data.min(), pictured.scan.data.max()) == (0, 80)
+    assert not judge(*_judged(windowed, scan)).loose
+
+
+def _judged(facts, scan):
+    pictured = read_pictured(facts, scan)
+    return pictured.labels, pictured.scan, facts.names, facts.sides
 
 
 @pytest.mark.parametrize(
