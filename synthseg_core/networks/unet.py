@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from synthseg_core.networks.channel_norm import ChannelNorm3d
 from synthseg_core.networks.config import UNetConfig
+from synthseg_core.networks.doubling import doubled_beside
 
 # Keras defaults, which the published weights were trained with.
 NORM_EPSILON = 1e-3
@@ -111,8 +111,6 @@ class UNet(nn.Module):
             if level < self.config.levels - 1:
                 x = functional.max_pool3d(x, 2)
         for step, block in enumerate(self.up):
-            x = functional.interpolate(x, scale_factor=2, mode="nearest")
-            if self.config.has_skip(step):
-                x = torch.cat([skips[self.config.levels - 2 - step], x], dim=1)
+            x = doubled_beside(skips[self.config.levels - 2 - step] if self.config.has_skip(step) else None, x)
             x = block.norm(block(x))  # type: ignore[operator]
         return self.head(x)

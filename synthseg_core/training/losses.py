@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from synthseg_core.training.config import SMOOTHING
+from synthseg_core.training.dice_gradient import dice_by_blocks
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Takes logits (B, C, I, J, K) and class_index (B, I, J, K), or scores and truth; returns the batch's mean loss."""
@@ -82,8 +83,11 @@ def dice_loss(
     """
     with torch.autocast(logits.device.type, enabled=False):
         # Classes last, as the network left them in memory: softmax and sums are then twice as fast on a CPU.
-        log_posteriors = torch.log_softmax(logits.movedim(1, -1).flatten(1, -2).float(), dim=-1)
+        rows = logits.movedim(1, -1).flatten(1, -2)
         index = class_index.flatten(1).long()
+        if rows.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return dice_by_blocks(rows, index, cross_entropy_weight, smoothing)
+        log_posteriors = torch.log_softmax(rows.float(), dim=-1)
         log_hit = log_posteriors.gather(2, index.unsqueeze(2)).squeeze(2)
         overlap, volume = _sums_by_class(log_hit.exp(), index, logits.shape[1])
         loss = (1 - _dice(overlap, volume, log_posteriors.exp().square().sum(1), smoothing)).mean()
