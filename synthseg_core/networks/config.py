@@ -234,8 +234,8 @@ class NnUNetConfig:
 
     @property
     def finest_maps(self) -> int:
-        """Channels of full size that inference holds at a time: a map, and the one that follows from it."""
-        return 2 * self.features[0]
+        """Channels of full size that inference holds at a time: a map, and two of the next stage, which are smaller."""
+        return self.features[0] + math.ceil(2 * self.features[1] / math.prod(self.strides[1]))
 
     def _refuse(self, found: str, expected: str) -> None:
         raise ModelError("network", found=found, expected=expected, remedy="correct the model card")

@@ -1,8 +1,8 @@
 """Run a U-Net of nnU-Net on one patch in bounded memory, with the numbers of :class:`NnUNet` up to float32 rounding.
 
 At the published size a map of the finest stage takes 1.6 GB, and the plain forward pass holds several at once. Here
-maps are made and changed in slabs of rows along axis I, convolutions overwrite their input where shapes allow, and two
-maps of the finest stage are the most that exist at a time.
+maps are made and changed in slabs of rows along axis I, convolutions overwrite their input where shapes allow, the stem
+of a residual encoder is computed again where its rows are needed, and one map of the finest stage is all that exists.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synthseg_core.networks.nnunet import ConvolutionStack, NnUNet, NormedConvolution, ResidualBlock, ResidualStage
-from synthseg_core.networks.normed_slabs import NormedRunner
-from synthseg_core.networks.slabs import SLAB_BYTES, Consumer, padded_rows
+from synthseg_core.networks.normed_slabs import NormedRunner, Rows
+from synthseg_core.networks.slabs import SLAB_BYTES, ChannelNorm, Consumer, conv3d, pad_rows, padded_rows
 
 
 class NnUNetRunner(NormedRunner):
@@ -44,10 +44,11 @@ class NnUNetRunner(NormedRunner):
         """
         x = self.taken(image)
         skips: list[Tensor] = []
-        if self.net.config.encoder == "residual":
-            x = self.stack(x, self.net.encoder.stem.convs)
-        for stage in self.net.encoder.stages:
-            x = self._stage(x, stage)
+        for number, stage in enumerate(self.net.encoder.stages):
+            if number == 0 and isinstance(stage, ResidualStage):
+                x = self._first_stage(x, stage)
+            else:
+                x = self._stage(x, stage)
             skips.append(x)
         skips.pop()
         decoder = self.net.decoder
@@ -55,6 +56,31 @@ class NnUNetRunner(NormedRunner):
             assert isinstance(stack, ConvolutionStack)
             x = self.decode(x, skips.pop(), up, stack.convs)  # type: ignore[arg-type]
         self.hand_on(x, consume)
+
+    def _first_stage(self, image: Tensor, stage: ResidualStage) -> Tensor:
+        """Return the features of the stem and of the first stage, which neither steps nor widens."""
+        (stem,) = self.net.encoder.stem.convs
+        first, *others = stage.blocks
+        shape, radius = tuple(image.shape[2:]), stem.conv.kernel_size[0] // 2
+        padding = (0, *(int(p) for p in stem.conv.padding[1:]))
+
+        def convolved(start: int, stop: int) -> Tensor:
+            rows = padded_rows(image, start - radius, stop + radius)
+            return conv3d(rows, stem.conv.weight, stem.conv.bias, padding)
+
+        norm = ChannelNorm(stem.norm)
+        for start, stop in self.spans_of(stem.conv.out_channels, shape):
+            norm.seen(convolved(start, stop))
+
+        def features(start: int, stop: int) -> Tensor:
+            low, high = max(start, 0), min(stop, shape[0])
+            rows = functional.leaky_relu_(norm.normalised(convolved(low, high)), self.slope)
+            return pad_rows(rows, low - start, stop - high)
+
+        x = self._between(first, features, features, shape)
+        for block in others:
+            x = self._block(x, block)  # type: ignore[arg-type]
+        return x
 
     def _stage(self, x: Tensor, stage: nn.Module) -> Tensor:
         if isinstance(stage, ResidualStage):
@@ -65,15 +91,26 @@ class NnUNetRunner(NormedRunner):
         return self.stack(x, stack.convs)
 
     def _block(self, x: Tensor, block: ResidualBlock) -> Tensor:
-        result = self.convolved(block.conv1, lambda start, stop: padded_rows(x, start, stop), tuple(x.shape[2:]))
+        shorter = x
+        for step in block.skip:
+            pools = isinstance(step, nn.AvgPool3d)
+            shorter = self._pooled(shorter, step) if pools else self._projected(shorter, step)  # type: ignore[arg-type]
+        return self._between(
+            block,
+            lambda start, stop: padded_rows(x, start, stop),
+            lambda start, stop: shorter[:, :, start:stop],
+            tuple(x.shape[2:]),
+        )
+
+    def _between(self, block: ResidualBlock, rows: Rows, shorter: Rows, shape: tuple[int, ...]) -> Tensor:
+        """Return the features of a block from rows of a map of a shape, and of the shorter path beside it."""
+        result = self.convolved(block.conv1, rows, shape)
         self.finish(result, block.conv1)
         self.convolve_in_place(block.conv2, result)
         norm = self.norm_over(block.conv2, result)
-        for step in block.skip:
-            x = self._pooled(x, step) if isinstance(step, nn.AvgPool3d) else self._projected(x, step)  # type: ignore[arg-type]
         for start, stop in self.spans(result):
-            rows = norm.normalised(result[:, :, start:stop]).add_(x[:, :, start:stop])
-            result[:, :, start:stop] = functional.leaky_relu_(rows, self.slope)
+            both = norm.normalised(result[:, :, start:stop]).add_(shorter(start, stop))
+            result[:, :, start:stop] = functional.leaky_relu_(both, self.slope)
         return result
 
     def _projected(self, x: Tensor, layer: NormedConvolution) -> Tensor:

@@ -18,6 +18,7 @@ from synthseg_core.networks.slabs import (
     Consumer,
     conv3d,
     empty_map,
+    pad_rows,
     padded_rows,
     prepared,
     slab_rows,
@@ -65,6 +66,8 @@ class NormedSlabs:
     ) -> Tensor:
         """Return the features of a step of a decoder: upsampling, the skip, a stack of convolutions.
 
+        Where they are as wide as the skip they take its place, so that one map of this level is all that exists.
+
         Parameters
         ----------
         coarse, skip
@@ -78,18 +81,24 @@ class NormedSlabs:
         """
         first, *others = layers
         factor, total = up.stride[0], skip.shape[2]
-
-        def rows(start: int, stop: int) -> Tensor:
-            """Return rows of the upsampled map and of the skip, which are never held together as a whole."""
-            low, high = max(start, 0), min(stop, total)
+        in_place = first.conv.out_channels == skip.shape[1]
+        result = skip if in_place else empty_map(skip, first.conv.out_channels, skip.shape[2:])
+        radius = first.conv.kernel_size[0] // 2
+        above = skip[:, :, :0]  # rows of the skip that the slab before has overwritten, and this one still needs
+        for start, stop in self.spans(result):
+            give_way()
+            low, high = start - above.shape[2], min(stop + radius, total)
+            own = torch.cat([above, skip[:, :, start:high]], dim=2) if in_place else skip[:, :, low:high]
+            above = own[:, :, max(stop - radius, 0) - low : stop - low].clone()
             below = coarse[:, :, low // factor : -(-high // factor)]
             fine = functional.conv_transpose3d(below, up.weight, up.bias, up.stride)  # type: ignore[arg-type]
             offset = low - low // factor * factor
-            parts = [fine[:, :, offset : offset + high - low], skip[:, :, low:high]]
-            inside = torch.cat(parts[::-1] if skip_first else parts, dim=1)
-            return functional.pad(inside, (0, 0, 0, 0, low - start, stop - high))
-
-        return self._stacked(self.convolved(first, rows, tuple(skip.shape[2:])), first, others)
+            parts = [fine[:, :, offset : offset + high - low], own]
+            rows = torch.cat(parts[::-1] if skip_first else parts, dim=1)
+            rows = pad_rows(rows, radius - (start - low), radius - (high - stop))
+            padding = (0, *(int(p) for p in first.conv.padding[1:]))
+            result[:, :, start:stop] = conv3d(rows, first.conv.weight, first.conv.bias, padding)
+        return self._stacked(result, first, others)
 
     def convolved(self, layer: Layer, rows: Rows, shape: tuple[int, ...]) -> Tensor:
         """Return the convolution of a map of a shape, before its norm."""
@@ -131,8 +140,12 @@ class NormedSlabs:
 
     def spans(self, x: Tensor) -> Iterator[tuple[int, int]]:
         """Yield first and last row of every slab."""
-        total = x.shape[2]
-        rows = min(slab_rows(x.shape[1], x.shape[2:], self.slab_bytes), total)
+        return self.spans_of(x.shape[1], x.shape[2:])
+
+    def spans_of(self, channels: int, shape: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Yield first and last row of every slab of a map (1, channels, I, J, K)."""
+        total = shape[0]
+        rows = min(slab_rows(channels, shape, self.slab_bytes), total)
         yield from ((start, min(start + rows, total)) for start in range(0, total, rows))
 
 

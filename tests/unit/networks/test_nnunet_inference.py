@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from synthseg_core.networks import normed_slabs
 from synthseg_core.networks.config import NnUNetConfig
 from synthseg_core.networks.nnunet import NnUNet
 from synthseg_core.networks.nnunet_inference import NnUNetRunner
-from synthseg_core.networks.slabs import SLAB_BYTES
-from tests.phantoms.nnunet import RESIDUAL
+from synthseg_core.networks.slabs import SLAB_BYTES, empty_map
+from tests.phantoms.nnunet import PLAIN, RESIDUAL
 
 
 def _net(config: NnUNetConfig, seed: int = 0) -> NnUNet:
@@ -77,6 +78,20 @@ def test_the_image_is_left_alone():
     before = image.clone()
     _by_slabs(_net(RESIDUAL), image)
     assert torch.equal(image, before)
+
+
+@pytest.mark.parametrize("config", [RESIDUAL, PLAIN], ids=["residual", "plain"])
+def test_one_map_of_the_finest_stage_is_all_that_exists(config, monkeypatch):
+    """At the published size each takes 1.6 GB."""
+    made = []
+
+    def counted(like, channels, shape):
+        made.append((channels, *shape))
+        return empty_map(like, channels, shape)
+
+    monkeypatch.setattr(normed_slabs, "empty_map", counted)
+    _by_slabs(_net(config), torch.randn((1, 16, 12, 8), generator=torch.Generator().manual_seed(2)), slab_bytes=1)
+    assert made.count((config.features[0], 16, 12, 8)) == 1
 
 
 @pytest.mark.golden

@@ -9,11 +9,13 @@ from torch.nn import functional
 
 from synthseg_core.networks.normed_slabs import NormedSlabs
 
+Edges = int | tuple[int, int, int]
+
 
 class _Layer(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: Edges = 3, padding: Edges = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(inputs, outputs, 3, padding=1)
+        self.conv = nn.Conv3d(inputs, outputs, kernel, padding=padding)
         self.norm = nn.GroupNorm(outputs, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -34,6 +36,19 @@ def test_a_step_of_a_decoder(slab_bytes, skip_first):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert torch.equal(coarse, before[0])
     assert torch.equal(skip, before[1])
+
+
+@pytest.mark.parametrize("slab_bytes", [1, 5000, 2**20])
+@pytest.mark.parametrize(("kernel", "padding"), [(3, 1), (5, 2), ((5, 1, 3), (2, 0, 1))])
+@torch.inference_mode()
+def test_a_step_of_a_decoder_takes_the_place_of_a_skip_as_wide(slab_bytes, kernel, padding):
+    torch.manual_seed(0)
+    up, layers = nn.ConvTranspose3d(5, 4, 2, 2), [_Layer(8, 4, kernel, padding), _Layer(4, 4)]
+    coarse, skip = torch.randn(1, 5, 5, 2, 4), torch.randn(1, 4, 10, 4, 8)
+    expected = layers[1](layers[0](torch.cat([up(coarse), skip], 1)))
+    found = NormedSlabs(0.3, slab_bytes).decode(coarse, skip, up, layers)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert found.data_ptr() == skip.data_ptr()
 
 
 @torch.inference_mode()

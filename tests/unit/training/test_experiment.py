@@ -25,7 +25,7 @@ DIGESTS = {
     "official": "20d26eeae7f80a71",
     "pv": "7cff4bc84403210d",
     "quality": "7db216b78757b35b",
-    "quality_2mm": "c73c3b63f965dda9",
+    "quality_2mm": "5b4f0d5b38531deb",
     "robust_s1": "0a6a9662e998fee7",
     "denoiser": "14bde02dc5ec888f",
     "parcellation": "e24b13948136243d",
