@@ -61,6 +61,8 @@ class NnUNetRunner(NormedRunner):
         """Return the features of the stem and of the first stage, which neither steps nor widens."""
         (stem,) = self.net.encoder.stem.convs
         first, *others = stage.blocks
+        assert isinstance(stem, NormedConvolution)
+        assert isinstance(first, ResidualBlock)
         shape, radius = tuple(image.shape[2:]), stem.conv.kernel_size[0] // 2
         padding = (0, *(int(p) for p in stem.conv.padding[1:]))
 
