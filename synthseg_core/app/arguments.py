@@ -120,6 +120,7 @@ def config_values(args: argparse.Namespace) -> dict[str, Any]:
             "mode": args.mode,
             "voxel_scale": args.voxel_scale,
             "skip_resampling": args.skip_resampling or None,
+            "autocrop": args.autocrop or None,
             "translate_before": _absolute(args.translate_before),
             "translate_to": args.translate_to,
         },
@@ -191,6 +192,9 @@ def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", type=Path, metavar="DIR", help="folder that holds the model's weights")
     group.add_argument("--fast", action="store_true", help="no flip averaging and no topological clean-up")
     group.add_argument("--ct", action="store_true", help="the scans are CT")
+    group.add_argument(
+        "--autocrop", action="store_true", help="work on the brain and a margin, which a coarse network finds first"
+    )
     group.add_argument("--folds", type=int, nargs="+", metavar="N", help="folds of a model such as SIAM (default: all)")
     group.add_argument("--mode", choices=("exact", "float32"), help="sums of such models (default: exact)")
     group.add_argument(

@@ -21,7 +21,7 @@ from synthseg_core.errors import UsageError
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.families import FAMILIES, flag_of, require_options
 from synthseg_core.models.nnunet_plan import folds_of
-from synthseg_core.models.registry import companion, load_card, resolved_name, scout_of
+from synthseg_core.models.registry import companion, load_card, resolved_name, scout_of, with_autocrop
 from synthseg_core.networks.config import without_later_defaults
 from synthseg_core.system.atomic import write_json
 from synthseg_core.system.settings import read_mapping
@@ -34,6 +34,7 @@ _DECISIVE = ("networks", "labels", "grid", "intensity", "inference", "plan", "sc
 
 _OF_FOLDS = ("folds", "mode", "voxel_scale", "skip_resampling")
 _OF_TRANSLATION = ("translate_before", "translate_to")
+_LATER = (*_OF_FOLDS, *_OF_TRANSLATION, "autocrop")  # in digests only where they say something
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class SegmentSettings:
         Name of a registered model, or the path of a card.
     weights
         Folder of weights; ``None``: the usual places.
-    fast, ct, folds, mode, voxel_scale, skip_resampling
-        As the flags of ``synthseg segment``; the last four are for models of folds.
+    fast, ct, folds, mode, voxel_scale, skip_resampling, autocrop
+        As the flags of ``synthseg segment``; four of them are for models of folds.
     translate_before, translate_to
         Card of a translator, and the contrast that scans are brought to first; ``None``: they are not translated.
     """
@@ -60,6 +61,7 @@ class SegmentSettings:
     mode: str | None = None
     voxel_scale: float | None = None
     skip_resampling: bool = False
+    autocrop: bool = False
     translate_before: str | None = None
     translate_to: str | None = None
 
@@ -67,7 +69,7 @@ class SegmentSettings:
     def from_config(cls, options: Mapping[str, Any]) -> SegmentSettings:
         """Take the options from the part ``segment`` of a configuration that fits the schema."""
         folds = options["folds"]
-        names = ("weights", "fast", "ct", "mode", "voxel_scale", "skip_resampling", *_OF_TRANSLATION)
+        names = ("weights", "fast", "ct", "mode", "voxel_scale", "skip_resampling", "autocrop", *_OF_TRANSLATION)
         own = {name: options[name] for name in names}
         return cls(resolved_name(options["model"]), folds=None if folds is None else tuple(folds), **own)
 
@@ -80,9 +82,7 @@ class SegmentSettings:
 
     def digest(self) -> str:
         """Return a short name for these options."""
-        content = {
-            name: value for name, value in asdict(self).items() if name not in (*_OF_FOLDS, *_OF_TRANSLATION) or value
-        }
+        content = {name: value for name, value in asdict(self).items() if name not in _LATER or value}
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
     def model_flags(self) -> list[str]:
@@ -91,7 +91,7 @@ class SegmentSettings:
 
     def flags(self) -> list[str]:
         """Return the words for the command line of ``synthseg segment``."""
-        words = self.model_flags() + [f"--{name}" for name in ("fast", "ct") if getattr(self, name)]
+        words = self.model_flags() + [f"--{name}" for name in ("fast", "ct", "autocrop") if getattr(self, name)]
         if self.folds:
             words += ["--folds", *map(str, self.folds)]
         for name, value in (("mode", self.mode), ("voxel_scale", self.voxel_scale)):
@@ -118,10 +118,12 @@ class SegmentSettings:
             If the model or its weights cannot be used: known before any job starts.
         """
         card, more = _segmentation_card(self.model), self._of_folds()
-        require_options(card, more)
+        require_options(card, {**more, "autocrop": self.autocrop})
         if self.folds is not None:
             folds_of(card, self.folds)
             more["folds"] = sorted(set(self.folds))
+        if self.autocrop and card.scout is None:
+            card, more["autocrop"] = with_autocrop(card), True
         return {**self._identity(card), "fast": self.fast, "ct": self.ct, **more, **self.translation_settings()}
 
     def companion_settings(self, task: str) -> dict[str, Any]:

@@ -110,6 +110,12 @@ def crop_of(values: Sequence[int] | None) -> Shape3 | None:
     return i, j, k
 
 
+def refuse_two_crops(autocrop: bool, crop: Sequence[int] | None) -> None:
+    """Refuse ``--autocrop`` with ``--crop``."""
+    if autocrop and crop is not None:
+        raise UsageError("--autocrop", found="--crop as well", expected="one of them", remedy="leave one of them out")
+
+
 def label_list(text: str, classes: str = "class") -> GenerationLabels:
     """Read a label list; what has no folder and no extension is a name such as ``generation_54``."""
     return GenerationLabels.read(Path(text), classes) if Path(text).suffix else GenerationLabels.builtin(text, classes)

@@ -15,12 +15,13 @@ from synthseg_core.cli.options import (
     add_model_options,
     crop_of,
     fold_options,
+    refuse_two_crops,
     require_translation,
 )
 from synthseg_core.cli.outputs import add_log_arguments, check_outputs, reason_kept, refuse_repeats
 from synthseg_core.models.families import require_options
 from synthseg_core.models.nnunet_plan import folds_of
-from synthseg_core.models.registry import load_card
+from synthseg_core.models.registry import load_card, with_autocrop
 from synthseg_core.system.atomic import write_json, write_text
 from synthseg_core.system.file_identity import sha256_of
 
@@ -154,6 +155,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scan.add_argument(
         "--crop", type=int, nargs="+", metavar="N", help="work on a centred crop, 1 or 3 numbers of voxels"
     )
+    scan.add_argument(
+        "--autocrop", action="store_true", help="work on the brain and a margin, which a coarse network finds first"
+    )
     scan.add_argument("--volume", type=int, metavar="N", help="volume of a 4-D file, counted from 0 (default: first)")
     scan.add_argument("--source", metavar="URI", help="name of the scan for the sidecar (default: its file name)")
     scan.add_argument(
@@ -181,9 +185,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _segment(args: argparse.Namespace) -> None:
     outputs = Outputs.of(args)
-    card = load_card(args.model)
-    crop, folds = crop_of(args.crop), fold_options(args)
-    require_options(card, {"crop": crop, **folds})
+    card, crop, folds = load_card(args.model), crop_of(args.crop), fold_options(args)
+    require_options(card, {"crop": crop, "autocrop": args.autocrop, **folds})
+    refuse_two_crops(args.autocrop, crop)
+    card = with_autocrop(card) if args.autocrop else card
     require_translation(args.translate_before, args.translate_to, ct=args.ct, image=args.translated)
     if "folds" in folds:
         folds_of(card, folds["folds"])

@@ -175,17 +175,18 @@ class ScoutSpec:
         What looks: a segmentation model of any labels whose structures together are the brain; its name, or its card's
         path relative to this one.
     field_of_view_mm
-        Edges (right, anterior, superior) of the box, mm: about what the networks were trained with.
+        Edges (right, anterior, superior) of the box, mm: about what the networks were trained with; intensities are
+        those of the box. ``None``: the brain and its margin are cut out of the scan, with the intensities of the whole.
     margin_mm
         Beyond the brain on every side; the box grows where it needs to.
     """
 
     model: str
-    field_of_view_mm: tuple[float, float, float]
+    field_of_view_mm: tuple[float, float, float] | None = None
     margin_mm: float = 8.0
 
     def __post_init__(self) -> None:
-        if min(self.field_of_view_mm) <= 0 or self.margin_mm < 0:
+        if min(self.field_of_view_mm or (1.0,)) <= 0 or self.margin_mm < 0:
             raise ModelError("scout", found=repr(self), expected="positive lengths", remedy="correct the model card")
 
 

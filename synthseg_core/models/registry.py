@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from synthseg_core.errors import ModelError
-from synthseg_core.models.card import ModelCard
+from synthseg_core.models.card import ModelCard, ScoutSpec
 from synthseg_core.models.card_file import read_card
 from synthseg_core.models.weights import stores
 from synthseg_core.resources import resource
@@ -18,6 +19,9 @@ DEFAULT_FILE = "default.txt"
 
 SIZE_TOLERANCE_MM = 1e-3
 """Voxel sizes of models that work together differ by no more, mm."""
+
+AUTOCROP = ScoutSpec("scout-4mm", margin_mm=16.0)
+"""What finds the brain for models without a scout of their own, on request, and how much is left around it."""
 
 # Endings of what other programs take for a model.
 _WEIGHTS = (".h5", ".hdf5", ".keras", ".safetensors", ".pt", ".pth", ".onnx")
@@ -136,6 +140,17 @@ def scout_of(card: ModelCard) -> ModelCard | None:
         what = f"{found.name}, a model for {found.task} of family {found.family}, as scout"
         raise card.fault(what, "a segmentation model of family synthseg without a scout of its own")
     return found
+
+
+def with_autocrop(card: ModelCard) -> ModelCard:
+    """Return a model that is given the brain and a margin alone; one with a scout of its own crops already."""
+    return card if card.scout is not None else replace(card, scout=AUTOCROP)
+
+
+def halved_edge(card: ModelCard) -> int:
+    """Return what edges have to be divisible by for the networks of a model and of its companion for parcels."""
+    companions = [companion(card, task) for task in card.companions if task == "parcellation"]
+    return 2 ** max(spec.config.halvings for one in (card, *companions) for spec in one.networks)
 
 
 def _beside(card: ModelCard, name: str) -> ModelCard:

@@ -144,13 +144,15 @@ def plan(scan: Scan, config: ConformConfig) -> ConformRecord:
     whole = triple(grid.shape[axis] for axis in orientation.axes)
     crop = _crop(whole, config)
     core = whole if crop is None else triple(b - a for a, b in zip(*crop, strict=True))
+    pad_start, padded_shape = _padding(core, config)
     record = ConformRecord(
         source=source,
         grid=grid,
         orientation=orientation,
         resampled=resampled,
         crop=crop,
-        **_padding(core, config),
+        pad_start=pad_start,
+        padded_shape=padded_shape,
     )
     _require_memory(scan, record, config)
     return record
@@ -252,11 +254,10 @@ def _crop(whole: Shape3, config: ConformConfig) -> tuple[Shape3, Shape3] | None:
     return start, triple(min(a + w, n) for a, w, n in zip(start, wanted, whole, strict=True))
 
 
-def _padding(core: Shape3, config: ConformConfig) -> dict[str, Shape3]:
-    """Return the fields of a record that say how a (cropped) grid is padded."""
+def _padding(core: Shape3, config: ConformConfig) -> tuple[Shape3, Shape3]:
+    """Return the first voxel of a (cropped) grid inside its padded one, and the padded shape."""
     minimum = isotropic(config.grid.minimum_voxels) if config.crop is None else config.crop
-    pad_start, padded = padding(core, minimum, config.grid.multiple_voxels)
-    return {"pad_start": pad_start, "padded_shape": padded}
+    return padding(core, minimum, config.grid.multiple_voxels)
 
 
 def padding(core: Shape3, minimum: Shape3, multiple: int) -> tuple[Shape3, Shape3]:
@@ -271,10 +272,34 @@ def on_whole_grid(conformed: Conformed, scan: Scan) -> np.ndarray:
     return conformed.record.orientation.to_ras(data)
 
 
+def cut_out(conformed: Conformed, start: Shape3, stop: Shape3, config: ConformConfig) -> Conformed:
+    """Return a part of a conformed scan; its intensities stay those of the whole.
+
+    Parameters
+    ----------
+    conformed
+        The whole scan, not cropped.
+    start, stop
+        Of the part on its grid, RAS.
+    config
+        How it is padded.
+    """
+    pad_start, padded_shape = _padding(triple(b - a for a, b in zip(start, stop, strict=True)), config)
+    record = replace(
+        conformed.record,
+        crop=(start, stop),
+        pad_start=pad_start,
+        padded_shape=padded_shape,
+        whole_intensities=True,
+    )
+    image = np.zeros(record.padded_shape)
+    record.unpad(image)[...] = record.cropped(conformed.record.unpad(conformed.image))
+    return replace(conformed, image=image, record=record)
+
+
 def _cropped_to_content(conformed: Conformed, config: ConformConfig) -> Conformed:
     """Crop to the box of what is above 0, with a voxel to spare, enlarged on both sides to multiples of the grid."""
-    record = conformed.record
-    core = record.unpad(conformed.image)
+    core = conformed.record.unpad(conformed.image)
     found = np.nonzero(core)
     if not found[0].size:
         return conformed
@@ -283,11 +308,7 @@ def _cropped_to_content(conformed: Conformed, config: ConformConfig) -> Conforme
     margins = [(w - size) // 2 for w, size in zip(wanted, sizes, strict=True)]
     start = triple(max(int(axis.min()) - margin, 0) for axis, margin in zip(found, margins, strict=True))
     stop = triple(min(a + w, n) for a, w, n in zip(start, wanted, core.shape, strict=True))
-    shape = triple(b - a for a, b in zip(start, stop, strict=True))
-    cropped = replace(record, crop=(start, stop), **_padding(shape, config))
-    image = np.zeros(cropped.padded_shape)
-    cropped.unpad(image)[...] = core[triple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-    return replace(conformed, image=image, record=cropped)
+    return cut_out(conformed, start, stop, config)
 
 
 def _round_up(value: int, multiple: int) -> int:
@@ -348,7 +369,12 @@ def _normalised(
     """Return the padded image in [0, 1] and a warning if there is nothing in it."""
     image = np.zeros(record.padded_shape)
     core = record.unpad(image)
-    core[...] = ras if record.crop is None else ras[triple(slice(a, b) for a, b in zip(*record.crop, strict=True))]
+    if record.whole_intensities:
+        whole = ras.copy()
+        notes = normalise(whole, config, scan)
+        core[...] = record.cropped(whole)
+        return image, notes
+    core[...] = record.cropped(ras)
     return image, normalise(core, config, scan)
 
 

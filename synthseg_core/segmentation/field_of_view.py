@@ -16,7 +16,14 @@ from synthseg_core.images.affines import Shape3, Size3, triple
 from synthseg_core.images.grids import Grid
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.resampling import AxisSampling, resample, sampling_at
-from synthseg_core.segmentation.conform import PREFILTER_SIGMA, ConformConfig, Conformed, normalise, on_whole_grid
+from synthseg_core.segmentation.conform import (
+    PREFILTER_SIGMA,
+    ConformConfig,
+    Conformed,
+    cut_out,
+    normalise,
+    on_whole_grid,
+)
 from synthseg_core.segmentation.record import ConformRecord
 
 _SLACK_VOXELS = 1e-6  # of a sample on the face of the scan
@@ -98,6 +105,38 @@ def placed(conformed: Conformed, centre_mm: Size3, shape: Shape3, scan: Scan, co
     core[...] = _sampled(scan, record, axes) if free else record.cropped(on_whole_grid(conformed, scan))
     warnings = (*conformed.warnings, *normalise(core, config, scan, of=image.size))
     return replace(conformed, image=image, record=record, warnings=warnings, symmetric=True)
+
+
+def cut_around(conformed: Conformed, centre_mm: Size3, shape: Shape3, config: ConformConfig) -> Conformed:
+    """Return the part of a conformed scan of ``shape`` voxels around a point: its own voxels and intensities.
+
+    Where it would leave the scan, it is moved into it; an axis of the scan with no more voxels stays whole.
+    Padding is that of ``config``.
+
+    Parameters
+    ----------
+    conformed
+        The whole scan, not cropped.
+    centre_mm
+        From the middle of the scan, along the RAS axes of its grid.
+    shape
+        Voxels, RAS.
+    config
+        Grid of the network.
+    """
+    whole, size_mm = conformed.record.grid_shape, config.grid.voxel_size_mm
+    spans = [_within(n, wanted, mm / size_mm) for n, wanted, mm in zip(whole, shape, centre_mm, strict=True)]
+    start, stop = map(triple, zip(*spans, strict=True))
+    return cut_out(conformed, start, stop, config)
+
+
+def _within(count: int, size: int, centre_voxels: float) -> tuple[int, int]:
+    """Return where ``size`` of ``count`` voxels around a point, given from their middle, begin and end."""
+    if size >= count:
+        return 0, count
+    room = (count - size) / 2
+    start = round(room + _on_voxels(min(max(centre_voxels, -room), room), count - size))
+    return start, start + size
 
 
 def _axis(whole: ConformRecord, world: int, centre_voxels: float, size: int, free: bool) -> _Axis:

@@ -37,6 +37,8 @@ class ConformRecord:
         First voxel of the (cropped) grid in the padded array.
     padded_shape
         Shape of the network's input, RAS.
+    whole_intensities
+        Whether a crop has the intensities of the whole grid, in place of those of its own voxels.
     """
 
     source: Grid
@@ -46,6 +48,7 @@ class ConformRecord:
     crop: tuple[Shape3, Shape3] | None
     pad_start: Shape3
     padded_shape: Shape3
+    whole_intensities: bool = False
 
     @property
     def source_shape(self) -> Shape3:
@@ -149,6 +152,7 @@ class ConformRecord:
             "crop": None if self.crop is None else [list(corner) for corner in self.crop],
             "pad_start": list(self.pad_start),
             "padded_shape": list(self.padded_shape),
+            **({"whole_intensities": True} if self.whole_intensities else {}),  # came later
         }
 
     @classmethod
@@ -163,6 +167,7 @@ class ConformRecord:
             crop=None if crop is None else (triple(crop[0]), triple(crop[1])),
             pad_start=triple(content["pad_start"]),
             padded_shape=triple(content["padded_shape"]),
+            whole_intensities=bool(content.get("whole_intensities", False)),
         )
 
     def _along(self, world: int, target: Grid) -> tuple[int, float, int, float]:

@@ -8,19 +8,22 @@ with the brain in the middle, so that it sees the same whatever surrounds the he
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
+from itertools import islice, pairwise
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_propagation, gaussian_filter
 
 from synthseg_core.images.affines import Shape3, Size3, isotropic, triple
 from synthseg_core.images.reading import Scan
 from synthseg_core.images.resampling import resample, sampling_at
 from synthseg_core.models.card import ScoutSpec
 from synthseg_core.models.loading import LoadedModel
+from synthseg_core.models.registry import halved_edge
 from synthseg_core.segmentation.components import largest_component
 from synthseg_core.segmentation.conform import PREFILTER_SIGMA, ConformConfig, Conformed, normalise, on_whole_grid
-from synthseg_core.segmentation.field_of_view import placed
+from synthseg_core.segmentation.field_of_view import cut_around, placed
 from synthseg_core.segmentation.memory_estimate import scouting_bytes
 from synthseg_core.segmentation.posteriors import network_posteriors
 from synthseg_core.system import memory
@@ -29,10 +32,14 @@ _SMALLEST_BRAIN_ML = 150.0  # less is no brain: half of a newborn's
 # Where a hundredth of the brain lies further out is steadier than where its last voxel is; of an ellipsoid that is
 # 88.3 % of the way there.
 _TAIL, _REACH = 0.01, 0.883
+_FAINT = 0.05  # probability of brain that still counts where nothing may be cut off
+_STEADY_MM = 4.0  # between two looks at a brain that is understood: a voxel of the scout
+_MOST_LOOKS = 7
 _MM3_PER_ML = 1000.0
 _OTHERS = ((1, 2), (0, 2), (0, 1))  # the axes that are not the first, the second, the third
 _DECIMALS_MM = 3  # far above rounding, so that the mirrored scan has the mirrored field of view
 NO_BRAIN = "the scout found no brain: the whole field of view is segmented"
+UNSURE = "the scout is not sure where the brain ends: the whole field of view is segmented"
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,16 @@ class BrainBox:
         Where it begins and ends, as the tails of its profiles say: steady, but a broad end lies further out.
     first_mm, last_mm
         Where its outermost voxels end.
+    faint_first_mm, faint_last_mm
+        Where the outermost voxels end that may be brain, with a probability of a twentieth, and are connected with it.
     """
 
     low_mm: Size3
     high_mm: Size3
     first_mm: Size3
     last_mm: Size3
+    faint_first_mm: Size3
+    faint_last_mm: Size3
 
     @property
     def middle_mm(self) -> Size3:
@@ -59,7 +70,9 @@ class BrainBox:
 
 
 def scouted(model: LoadedModel, conformed: Conformed, scan: Scan, config: ConformConfig) -> Conformed:
-    """Give a conformed scan the field of view around its brain, with the intensities of that part.
+    """Give a conformed scan the field of view around its brain.
+
+    Of the size that the card names, with the intensities of that part; or the brain and a margin, cut out of the scan.
 
     Parameters
     ----------
@@ -86,10 +99,14 @@ def scouted(model: LoadedModel, conformed: Conformed, scan: Scan, config: Confor
     voxels, voxel_mm = " x ".join(map(str, conformed.record.core_shape)), config.grid.voxel_size_mm
     text = f"{voxels} voxels of {voxel_mm:g} mm for {scout.card.name}"
     memory.require(scouting_bytes(scout.card, conformed.record), scan.source, text, config.memory_bytes)
+    if spec.field_of_view_mm is None:
+        grid = replace(config.grid, multiple_voxels=halved_edge(model.card))
+        looks = _looks(scout, conformed, scan, config)
+        return _cut_around_brain(conformed, looks, spec.margin_mm, replace(config, grid=grid))
     box = find_brain(scout, conformed, scan, config)
     if box is None:
         return conformed.with_warning(NO_BRAIN)
-    return placed(conformed, box.middle_mm, _shape(box, spec, config), scan, config)
+    return placed(conformed, box.middle_mm, _shape(box, spec, spec.field_of_view_mm, config), scan, config)
 
 
 def find_brain(scout: LoadedModel, conformed: Conformed, scan: Scan, config: ConformConfig) -> BrainBox | None:
@@ -107,18 +124,27 @@ def find_brain(scout: LoadedModel, conformed: Conformed, scan: Scan, config: Con
     scan, config
         What it was made of.
     """
+    looks = list(islice(_looks(scout, conformed, scan, config), 3))
+    return _mean(*looks[1:]) if len(looks) == 3 else None
+
+
+def _looks(scout: LoadedModel, conformed: Conformed, scan: Scan, config: ConformConfig) -> Iterator[BrainBox]:
+    """Yield what one look after the other sees, each with the brain in the middle, as long as there is one.
+
+    Parameters as of :func:`find_brain`.
+    """
     whole, grid = on_whole_grid(conformed, scan), scout.card.grid
     # Where nothing is to be seen, there is no brain; a scan without contrast was refused before.
     config = replace(config, quirks=replace(config.quirks, accept_featureless=True))
     extent_mm = max(whole.shape) * config.grid.voxel_size_mm
     # A larger field of view than the scout knows is seen from further away.
     view = _view(scout, whole, max(grid.voxel_size_mm, extent_mm / grid.minimum_voxels), scan, config)
-    first = view.brain((0.0, 0.0, 0.0))
+    box = view.brain((0.0, 0.0, 0.0))
     if view.step_mm != grid.voxel_size_mm:
         view = _view(scout, whole, grid.voxel_size_mm, scan, config)
-    second = None if first is None else view.brain(first.middle_mm)
-    third = None if second is None else view.brain(second.middle_mm)
-    return None if second is None or third is None else _mean(second, third)
+    while box is not None:
+        yield box
+        box = view.brain(box.middle_mm)
 
 
 @dataclass(frozen=True)
@@ -154,8 +180,8 @@ class _View:
         # Voxels that are hardly brain hardly count.
         weights = np.where(brain, 1 - 2 * background.astype(np.float64), 0)
         ends = np.array([_ends(weights.sum(axis=others)) for others in _OTHERS])
-        across = [np.flatnonzero(brain.any(axis=others)) for others in _OTHERS]
-        edges = np.stack([*ends.T, [at[0] for at in across], [at[-1] + 1 for at in across]])
+        faint = np.asarray(binary_propagation(brain, mask=background < 1 - _FAINT))
+        edges = np.stack([*ends.T, *_outermost(brain), *_outermost(faint)])
         places = np.round((edges - half) * self.step_mm + middle_mm, _DECIMALS_MM)
         return BrainBox(*(triple(place) for place in places.tolist()))
 
@@ -181,6 +207,12 @@ def _view(scout: LoadedModel, whole: np.ndarray, step_mm: float, scan: Scan, con
     return _View(scout, smooth, step_mm, scan, config)
 
 
+def _outermost(mask: np.ndarray) -> tuple[list[int], list[int]]:
+    """Return where a mask (N, N, N) begins and ends along each axis."""
+    across = [np.flatnonzero(mask.any(axis=others)) for others in _OTHERS]
+    return [int(at[0]) for at in across], [int(at[-1]) + 1 for at in across]
+
+
 def _ends(profile: np.ndarray) -> tuple[float, float]:
     """Return where weights (N,) along an axis begin and end, as their tails say; the first voxel ends at 1."""
     below = np.concatenate([[0.0], np.cumsum(profile)]) / profile.sum()
@@ -196,7 +228,32 @@ def _mean(first: BrainBox, second: BrainBox) -> BrainBox:
     return BrainBox(*(triple(((np.array(a) + b) / 2).tolist()) for a, b in pairs))
 
 
-def _shape(box: BrainBox, spec: ScoutSpec, config: ConformConfig) -> Shape3:
+def _cut_around_brain(
+    conformed: Conformed, looks: Iterator[BrainBox], margin_mm: float, config: ConformConfig
+) -> Conformed:
+    """Cut all that may be brain and a margin out of a scan, as soon as two looks in turn agree.
+
+    Looks that keep on differing are of a scan that the scout does not understand, of which nothing is cut off.
+    """
+    pair = None
+    for pair in pairwise(islice(looks, 1, _MOST_LOOKS)):
+        ends = np.array([[*look.low_mm, *look.high_mm] for look in pair])
+        if np.ptp(ends, axis=0).max() <= _STEADY_MM:
+            return _cut(conformed, pair, margin_mm, config)
+    return conformed.with_warning(NO_BRAIN if pair is None else UNSURE)
+
+
+def _cut(conformed: Conformed, looks: tuple[BrainBox, BrainBox], margin_mm: float, config: ConformConfig) -> Conformed:
+    """Cut a box out of a scan that is no smaller than the network's least field of view."""
+    low = np.min([[look.low_mm, look.faint_first_mm] for look in looks], axis=(0, 1)) - margin_mm
+    high = np.max([[look.high_mm, look.faint_last_mm] for look in looks], axis=(0, 1)) + margin_mm
+    size, multiple, least = config.grid.voxel_size_mm, config.grid.multiple_voxels, config.grid.minimum_voxels
+    steps = [max(round(edge / size, 6), least) / multiple for edge in (high - low).tolist()]
+    shape = triple(math.ceil(count) * multiple for count in steps)
+    return cut_around(conformed, triple(((low + high) / 2).tolist()), shape, config)
+
+
+def _shape(box: BrainBox, spec: ScoutSpec, field_of_view_mm: Size3, config: ConformConfig) -> Shape3:
     """Return the field of view of the card, larger where the brain is, in whole voxels of the network, RAS.
 
     The whole brain is in it, and half of the margin: where tissue of the neck moves the middle, nothing is lost.
@@ -206,6 +263,6 @@ def _shape(box: BrainBox, spec: ScoutSpec, config: ConformConfig) -> Shape3:
     furthest = np.maximum(np.array(box.last_mm) - middle, middle - box.first_mm)
     edges_mm = [
         max(field, high - low + 2 * spec.margin_mm, 2 * out + spec.margin_mm)
-        for field, low, high, out in zip(spec.field_of_view_mm, box.low_mm, box.high_mm, furthest.tolist(), strict=True)
+        for field, low, high, out in zip(field_of_view_mm, box.low_mm, box.high_mm, furthest.tolist(), strict=True)
     ]
     return triple(math.ceil(round(edge / (size * multiple), 6)) * multiple for edge in edges_mm)

@@ -15,6 +15,7 @@ from synthseg_core.images.reading import Scan
 from synthseg_core.labels.structures import structure
 from synthseg_core.models.card import ModelCard
 from synthseg_core.models.nnunet_plan import folds_of
+from synthseg_core.models.registry import AUTOCROP
 from synthseg_core.segmentation.class_maps import ClassMaps
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class Provenance:
         }
 
     def _field_of_view(self) -> dict[str, Any]:
-        """Return what the scout found, for models that have one; RAS voxels of the network's grid."""
+        """Return what found the brain, and where, for models that are given its surroundings; RAS voxels."""
         scout, crop = self.model.scout, self.result.record.crop
         if scout is None:
             return {}
@@ -234,6 +235,7 @@ def _options(options: SegmentOptions, card: ModelCard) -> Mapping[str, Any]:
         "Fast": options.fast,
         "CT": options.ct,
         "CropVoxels": None if options.crop is None else list(options.crop),
+        **({"Autocrop": True} if card.scout == AUTOCROP else {}),
     }
     if card.plan is None:
         return common

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthseg_core.cli.options import crop_of
+from synthseg_core.cli.options import crop_of, refuse_two_crops
 from synthseg_core.errors import UsageError
 from synthseg_core.images.affines import Shape3
 from synthseg_core.models.registry import load_card, resolved_name
@@ -117,8 +117,7 @@ def checked_flags(args: argparse.Namespace) -> ModelFlags:
             expected="one of them, or a model of three networks in a row",
             remedy="leave one of them out",
         )
-    if args.autocrop and args.crop is not None:
-        raise UsageError("--autocrop", found="--crop as well", expected="one of them", remedy="leave one of them out")
+    refuse_two_crops(args.autocrop, args.crop)
     if args.addctab and args.noaddctab:
         raise UsageError(
             "--addctab", found="--noaddctab as well", expected="one of them", remedy="leave one of them out"

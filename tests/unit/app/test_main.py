@@ -14,6 +14,7 @@ from synthseg_core.app.configuration import checked, write_config
 from synthseg_core.app.main import exit_status, main, remove_leftovers
 from synthseg_core.app.plan import Plan, stages_of
 from synthseg_core.app.snakemake import ChildEnd, SnakemakeCall
+from synthseg_core.app.stage_options import SegmentSettings
 from synthseg_core.bids.description import DATASET_FILES
 from synthseg_core.bids.names import derivative, results_of
 from synthseg_core.bids.scan_row import ScanRow
@@ -53,11 +54,18 @@ def test_command_line_becomes_a_complete_configuration(tmp_path, monkeypatch):
     assert values["sessions"] == ["a"]
     assert values["segment"] == {
         "model": "default", "weights": None, "fast": True, "ct": False, "posteriors": False,
-        "folds": None, "mode": None, "skip_resampling": False, "voxel_scale": None,
+        "folds": None, "mode": None, "skip_resampling": False, "voxel_scale": None, "autocrop": False,
         "translate_before": None, "translate_to": None,
     }  # fmt: skip
     assert stages_of(values) == ("segment",)
     assert values["suffixes"][:2] == ["T1w", "T2w"]
+
+
+def test_autocrop_goes_on_to_the_segmentation(tmp_path):
+    values = checked(arguments("--autocrop", "--model", "tiny-random"))
+    assert values["segment"]["autocrop"] is True
+    options = SegmentSettings.from_config(values["segment"])
+    assert options.flags() == ["--model", "tiny-random", "--autocrop"]
 
 
 def test_both_spellings_of_participant_label():

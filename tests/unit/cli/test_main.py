@@ -17,7 +17,8 @@ from synthseg_core.errors import InputError
 from synthseg_core.models.registry import default_model
 
 SEGMENT_FLAGS = [
-    *("--model", "--weights", "--device", "--threads", "--fast", "--ct", "--crop", "--volume", "--source"),
+    *("--model", "--weights", "--device", "--threads", "--fast", "--ct", "--crop", "--autocrop"),
+    *("--volume", "--source"),
     *("--translate-before", "--translate-to", "--translated"),
     *("--folds", "--mode", "--voxel-scale", "--skip-resampling"),
     *("--dseg", "--dseg-1mm", "--mask", "--posteriors", "--posteriors-1mm", "--resampled", "--volumes", "--decision"),

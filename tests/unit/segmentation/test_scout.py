@@ -115,7 +115,7 @@ def test_box_grows_with_the_brain(model):
 @pytest.mark.parametrize(("first_mm", "edge"), [(-12.0, 24), (-20.0, 24), (-23.0, 32), (-40.0, 48)])
 def test_what_is_too_thin_for_the_tails_is_in_the_field_of_view(model, monkeypatch, first_mm, edge):
     tails = ((-12.0, -12.0, -12.0), (12.0, 12.0, 12.0))
-    box = BrainBox(*tails, (-12.0, -12.0, first_mm), (12.0, 12.0, 12.0))
+    box = BrainBox(*tails, (-12.0, -12.0, first_mm), (12.0, 12.0, 12.0), *tails)
     monkeypatch.setattr(scout_module, "find_brain", lambda *rest: box)
     assert conformed(model, head()).record.padded_shape == (24, 32, edge)
 
