@@ -81,7 +81,7 @@ def judge(
     scan
         On the same grid; ``None`` where it is not there.
     names, sides
-        Label -> name of the structure, and ``left``, ``right`` or ``neutral``, of all that the model knows.
+        Label -> name of the structure, of all that a scan has to have, and ``left``, ``right`` or ``neutral``.
     """
     present = np.flatnonzero(np.bincount(labels.data.ravel())).tolist()
     absent = tuple(name for label, name in names.items() if label and label not in present)

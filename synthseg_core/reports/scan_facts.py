@@ -125,6 +125,12 @@ class ScanFacts:
         return {int(row["index"]): row["name"] for row in self.rows if row["index"].isdecimal()}
 
     @cached_property
+    def expected(self) -> dict[int, str]:
+        """Label -> name of the structures that every scan has: not of tissue that goes with the skull."""
+        outside = {entry["Label"] for entry in self.sidecar.get("Channels") or [] if entry.get("Extracerebral")}
+        return {label: name for label, name in self.names.items() if label not in outside}
+
+    @cached_property
     def sides(self) -> dict[int, str]:
         """Label -> ``left``, ``right`` or ``neutral``."""
         return {int(row["index"]): row["hemisphere"] for row in self.rows if row["index"].isdecimal()}

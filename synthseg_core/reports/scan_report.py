@@ -60,7 +60,7 @@ def write_scan_report(facts: ScanFacts, scan: Path | None, options: ReportOption
         If derivatives or scan cannot be read, or a package is missing.
     """
     pictured = read_pictured(facts, scan)
-    plausible = judge(pictured.labels, pictured.scan, facts.names, facts.sides)
+    plausible = judge(pictured.labels, pictured.scan, facts.expected, facts.sides)
     colours = write_pictures(facts, pictured, options.palette)
     if options.viewer:
         from synthseg_core.reports.viewer import write_viewer

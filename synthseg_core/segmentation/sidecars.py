@@ -122,7 +122,8 @@ class Provenance:
             **self._making(),
             "Network": self._network(),
             "Channels": [
-                {"Channel": channel, "Label": label, "Name": name} for channel, label, name in self._channels()
+                {"Channel": channel, "Label": label, "Name": name, **self._place(label)}
+                for channel, label, name in self._channels()
             ],
             "Volumes": _VOLUMES + total,
             "Warnings": list(self.result.warnings),
@@ -181,6 +182,11 @@ class Provenance:
             return {}
         box = None if crop is None else {"StartVoxels": list(crop[0]), "StopVoxels": list(crop[1])}
         return {"Scout": {"Name": scout.card.name, "WeightsSHA256": scout.weights.sha256, "Box": box}}
+
+    def _place(self, label: int) -> dict[str, Any]:
+        """Say of tissue that it lies outside the brain."""
+        outside = label and label not in self.model.card.total_labels
+        return {"Extracerebral": True} if outside else {}
 
     def _summed(self) -> str:
         """Return the names of the structures of the total."""

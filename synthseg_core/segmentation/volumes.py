@@ -231,10 +231,11 @@ def volume_warnings(volumes: VolumeTable, card: ModelCard) -> tuple[str, ...]:
                 f"{_total_words(card)} together have {total_ml:.0f} ml, outside {low:g} to {high:g} ml: "
                 "is the whole head in the field of view, with the right voxel size?"
             )
-    if missing := [row.name for row in structures if row.hard_mm3 == 0]:
-        warnings.append(
-            f"no voxel of {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" * (len(missing) > 5))
-        )
+    inside = set(card.total_labels)
+    for within, note in ((True, ""), (False, ", which are not counted as brain")):
+        if missing := [row.name for row in structures if row.hard_mm3 == 0 and (row.label in inside) == within]:
+            more = f" and {len(missing) - 5} more" * (len(missing) > 5)
+            warnings.append(f"no voxel of {', '.join(missing[:5])}{more}{note}")
     return tuple(warnings)
 
 

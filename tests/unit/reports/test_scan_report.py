@@ -88,7 +88,7 @@ def test_a_ct_is_judged_and_drawn_within_the_window_of_soft_tissue(tmp_path):
 
 def _judged(facts, scan):
     pictured = read_pictured(facts, scan)
-    return pictured.labels, pictured.scan, facts.names, facts.sides
+    return pictured.labels, pictured.scan, facts.expected, facts.sides
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,17 @@ def test_whatever_a_sidecar_says_stays_text(tmp_path):
     assert [tag for tag, _ in page.tags if tag == "script"] == ["script"]
     assert "x" not in page.references
     assert any("<script>alert('\"')</script>" in text for text in page.texts)
+
+
+def test_tissue_outside_the_brain_may_be_absent(tmp_path):
+    """A stripped scan lacks nothing."""
+    write_segmented(tmp_path / "out", "01", "lacking")
+    facts = ScanFacts.of_label_map(label_map(tmp_path / "out"))
+    assert judge(*_judged(facts, None)).absent == ("left hippocampus",)
+    written = json.loads(facts.path("sidecar").read_text())
+    channels = [{"Channel": 1, "Label": 17, "Name": "left hippocampus", "Extracerebral": True}]
+    facts.path("sidecar").write_text(json.dumps({**written, "Channels": channels}))
+    assert judge(*_judged(ScanFacts.of_label_map(label_map(tmp_path / "out")), None)).absent == ()
 
 
 def test_findings_of_the_segmentation_are_not_said_twice(tmp_path):

@@ -81,6 +81,8 @@ def test_options_and_grid(made):
 def test_channels_explain_the_posteriors(made):
     assert [entry["Label"] for entry in made()["Channels"]] == list(STRUCTURE_LABELS)
     assert made()["Channels"][1] == {"Channel": 1, "Label": 42, "Name": "right cortex"}
+    head = replace(TINY, inference={"total_of": [42, 3]})
+    assert [entry["Label"] for entry in made(head)["Channels"] if entry.get("Extracerebral")] == [16]
 
 
 def test_warnings_are_kept(made):

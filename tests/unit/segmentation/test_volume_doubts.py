@@ -51,6 +51,13 @@ def test_plausible_head():
     assert volume_warnings(_volumes(), CARD) == ()
 
 
+def test_tissue_outside_the_brain_is_named_apart():
+    """A stripped scan has no skull, and lacks nothing."""
+    card = replace(ANY_SIZE, inference=replace(CARD.inference, total_of=TABLE.labels[1:3]))
+    found = volume_warnings(_volumes(hard_ml=(500.0, 0.0, 0.0)), card)
+    assert found == ("no voxel of left cortex", "no voxel of brainstem, which are not counted as brain")
+
+
 @pytest.mark.parametrize("card", [CARD, ANY_SIZE])
 @pytest.mark.parametrize("soft", [0.0, 1.0, float("nan")])
 def test_empty(card, soft):
