@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from synthseg_core.networks.nnunet import ConvolutionStack, NnUNet, NormedConvolution, ResidualBlock, ResidualStage
 from synthseg_core.networks.normed_slabs import NormedRunner, Rows
-from synthseg_core.networks.slabs import SLAB_BYTES, ChannelNorm, Consumer, conv3d, pad_rows, padded_rows
+from synthseg_core.networks.slabs import SLAB_BYTES, ChannelNorm, Consumer, conv3d, empty_map, pad_rows, padded_rows
 
 
 class NnUNetRunner(NormedRunner):
@@ -123,4 +123,9 @@ class NnUNetRunner(NormedRunner):
         return result
 
     def _pooled(self, x: Tensor, pool: nn.AvgPool3d) -> Tensor:
-        return functional.avg_pool3d(x, pool.kernel_size, pool.stride)
+        """Pool slab by slab: torch copies what it pools, channels first."""
+        i, j, k = pool.stride  # type: ignore[misc]
+        result = empty_map(x, x.shape[1], [n // step for n, step in zip(x.shape[2:], (i, j, k), strict=True)])
+        for start, stop in self.spans(result):
+            result[:, :, start:stop] = functional.avg_pool3d(x[:, :, start * i : stop * i], pool.kernel_size, (i, j, k))
+        return result
