@@ -1,6 +1,7 @@
 """Profile ``slurm``: one SLURM job a scan. A failing scan, a cancelled job, a killed head process."""
 
 import signal
+import time
 
 import pytest
 
@@ -66,9 +67,20 @@ def test_cancelled_job_is_tried_again(whole, site):
 def test_interrupt_cancels_the_jobs(site):
     with site.running() as process:
         wait_for(lambda: segment_jobs(site), "a running job", process)
+        numbers = sorted(set(site.cluster.jobs("%A")))
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-    assert [line for line in site.cluster.jobs("%T") if line != "COMPLETING"] == []
+    # SLURM answers scancel before it has reached every job.
+    deadline = time.monotonic() + 30
+    while active := [state for state in site.cluster.jobs("%T") if state != "COMPLETING"]:
+        assert time.monotonic() < deadline, active
+        time.sleep(0.2)
+    states = site.cluster.call(
+        "squeue", "--states=all", "--noheader", "--jobs", ",".join(numbers), "--format=%T"
+    ).split()
+    assert len(states) == len(numbers)
+    assert "CANCELLED" in states
+    assert {*states} <= {"CANCELLED", "COMPLETED", "COMPLETING"}
 
 
 def test_partition_for_one_run(cluster, tmp_path):
