@@ -284,6 +284,7 @@ def missed(scout, image: np.ndarray, brain: np.ndarray) -> tuple[int, bool]:
     return int(np.count_nonzero(brain & ~inside(found.record))), unsure
 
 
+@pytest.mark.slow
 def test_brain_of_a_phantom_is_in_the_box_of_the_real_network(scout):
     shape, centre = (90, 90, 90), (45.0, 40.0, 48.0)
     skull = 0.5 * ellipsoid(shape, centre, (36, 45, 38)) - 0.35 * ellipsoid(shape, centre, (33.5, 42, 35))
