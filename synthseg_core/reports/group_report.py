@@ -13,7 +13,6 @@ import numpy as np
 from synthseg_core import __version__
 from synthseg_core.reports.group_facts import TOTAL, GroupFacts, title_of
 from synthseg_core.reports.outliers import LEAST_SCANS, MARKED, Spread, adjusted, spread, z_by_kind
-from synthseg_core.reports.plausibility import ABSENT_WARNING
 from synthseg_core.system.delimited import absolute
 from synthseg_core.system.pages import write_page
 
@@ -149,7 +148,7 @@ class GroupReport:
                 f"field of view ends inside the brain: {', '.join(judged.cut)}" if judged.cut else "",
             ]
         warnings = self.facts.scans[place]["warning_text"].split("; ")
-        told = (text for text in warnings if not (judged and judged.absent and text.startswith(ABSENT_WARNING)))
+        told = (text for text in warnings if not (judged and judged.repeated_by(text)))
         doubts += [self._lacking(place), self._low_scores(place), *self._far_volumes(place), *told]
         return [text for text in bad if text], [text for text in doubts if text]
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from synthseg_core.images.mosaic import RasVolume, box_around
 
-ABSENT_WARNING = "no voxel of "
-"""What a warning of the segmentation begins with that says the same as :attr:`Plausibility.absent`."""
+# How warnings of the segmentation about absent structures begin, and end where these lie outside the brain.
+_ABSENT, _OUTSIDE = "no voxel of ", "which are not counted as brain"
 # What lies around the labels and is compared with them too.
 _SURROUNDINGS_MM = 10.0
 _MOST_VOXELS = 100_000
@@ -67,6 +67,10 @@ class Plausibility:
             f"the labels explain only {self.agreement:.0%} of the intensities in and around them, "
             f"less than {_LEAST_AGREEMENT:.0%}: do they lie on the brain?"
         )
+
+    def repeated_by(self, warning: str) -> bool:
+        """Whether a warning of the segmentation says the same as ``absent``."""
+        return bool(self.absent) and warning.startswith(_ABSENT) and not warning.endswith(_OUTSIDE)
 
 
 def judge(

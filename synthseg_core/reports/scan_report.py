@@ -16,7 +16,7 @@ from synthseg_core.images.figures import CONVENTION
 from synthseg_core.labels.structures import Colour
 from synthseg_core.reports import page_files, uncertainty
 from synthseg_core.reports.page_files import JUDGEMENT
-from synthseg_core.reports.plausibility import ABSENT_WARNING, Plausibility, judge
+from synthseg_core.reports.plausibility import Plausibility, judge
 from synthseg_core.reports.scan_facts import ScanFacts
 from synthseg_core.reports.scan_pictures import SIDE_COLOURS, Pictured, read_pictured, write_pictures
 from synthseg_core.system.atomic import write_json
@@ -129,7 +129,7 @@ def findings(facts: ScanFacts, plausible: Plausibility, threshold: float) -> lis
         *(
             f"{text[:1].upper()}{text[1:].rstrip('.')}."
             for text in facts.sidecar.get("Warnings") or []
-            if not (plausible.absent and text.startswith(ABSENT_WARNING))
+            if not plausible.repeated_by(text)
         ),
     ]
     return [text for text in found if text]

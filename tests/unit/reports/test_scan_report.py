@@ -173,10 +173,11 @@ def test_tissue_outside_the_brain_may_be_absent(tmp_path):
 
 
 def test_findings_of_the_segmentation_are_not_said_twice(tmp_path):
-    dataset = one(tmp_path, warnings=["no voxel of left hippocampus"])
+    outside = "no voxel of skull, which are not counted as brain"
+    dataset = one(tmp_path, warnings=["no voxel of left hippocampus", outside])
     facts = ScanFacts.of_label_map(label_map(dataset))
     lacking = Plausibility(0.9, empty=False, swapped=False, absent=("left hippocampus",), cut=())
-    assert findings(facts, lacking, 0.65) == ["Without a single voxel: left hippocampus."]
+    assert findings(facts, lacking, 0.65) == ["Without a single voxel: left hippocampus.", f"N{outside[1:]}."]
 
 
 @pytest.mark.parametrize("words", [[], ["--group", "x", "map.nii.gz"], ["no.nii.gz"], ["a", "b", "--scan", "c"]])
