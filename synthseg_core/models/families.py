@@ -54,10 +54,10 @@ def check_synthseg(card: ModelCard) -> None:
             "one label per channel",
         )
     for spec in card.networks:
-        if isinstance(spec.config, UNetConfig) and card.grid.multiple_voxels % 2 ** (spec.config.levels - 1):
+        if isinstance(spec.config, UNetConfig) and card.grid.multiple_voxels % 2**spec.config.halvings:
             raise card.fault(
-                f"a grid of multiples of {card.grid.multiple_voxels} voxels for {spec.config.levels} levels",
-                f"multiples of {2 ** (spec.config.levels - 1)}",
+                f"a grid of multiples of {card.grid.multiple_voxels} voxels, halved {spec.config.halvings} times",
+                f"multiples of {2**spec.config.halvings}",
             )
     kind = RegressorConfig if card.task == "quality" else UNetConfig
     lengths = (1, 3) if card.task == "segmentation" else (1,)

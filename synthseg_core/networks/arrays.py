@@ -58,13 +58,16 @@ def require_complete(subject: object, spec: NetworkSpec, arrays: Mapping[str, ND
 
 def _unet(config: UNetConfig) -> _Named:
     widths = [config.width(level) for level in range(config.levels)]
-    for level, (before, width) in enumerate(zip((config.in_channels, *widths), widths, strict=False)):
+    seen, detail = config.in_channels * config.block_voxels, config.detail_features
+    for level, (before, width) in enumerate(zip((seen, *widths), widths, strict=False)):
         yield from _unet_block(f"down.{level}", before, width, config)
     for step in range(config.levels - 1):
         level = config.levels - 2 - step
         skip = widths[level] if config.has_skip(step) else 0
         yield from _unet_block(f"up.{step}", skip + widths[level + 1], widths[level], config)
-    yield from _convolution("head", config.features, config.out_channels, 1)
+    if detail:
+        yield from _group_norm_block("detail", config.features + seen, detail, config)
+    yield from _convolution("head", config.features + detail, config.out_channels * config.block_voxels, 1)
 
 
 def _unet_block(name: str, inputs: int, outputs: int, config: UNetConfig) -> _Named:

@@ -16,7 +16,14 @@ NORMS = ("batch", "group")
 ACTIVATIONS = ("elu", "leaky_relu")
 ENCODERS = ("residual", "plain")
 # Options that came later, with the values that earlier networks have.
-_LATER: Mapping[str, Any] = {"widths": None, "norm": "batch", "activation": "elu", "residual": False, "pooling": 1}
+_LATER: Mapping[str, Any] = {
+    "widths": None,
+    "norm": "batch",
+    "activation": "elu",
+    "residual": False,
+    "pooling": 1,
+    "folding": 1,
+}
 
 
 def without_later_defaults(entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,6 +60,10 @@ class UNetConfig:
     residual
         Add the input of a block, through a 1x1x1 convolution where widths differ, before its last activation; only
         with group norm.
+    folding
+        Edge of the blocks of voxels that are the channels of one voxel of the finest level, a power of 2. A last block
+        of convolutions sees them once more, and each voxel of a block gets its own answer; only with group norm.
+        1: the finest level has the image's own voxels.
     """
 
     in_channels: int = 1
@@ -65,9 +76,10 @@ class UNetConfig:
     norm: str = "batch"
     activation: str = "elu"
     residual: bool = False
+    folding: int = 1
 
     def __post_init__(self) -> None:
-        _require_positive(self, "in_channels", "out_channels", "features", "kernel_size")
+        _require_positive(self, "in_channels", "out_channels", "features", "kernel_size", "folding")
         if self.levels < 2:
             raise ModelError("levels", found=str(self.levels), expected="at least 2", remedy="correct the model card")
         if self.kernel_size % 2 == 0:
@@ -77,10 +89,12 @@ class UNetConfig:
         _require_one_of(self, "norm", NORMS)
         _require_one_of(self, "activation", ACTIVATIONS)
         self._check_widths()
-        if self.residual and self.norm != "group":
-            raise ModelError(
-                "residual", found=f"it with {self.norm} norm", expected="group norm", remedy="correct the model card"
-            )
+        _require_power_of_2(self, "folding")
+        for name, used in (("residual", self.residual), ("folding", self.folding > 1)):
+            if used and self.norm != "group":
+                raise ModelError(
+                    name, found=f"it with {self.norm} norm", expected="group norm", remedy="correct the model card"
+                )
 
     def _check_widths(self) -> None:
         widths = self.widths
@@ -101,12 +115,28 @@ class UNetConfig:
     @property
     def halvings(self) -> int:
         """How often the grid is halved on the way to the coarsest level."""
-        return self.levels - 1
+        return self.levels - 1 + self.folding.bit_length() - 1
+
+    @property
+    def block_voxels(self) -> int:
+        """Voxels of the image in a voxel of the finest level."""
+        return self.folding**3
+
+    @property
+    def detail_features(self) -> int:
+        """Channels of the block before the head that sees the voxels of blocks once more; 0: there is none."""
+        return 2 * self.features if self.folding > 1 else 0
 
     @property
     def finest_maps(self) -> int:
-        """Channels of full size that inference holds at a time: a skip, and with group norm one map more."""
-        return self.features * (2 if self.norm == "group" else 1)
+        """Channels of full size that inference holds at a time: a skip, and with group norm one map more.
+
+        With folding the last block's input and features come beside them; all these are smaller by a block.
+        """
+        maps = self.features * (2 if self.norm == "group" else 1)
+        if self.folding > 1:
+            maps += self.features + 2 * self.in_channels * self.block_voxels + self.detail_features
+        return math.ceil(maps / self.block_voxels)
 
     def has_skip(self, step: int) -> bool:
         """Say whether decoder step ``step`` (0 = coarsest) receives encoder features."""
@@ -141,10 +171,7 @@ class RegressorConfig:
 
     def __post_init__(self) -> None:
         _require_positive(self, "in_channels", "out_channels", "features", "levels", "kernel_size", "pooling")
-        if self.pooling & (self.pooling - 1):
-            raise ModelError(
-                "pooling", found=str(self.pooling), expected="a power of 2", remedy="correct the model card"
-            )
+        _require_power_of_2(self, "pooling")
 
     def width(self, level: int) -> int:
         """Return the channels of a level, 0 being the finest."""
@@ -337,6 +364,11 @@ def _require_one_of(config: NetworkConfig, name: str, allowed: tuple[str, ...]) 
         raise ModelError(
             name, found=repr(getattr(config, name)), expected=" or ".join(allowed), remedy="correct the model card"
         )
+
+
+def _require_power_of_2(config: NetworkConfig, name: str) -> None:
+    if (value := getattr(config, name)) & (value - 1):
+        raise ModelError(name, found=str(value), expected="a power of 2", remedy="correct the model card")
 
 
 def _require_positive(config: NetworkConfig, *names: str) -> None:

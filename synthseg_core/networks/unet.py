@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from synthseg_core.networks.channel_norm import ChannelNorm3d
 from synthseg_core.networks.config import UNetConfig
 from synthseg_core.networks.doubling import doubled_beside
+from synthseg_core.networks.folding import fold, unfold
 
 # Keras defaults, which the published weights were trained with.
 NORM_EPSILON = 1e-3
@@ -68,16 +70,23 @@ Block = ConvBlock | GroupNormBlock
 
 
 class UNet(nn.Module):
-    """Encoder and decoder with nearest-neighbour upsampling; skips are taken before batch norm, after group norm."""
+    """Encoder and decoder with nearest-neighbour upsampling; skips are taken before batch norm, after group norm.
+
+    With folding (:mod:`synthseg_core.networks.folding`) all of it works on blocks of voxels; ``detail`` sees the last
+    features beside the voxels of the blocks, and the head both of them.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
         widths = [config.width(level) for level in range(config.levels)]
-        inputs = [config.in_channels, *widths[:-1]]
+        seen = config.in_channels * config.block_voxels
+        inputs = [seen, *widths[:-1]]
         self.down = nn.ModuleList(self._block(a, b) for a, b in zip(inputs, widths, strict=True))
         self.up = nn.ModuleList(self._up_block(step, widths) for step in range(config.levels - 1))
-        self.head = nn.Conv3d(config.features, config.out_channels, 1)
+        detail = config.detail_features
+        self.detail = GroupNormBlock(config.features + seen, detail, config) if detail else None
+        self.head = nn.Conv3d(config.features + detail, config.out_channels * config.block_voxels, 1)
 
     def _block(self, in_channels: int, out_channels: int) -> Block:
         if self.config.norm == "group":
@@ -95,7 +104,7 @@ class UNet(nn.Module):
         Parameters
         ----------
         image : (B, C, I, J, K)
-            Normalised intensities; I, J, K divisible by ``2 ** (levels - 1)``.
+            Normalised intensities; I, J, K divisible by ``2 ** halvings``.
 
         Returns
         -------
@@ -103,7 +112,7 @@ class UNet(nn.Module):
             One channel per class, before softmax.
         """
         skips: list[Tensor] = []
-        x = image
+        x = blocks = fold(image, self.config.folding)
         for level, block in enumerate(self.down):
             x = block(x)
             skips.append(x)
@@ -113,4 +122,6 @@ class UNet(nn.Module):
         for step, block in enumerate(self.up):
             x = doubled_beside(skips[self.config.levels - 2 - step] if self.config.has_skip(step) else None, x)
             x = block.norm(block(x))  # type: ignore[operator]
-        return self.head(x)
+        if self.detail is not None:
+            x = torch.cat([x, self.detail(torch.cat([x, blocks.to(x.dtype)], dim=1))], dim=1)
+        return unfold(self.head(x), self.config.folding)

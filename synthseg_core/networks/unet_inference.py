@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from synthseg_core.networks.folding import fold
 from synthseg_core.networks.slabs import (
     SLAB_BYTES,
     ChannelNorm,
@@ -158,11 +159,19 @@ class UNetRunner:
         Parameters
         ----------
         image : (C, I, J, K)
-            Normalised intensities, float32, on any device; axes divisible by ``2 ** (levels - 1)``.
+            Normalised intensities, float32, on any device; axes divisible by ``2 ** halvings``.
         consume
             Called with consecutive slabs of softmax outputs, from row 0 upwards.
         """
-        x = image.to(self.device, torch.float32)[None].contiguous(memory_format=torch.channels_last_3d)
+        for start, stop, features in self._last_features(image):
+            for first, last in self._head_spans(start, stop, features.shape):
+                edge = self.net.config.folding
+                consume(first * edge, last * edge, self._posteriors(features[:, :, first - start : last - start]))
+
+    def _last_features(self, image: Tensor) -> Iterator[tuple[int, int, Tensor]]:
+        """Yield ``start, stop, features`` that the head reads, on the finest level."""
+        x = fold(image.to(self.device, torch.float32)[None], self.net.config.folding)
+        x = blocks = x.contiguous(memory_format=torch.channels_last_3d)
         skips: list[Tensor | None] = []
         last = len(self.net.down) - 1
         for level, block in enumerate(self.net.down):
@@ -172,15 +181,30 @@ class UNetRunner:
         for step in self.steps[:-1]:
             skips.pop()
             x = self._decode(x, skips[-1], step)
-        last_step = self.steps[-1]
-        for start, stop, features in self._block_rows(_Joined(x, skips[0], last_step), last_step.block):
-            consume(start, stop, self._posteriors(features))
+        last_step, detail = self.steps[-1], self.net.detail
+        if detail is None:
+            yield from self._block_rows(_Joined(x, skips[0], last_step), last_step.block)
+            return
+        x = self._decode(x, skips[0], last_step)
+        both = torch.cat([x, blocks], dim=1)
+        for start, stop, features in self._block_rows(_Level(both, detail), detail):
+            yield start, stop, torch.cat([x[:, :, start:stop], features], dim=1)
+
+    def _head_spans(self, start: int, stop: int, shape: Shape) -> Iterator[tuple[int, int]]:
+        """Yield the rows that the head is applied to at once: fewer where every voxel has the logits of a block."""
+        blocks = self.net.config.block_voxels
+        rows = stop - start if blocks == 1 else slab_rows(blocks * self.classes // 2, shape[2:], self.slab_bytes)
+        yield from ((first, min(first + rows, stop)) for first in range(start, stop, rows))
 
     def _posteriors(self, features: Tensor) -> Tensor:
-        """Apply the 1x1x1 head and softmax: (1, F, R, J, K) in, (N, R, J, K) out, contiguous."""
+        """Apply the 1x1x1 head and softmax: (1, F, R, J, K) in, (N, R, J, K) out, contiguous; larger with folding."""
+        edge, shape = self.net.config.folding, features.shape[2:]
         voxels = features.permute(0, 2, 3, 4, 1).reshape(-1, features.shape[1])
         logits = torch.addmm(self.head_bias[:, None], self.head_weight, voxels.t())
-        return torch.softmax(logits, dim=0).view(-1, *features.shape[2:])
+        if edge > 1:  # rows are those of channels: voxel by voxel of a block
+            logits = logits.view(edge, edge, edge, -1, *shape).permute(3, 4, 0, 5, 1, 6, 2)
+            shape = torch.Size(edge * n for n in shape)
+        return torch.softmax(logits.reshape(-1, shape.numel()), dim=0).view(-1, *shape)
 
     def _decoder_step(self, step: int, block: Block) -> _DecoderStep:
         weight, bias = block.conv0.weight, block.conv0.bias

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from synthseg_core.errors import InputError, UsageError
-from synthseg_core.networks.config import NetworkConfig, RegressorConfig
+from synthseg_core.networks.config import NetworkConfig, RegressorConfig, UNetConfig
 from synthseg_core.training.config import TrainConfig
 
 
@@ -54,10 +54,10 @@ def require_fit(images: Tensor, target: Tensor, config: TrainConfig, device: tor
         if target.shape[1:] != (network.out_channels,):
             raise _unfit(f"scores of shape {tuple(target.shape[1:])}", f"{network.out_channels}, as the network gives")
         if min(shape) < divisor:
-            raise _unfit(f"shape {shape}", f"edges of at least {divisor} for {network.levels} levels")
+            raise _unfit(f"shape {shape}", f"edges of at least {divisor}, halved {network.halvings} times")
         return
     if any(edge % divisor for edge in shape):
-        raise _unfit(f"shape {shape}", f"edges divisible by {divisor} for {network.levels} levels")
+        raise _unfit(f"shape {shape}", f"edges divisible by {divisor}, halved {network.halvings} times")
     if int(target.max()) >= network.out_channels:
         raise _unfit(f"class {int(target.max())}", f"classes below {network.out_channels}, as the network has")
     if config.precision == "bfloat16" and device.type == "cpu" and 2 in _first_edges(network, shape[0]):
@@ -74,7 +74,8 @@ def _first_edges(network: NetworkConfig, edge: int) -> list[int]:
 
     With two of them, oneDNN's bfloat16 convolution (torch 2.13) takes weight gradients from memory that it never set.
     """
-    return [edge // 2**level for level in range(network.levels)]
+    folding = network.folding if isinstance(network, UNetConfig) else 1
+    return [edge // folding // 2**level for level in range(network.levels)]
 
 
 def _unfit(found: str, expected: str) -> InputError:

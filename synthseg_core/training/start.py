@@ -25,6 +25,9 @@ from synthseg_core.training.checkpoint import BEST, LAST, read_checkpoint
 
 # A network with other classes may begin with the features of this one, and with the classes that both know.
 _HEAD = ("head.weight", "head.bias", "final_conv.weight", "final_conv.bias")
+# What reads the image, and the block that is new where a network begins to fold.
+_FIRST = {"down.0.conv0.weight", "down.0.shortcut.weight"}
+_DETAIL = "detail."
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Taken:
 def start_from(net: Network, path: Path, table: LabelTable | None = None) -> Taken:
     """Load weights into a network; a head for other classes takes over those that both know.
 
-    Each of its further classes begins as the background, which it was part of.
+    Each of its further classes begins as the background, which it was part of. A network that folds blocks of voxels
+    into channels may begin as one that does not: it then sees the mean of a block and answers as that for each voxel.
 
     Parameters
     ----------
@@ -64,12 +68,12 @@ def start_from(net: Network, path: Path, table: LabelTable | None = None) -> Tak
     Raises
     ------
     WeightsError
-        If arrays other than the head are missing or have another shape.
+        If arrays other than the head, or the block that folding adds, are missing or have another shape.
     """
-    found = read_weights(path, net.config)
+    found = _folded(read_weights(path, net.config), net.config)
     wanted = {name: value for name, value in net.state_dict().items() if value.ndim}
     unfit = [name for name, value in wanted.items() if name not in found or found[name].shape != value.shape]
-    if wrong := [name for name in unfit if name not in _HEAD]:
+    if wrong := [name for name in unfit if name not in _HEAD and not (name.startswith(_DETAIL) and name not in found)]:
         raise WeightsError(
             path,
             found=f"{len(wrong)} arrays missing or of another shape, first {wrong[0]}",
@@ -77,12 +81,33 @@ def start_from(net: Network, path: Path, table: LabelTable | None = None) -> Tak
             remedy="set the shape of the network to that of the weights",
         )
     taken = {name: found[name].float() for name in wanted if name not in unfit}
-    rows = _shared_rows(table, _table_behind(Path(path))) if unfit else {}
+    other_head = any(name in _HEAD for name in unfit)
+    rows = _shared_rows(table, _table_behind(Path(path))) if other_head else {}
     if rows:
         order = [rows.get(channel, 0) for channel in range(net.config.out_channels)]
-        taken |= {name: found[name].float()[order] for name in unfit}
+        voxels = net.config.block_voxels if isinstance(net.config, UNetConfig) else 1
+        heads = {name: found[name].float().unflatten(0, (voxels, -1)) for name in unfit if name in _HEAD}
+        taken |= {name: head[:, order].flatten(0, 1) for name, head in heads.items()}
     net.load_state_dict(taken, strict=False)
     return Taken(len(taken), tuple(name for name in unfit if name not in taken), len(rows))
+
+
+def _folded(found: Mapping[str, Tensor], config: NetworkConfig) -> Mapping[str, Tensor]:
+    """Return the arrays of a network without folding as those of one with it; others as they are.
+
+    Every voxel of a block gets its share of the first kernels, and its own copy of the head, which takes nothing from
+    the block that is new.
+    """
+    if not isinstance(config, UNetConfig) or config.folding == 1 or any(name.startswith(_DETAIL) for name in found):
+        return found
+    voxels, result = config.block_voxels, dict(found)
+    for name in _FIRST & found.keys():
+        result[name] = found[name].float().repeat(1, voxels, 1, 1, 1) / voxels
+    if "head.weight" in found and "head.bias" in found:
+        new = found["head.weight"].new_zeros((len(found["head.bias"]), config.detail_features, 1, 1, 1))
+        result["head.weight"] = torch.cat([found["head.weight"], new], dim=1).repeat(voxels, 1, 1, 1, 1)
+        result["head.bias"] = found["head.bias"].repeat(voxels)
+    return result
 
 
 def _shared_rows(table: LabelTable | None, before: LabelTable | None) -> dict[int, int]:
@@ -137,8 +162,11 @@ def read_weights(path: Path, config: NetworkConfig) -> Mapping[str, Tensor]:
 
 
 def _shape_text(config: NetworkConfig) -> str:
-    norm = f", with {config.norm} norm" if isinstance(config, UNetConfig) else ""
-    return f"{config.levels} levels from {config.features} features{norm}"
+    further = ""
+    if isinstance(config, UNetConfig):
+        folding = f", folding {config.folding}" if config.folding > 1 else ""
+        further = f", with {config.norm} norm{folding}"
+    return f"{config.levels} levels from {config.features} features{further}"
 
 
 def steps_behind(path: Path) -> int | None:

@@ -160,7 +160,7 @@ def _with(value, *keys):
         (_with("clairvoyance", "task"), "task 'clairvoyance'; expected segmentation or parcellation or quality"),
         (_with(5, "networks", 0, "out_channels"), "5 output channels and 4 labels; expected one label per channel"),
         (_with(4, "grid", "multiple_voxels"), None),
-        (_with(6, "grid", "multiple_voxels"), "multiples of 6 voxels for 3 levels; expected multiples of 4"),
+        (_with(6, "grid", "multiple_voxels"), "multiples of 6 voxels, halved 2 times; expected multiples of 4"),
         (_with(0, "grid", "voxel_size_mm"), "card.yaml, grid: found GridSpec.*expected positive sizes"),
         (_with("fine", "grid", "voxel_size_mm"), "card.yaml, grid, voxel_size_mm: found 'fine'; expected a number"),
         (_with(0, "grid", "multiple_voxels"), "expected positive sizes"),

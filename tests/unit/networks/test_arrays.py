@@ -57,9 +57,12 @@ def of_module(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     return {name: tuple(array.shape) for name, array in net.state_dict().items() if array.ndim}
 
 
+FOLDED = UNetConfig(2, 5, features=4, levels=3, norm="group", activation="leaky_relu", residual=True, folding=2)
+
+
 @pytest.mark.parametrize(
     "config",
-    [UNetConfig(), UNetConfig(1, 5), UNetConfig(2, 3, 4, 3, 5, (1,)), UNetConfig(skips=()), RegressorConfig()],
+    [UNetConfig(), UNetConfig(1, 5), UNetConfig(2, 3, 4, 3, 5, (1,)), UNetConfig(skips=()), FOLDED, RegressorConfig()],
     ids=repr,
 )
 def test_arrays_are_those_of_the_module(config):

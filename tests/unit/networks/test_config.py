@@ -35,7 +35,7 @@ TRAININGS = {
     "default_1mm": ("3c99ab143740d34f", "323ce333b9770c5f"),
     "tiny": ("0a410e3064966fff", "43ca2f32e84d21ad"),
 }
-OWN = UNetConfig(features=4, levels=2, widths=(4, 6), norm="group", activation="leaky_relu", residual=True)
+OWN = UNetConfig(features=4, levels=2, widths=(4, 6), norm="group", activation="leaky_relu", residual=True, folding=2)
 
 
 @pytest.mark.parametrize(("name", "digest"), DEFINITIONS.items())
@@ -80,3 +80,10 @@ def test_regressors_count_the_blocks_that_they_average():
     assert "pooling" not in without_later_defaults({"pooling": 1})
     with pytest.raises(ModelError, match="pooling: found 3; expected a power of 2"):
         RegressorConfig(pooling=3)
+
+
+def test_folding_is_one_halving_more_with_smaller_maps():
+    plain, folded = (UNetConfig(features=16, levels=4, norm="group", folding=edge) for edge in (1, 2))
+    assert (plain.halvings, folded.halvings) == (3, 4)
+    assert (plain.detail_features, folded.detail_features) == (0, 32)
+    assert (plain.finest_maps, folded.finest_maps) == (32, 12)

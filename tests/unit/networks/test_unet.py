@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch.nn import functional
 from synthseg_core.errors import ModelError
 from synthseg_core.models.registry import load_card
 from synthseg_core.networks.config import NetworkSpec, UNetConfig
+from synthseg_core.networks.folding import fold
 from synthseg_core.networks.unet import NORM_EPSILON, ConvBlock, UNet
 from tests.phantoms.models import random_arrays
 
@@ -127,6 +130,25 @@ def test_group_norm_and_residual_blocks_written_out():
         np.testing.assert_allclose(net(x), expected, atol=2e-5)
 
 
+def test_folding_is_a_network_of_blocks_with_a_last_look_at_their_voxels():
+    """The plain network on eight channels; a block that sees features and voxels; eight answers of the head."""
+    config = replace(GROUP, folding=2)
+    net = _net(config, 2)
+    inner = UNet(replace(GROUP, in_channels=8)).eval()
+    inner.head = torch.nn.Identity()
+    inner.load_state_dict({name: net.state_dict()[name] for name in inner.state_dict()})
+    image = torch.rand(1, 1, 8, 12, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        blocks = fold(image, 2)
+        features = inner(blocks)
+        seen = net.detail(torch.cat([features, blocks], dim=1))
+        logits = functional.conv3d(torch.cat([features, seen], dim=1), net.head.weight, net.head.bias)
+        found = net(image)
+    assert found.shape == (1, 3, 8, 12, 16)
+    for sub, (i, j, k) in enumerate((i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)):
+        np.testing.assert_allclose(found[:, :, i::2, j::2, k::2], logits[:, 3 * sub : 3 * sub + 3], atol=1e-5)
+
+
 def test_widths_by_level():
     net = UNet(UNetConfig(features=3, levels=3, widths=(3, 5, 4)))
     assert [block.conv1.out_channels for block in net.down] == [3, 5, 4]
@@ -139,6 +161,9 @@ def test_widths_by_level():
         ({"norm": "layer"}, "norm"),
         ({"activation": "relu"}, "activation"),
         ({"residual": True}, "residual"),
+        ({"folding": 2}, "folding"),
+        ({"folding": 3, "norm": "group"}, "folding"),
+        ({"folding": 0, "norm": "group"}, "folding"),
         ({"features": 4, "levels": 2, "widths": (4, 8, 16)}, "widths"),
         ({"features": 4, "levels": 2, "widths": (8, 16)}, "widths"),
         ({"features": 4, "levels": 2, "widths": (4, 0)}, "widths"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -67,6 +68,7 @@ def configs(draw) -> UNetConfig:
         norm=norm,
         activation=draw(st.sampled_from(["elu", "leaky_relu"])),
         residual=norm == "group" and draw(st.booleans()),
+        folding=draw(st.sampled_from([1, 2])) if norm == "group" else 1,
     )
 
 
@@ -76,12 +78,16 @@ def configs(draw) -> UNetConfig:
 @relaxed
 def test_slabs_give_the_answer_of_the_module(config, multiples, slab_kib, seed):
     least = 2 if config.norm == "group" else 1  # a channel of one voxel has no variance
-    shape = [max(n, least) * 2 ** (config.levels - 1) for n in multiples]
+    shape = [max(n, least) * 2**config.halvings for n in multiples]
     net, image = _net(config, seed), _image(config.in_channels, *shape, seed=seed)
+    _require_answer_of_module(net, image, 1024 * slab_kib)
+
+
+def _require_answer_of_module(net: UNet, image: torch.Tensor, slab_bytes: int) -> None:
     exact = _forward(copy.deepcopy(net).double(), image.double())
     rounding = float((_forward(net, image) - exact).abs().max())  # more with norms of channels that hardly vary
-    found, spans = _by_slabs(net, image, 1024 * slab_kib)
-    assert [row for start, stop in spans for row in range(start, stop)] == list(range(shape[0]))
+    found, spans = _by_slabs(net, image, slab_bytes)
+    assert [row for start, stop in spans for row in range(start, stop)] == list(range(image.shape[1]))
     np.testing.assert_allclose(found, exact, atol=2e-5 + 4 * rounding)
 
 
@@ -110,6 +116,21 @@ def test_group_norm_keeps_two_maps_of_the_finest_level():
     changes = [event.nbytes() for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
     finest = 4 * config.features * image.numel()
     assert 2 * finest < max(itertools.accumulate(changes)) < 3 * finest
+
+
+@pytest.mark.parametrize("slab_bytes", [1, 60_000, slabs.SLAB_BYTES])
+def test_folding_hands_on_rows_of_voxels(slab_bytes):
+    _require_answer_of_module(_net(replace(GROUP, folding=2), 3), _image(1, 16, 24, 32), slab_bytes)
+
+
+def test_folding_holds_no_logits_but_of_a_few_rows():
+    """A hundred classes: logits of all rows would be thirty times what features take."""
+    config = replace(GROUP, out_channels=100, folding=2)
+    runner, image = UNetRunner(_net(config, 1), slab_bytes=100_000), _image(1, 64, 32, 32)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        runner.run(image, lambda start, stop, posteriors: None)
+    changes = [event.nbytes() for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    assert max(itertools.accumulate(changes)) < 4 * config.finest_maps * image.numel() + 4 * 100 * image.numel() / 4
 
 
 def test_posteriors_sum_to_one_and_are_float32():

@@ -84,6 +84,7 @@ DIGESTS = {
     "advanced": "ab5e199e81fd1aee",
     "default_1mm": "d3bd3a4ce07e1dd0",
     "default_2mm": "d303cd41e2038f0d",
+    "default_folded": "cdc79ed956608ffa",
     "head_2mm": "d6a630fdfc71d132",
     "head_validation": "04e9dc4c8dcb4c57",
     "official": "bfb3866e089ae230",

@@ -19,6 +19,7 @@ DIGESTS = {
     "default_1mm": "1295c874382be654",
     "default_2mm": "4fb1681bd36248b8",
     "default_2mm_group": "45c9b6f36780df3f",
+    "default_folded": "8dd48d9d79f86394",
     "head_2mm": "028a2078c0043ff3",
     "monai": "a6a3e82384ee6768",
     "monai_patches": "c9af2994bd0b881a",

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from synthseg_core.errors import UsageError, WeightsError
 from synthseg_core.labels.table import LabelTable
@@ -130,6 +131,69 @@ def test_a_training_begins_with_the_classes_that_it_shares(trained, tmp_path):
         - before["head.weight"][[0, 1, 0, 2, 0]]
     )
     assert moved.abs().max() <= 1.01e-3  # one step of Adam
+
+
+GROUP = replace(NETWORK, norm="group", activation="leaky_relu", residual=True)
+
+
+class Cropped(Balls):
+    """Samples whose edges can be halved three times."""
+
+    def batch(self, seeds):
+        images, class_index = super().batch(seeds)
+        return images[..., :8, :16, :16], class_index[..., :8, :16, :16]
+
+
+def _as_means(net: UNet, image: torch.Tensor) -> torch.Tensor:
+    """Return what a network without folding answers for the means of blocks, for each of their voxels."""
+    answer = net(functional.avg_pool3d(image, 2))
+    return functional.interpolate(answer, scale_factor=2, mode="nearest")
+
+
+def test_a_network_that_folds_begins_as_one_that_does_not(tmp_path):
+    """The same function of the means of blocks; the block that is new says nothing yet."""
+    config = tiny_config(network=GROUP, stages=(Stage("dice", 2),))
+    run_training(config, Balls(), tmp_path / "plain")
+    plain, net = UNet(GROUP).double(), UNet(replace(GROUP, folding=2)).double()
+    start_from(plain, tmp_path / "plain")
+    taken = start_from(net, tmp_path / "plain")
+    assert taken.new
+    assert all(name.startswith("detail.") for name in taken.new)
+    image = torch.rand(1, 1, 16, 24, 32, generator=torch.Generator().manual_seed(0)).double()
+    with torch.inference_mode():
+        np.testing.assert_allclose(net(image), _as_means(plain, image), atol=1e-6)
+
+
+def test_a_folding_network_with_other_classes_takes_those_that_both_know(tmp_path):
+    """From weights without folding, and from weights with it."""
+    config = tiny_config(network=GROUP, stages=(Stage("dice", 2),))
+    run_training(config, Balls(), tmp_path / "plain")
+    before = read_checkpoint(tmp_path / "plain" / "last.pt")["average"]["values"]
+    export_model(trained_card(tmp_path / "plain" / "model", "brain", ModelPlan(BRAIN), GROUP), before, half=False)
+    folded = UNet(replace(GROUP, folding=2))
+    start_from(folded, tmp_path / "plain", BRAIN)
+    card = trained_card(tmp_path / "folded", "brain", ModelPlan(BRAIN), folded.config)
+    export_model(card, folded.state_dict(), half=False)
+    for path in (tmp_path / "plain", tmp_path / "folded"):
+        net = UNet(replace(GROUP, out_channels=5, folding=2))
+        taken = start_from(net, path, HEAD)
+        assert taken.classes == 3
+        assert not any(name.startswith("head") for name in taken.new)
+        image = torch.rand(1, 1, 16, 24, 32, generator=torch.Generator().manual_seed(0))
+        net.load_state_dict({name: folded.state_dict()[name] for name in taken.new}, strict=False)
+        with torch.inference_mode():
+            np.testing.assert_allclose(net(image), folded(image)[:, [0, 1, 0, 2, 0]], atol=1e-5)
+
+
+def test_a_folding_network_learns(tmp_path):
+    config = tiny_config(
+        network=replace(GROUP, features=4, folding=2),
+        stages=(Stage("dice", 40),),
+        optimiser=OptimiserConfig("muon", 0.02),
+    )
+    run_training(config, Cropped(), tmp_path / "run")
+    losses = [float(row["loss"]) for row in read_rows(tmp_path / "run" / "log.tsv")]
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
 
 
 def test_weights_of_another_network_are_refused(trained):
