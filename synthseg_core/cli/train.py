@@ -146,7 +146,9 @@ def run(args: argparse.Namespace) -> int:
     with CountLine("reading label maps") as progress:
         prepared = prepare(experiment, settings.inputs, device, progress)
     picture = prepared.picture if ranks.writes and _snapshots(args) else None
-    options = RunOptions(began, picture, prepared.measure, args.tensorboard, table=prepared.model.table)
+    options = RunOptions(
+        began, picture, prepared.measure, args.tensorboard, ahead=prepared.ahead, table=prepared.model.table
+    )
     if ranks.writes:
         _announce(prepared, args.out, settings)
     outcome = run_training(

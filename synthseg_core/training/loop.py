@@ -8,7 +8,8 @@ on from it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -140,27 +141,35 @@ def _run(run: Run, ranks: Ranks, began: float, interruption: Interruption) -> Ou
     """Take steps until the end, and write what is due after each."""
     state = started(run, ranks)
     model = _called(ranks.wrapped(state.net), run.config)
-    ahead = run.options.ahead if run.options.ahead is not None else state.device.type == "cuda"
-    samples = Ahead(run.source, state.device) if ahead else None
     results = Results(run, state) if ranks.writes else None
     stop, last_step_s = False, 0.0
-    while not stop and not state.finished(run.config):
-        begin_step = time.monotonic()
-        result, seed = _step(run, ranks, state, model, samples)
-        now = time.monotonic()
-        step_s = now - begin_step
-        reserve = _reserve(
-            run.config, min(step_s, last_step_s), results
-        )  # a single slow step, as the first, is no rule
-        mine = Agreement(result.loss, state.seconds + now - began, reserve, interruption.asked)
-        agreed = ranks.agree(mine)
-        state.seconds, state.reserve_s, stop, began = agreed.seconds, agreed.reserve_s, agreed.stop, now
-        last_step_s = step_s
-        if results is not None:
-            results.after_step(replace(result, loss=agreed.loss), seed)
+    with _made_ahead(run, state.device) as samples:
+        while not stop and not state.finished(run.config):
+            begin_step = time.monotonic()
+            result, seed = _step(run, ranks, state, model, samples)
+            now = time.monotonic()
+            step_s = now - begin_step
+            # A single slow step, as the first, is no rule.
+            reserve = _reserve(run.config, min(step_s, last_step_s), results)
+            mine = Agreement(result.loss, state.seconds + now - began, reserve, interruption.asked)
+            agreed = ranks.agree(mine)
+            state.seconds, state.reserve_s, stop, began = agreed.seconds, agreed.reserve_s, agreed.stop, now
+            last_step_s = step_s
+            if results is not None:
+                results.after_step(replace(result, loss=agreed.loss), seed)
     if results is not None:
         results.close(save=stop)
     return Outcome(run.folder, state.step, state.seconds, state.best_score, state.best_step, state.finished(run.config))
+
+
+@contextmanager
+def _made_ahead(run: Run, device: torch.device) -> Iterator[Ahead | None]:
+    """Give what makes samples ahead, where that is wanted."""
+    if not (device.type == "cuda" if run.options.ahead is None else run.options.ahead):
+        yield None
+        return
+    with closing(Ahead(run.source, device)) as ahead:
+        yield ahead
 
 
 def _called(model: nn.Module, config: TrainConfig) -> nn.Module:
@@ -174,8 +183,10 @@ def _step(
     """Take one step with the samples whose turn it is; return the seed of the first one too."""
     seeds = _seeds(run.config, ranks, state.step)
     source = run.source if ahead is None else ahead
-    following = _seeds(run.config, ranks, state.step + 1)
-    meanwhile = (lambda: None) if ahead is None else partial(ahead.prepare, following)
+    following = _seeds(run.config, ranks, state.step + 1) if state.step + 1 < run.config.steps else []
+    if ahead is not None and ahead.beside:
+        ahead.prepare([*seeds, *following])
+    meanwhile = (lambda: None) if ahead is None or ahead.beside else partial(ahead.prepare, following)
     try:
         with explained_exhaustion("training", **_MEMORY):
             return train_step(state, run.config, model, source, seeds, meanwhile), seeds[0][0]

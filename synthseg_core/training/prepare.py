@@ -24,6 +24,7 @@ from synthseg_core.synth.cornucopia import (
     generator_of,
     require_cornucopia,
 )
+from synthseg_core.synth.generator import BrainGenerator
 from synthseg_core.synth.maps import LabelMaps, Unknown, read_label_maps
 from synthseg_core.synth.randomness import sample_seed
 from synthseg_core.synth.recipe import Recipe
@@ -126,6 +127,11 @@ class Prepared:
     labels_name: str
     picture: Picture = class_picture
     measure: str = "Dice"
+
+    @property
+    def ahead(self) -> bool | None:
+        """Whether samples are made ahead, as for ``RunOptions``: ours in a thread of a CPU with more than one, too."""
+        return True if isinstance(self.source, BrainGenerator) and torch.get_num_threads() > 1 else None
 
 
 SourceOf = Callable[[Generator, float], Source]

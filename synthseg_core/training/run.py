@@ -34,7 +34,8 @@ class RunOptions:
     tensorboard
         Write events for TensorBoard.
     ahead
-        Make the samples of the next step while the device computes; ``None``: on GPUs.
+        Make the samples of the next step while this one is computed; ``None``: on GPUs. On a CPU a thread
+        makes them: not for sources that use what the program uses, too, such as the global random numbers.
     table
         What the network's classes mean, to find them in the weights that it starts from.
     """

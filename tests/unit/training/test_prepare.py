@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -21,6 +23,7 @@ from synthseg_core.training.step import recompute_features
 from synthseg_core.training.tasks import prepare
 from tests.phantoms.scans import phantom, write_nifti
 from tests.unit.training.tasks.small import CPU, SETTINGS, first_model, prepared
+from tests.unit.training.training_source import Balls
 
 
 def test_crops_suit_the_levels_of_the_network():
@@ -116,3 +119,12 @@ def test_recomputed_features_give_the_same_gradients():
         net(images).square().mean().backward()
     for one, other in zip(plain.parameters(), saving.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_synthetic_scans_are_made_ahead_where_there_is_more_than_one_core(tmp_path, monkeypatch):
+    """Not those of cornucopia, which draws from torch's own generator."""
+    ours = prepared(tmp_path, Experiment.preset("tiny").changed(SETTINGS))
+    for threads, ahead in ((1, None), (2, True)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert ours.ahead is ahead
+    assert replace(ours, source=Balls()).ahead is None
